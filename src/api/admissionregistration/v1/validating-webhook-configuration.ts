@@ -1,0 +1,52 @@
+import { defineKind, type ObjectOf } from '../../machinery/kind.ts';
+import { int32, list, object, string, struct, types, type TypeOf } from '../../machinery/schema.ts';
+import { MatchCondition } from './match-condition.ts';
+import { RuleWithOperations } from './rule-with-operations.ts';
+import { WebhookClientConfig } from './webhook-client-config.ts';
+import { LabelSelector } from '../../meta/v1/label-selector.ts';
+import { ObjectMeta } from '../../meta/v1/object-meta.ts';
+
+export const ValidatingWebhook = object('io.k8s.api.admissionregistration.v1.ValidatingWebhook', {
+  admissionReviewVersions: list(8, types.string, { required: true, always: true, listType: 'atomic' }),
+  clientConfig: struct(2, WebhookClientConfig, { required: true, always: true }),
+  failurePolicy: string(4, { pointer: true, enum: ['Fail', 'Ignore'] }),
+  matchConditions: list(11, MatchCondition, {
+    listType: 'map',
+    mapKeys: ['name'],
+    patchStrategy: 'merge',
+    patchMergeKey: 'name',
+  }),
+  matchPolicy: string(9, { pointer: true, enum: ['Equivalent', 'Exact'] }),
+  name: string(1, { required: true, always: true }),
+  namespaceSelector: struct(5, LabelSelector),
+  objectSelector: struct(10, LabelSelector),
+  rules: list(3, RuleWithOperations, { listType: 'atomic' }),
+  sideEffects: string(6, {
+    required: true,
+    pointer: true,
+    always: true,
+    enum: ['None', 'NoneOnDryRun', 'Some', 'Unknown'],
+  }),
+  timeoutSeconds: int32(7, { pointer: true }),
+});
+export type ValidatingWebhook = TypeOf<typeof ValidatingWebhook>;
+
+export const ValidatingWebhookConfiguration = defineKind({
+  group: 'admissionregistration.k8s.io',
+  version: 'v1',
+  kind: 'ValidatingWebhookConfiguration',
+  plural: 'validatingwebhookconfigurations',
+  namespaced: false,
+  categories: ['api-extensions'],
+  type: 'io.k8s.api.admissionregistration.v1.ValidatingWebhookConfiguration',
+  fields: {
+    metadata: struct(1, ObjectMeta, { required: true }),
+    webhooks: list(2, ValidatingWebhook, {
+      listType: 'map',
+      mapKeys: ['name'],
+      patchStrategy: 'merge',
+      patchMergeKey: 'name',
+    }),
+  },
+});
+export type ValidatingWebhookConfiguration = ObjectOf<typeof ValidatingWebhookConfiguration>;

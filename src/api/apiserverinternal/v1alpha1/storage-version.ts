@@ -1,0 +1,48 @@
+import { defineKind, type ObjectOf } from '../../machinery/kind.ts';
+import { int64, list, object, string, struct, time, types, type TypeOf } from '../../machinery/schema.ts';
+import { ObjectMeta } from '../../meta/v1/object-meta.ts';
+
+export const ServerStorageVersion = object('io.k8s.api.apiserverinternal.v1alpha1.ServerStorageVersion', {
+  apiServerID: string(1, { required: true }),
+  decodableVersions: list(3, types.string, { required: true, listType: 'set' }),
+  encodingVersion: string(2, { required: true }),
+  servedVersions: list(4, types.string, { listType: 'set' }),
+});
+export type ServerStorageVersion = TypeOf<typeof ServerStorageVersion>;
+
+export const StorageVersionSpec = object('io.k8s.api.apiserverinternal.v1alpha1.StorageVersionSpec', {});
+export type StorageVersionSpec = TypeOf<typeof StorageVersionSpec>;
+
+export const StorageVersionCondition = object('io.k8s.api.apiserverinternal.v1alpha1.StorageVersionCondition', {
+  lastTransitionTime: time(4),
+  message: string(6, { required: true }),
+  observedGeneration: int64(3),
+  reason: string(5, { required: true, always: true }),
+  status: string(2, { required: true, always: true }),
+  type: string(1, { required: true, always: true }),
+});
+export type StorageVersionCondition = TypeOf<typeof StorageVersionCondition>;
+
+export const StorageVersionStatus = object('io.k8s.api.apiserverinternal.v1alpha1.StorageVersionStatus', {
+  commonEncodingVersion: string(2, { pointer: true }),
+  conditions: list(3, StorageVersionCondition, { listType: 'map', mapKeys: ['type'] }),
+  storageVersions: list(1, ServerStorageVersion, { listType: 'map', mapKeys: ['apiServerID'] }),
+});
+export type StorageVersionStatus = TypeOf<typeof StorageVersionStatus>;
+
+export const StorageVersion = defineKind({
+  group: 'internal.apiserver.k8s.io',
+  version: 'v1alpha1',
+  kind: 'StorageVersion',
+  plural: 'storageversions',
+  namespaced: false,
+  served: false,
+  subresources: { status: { verbs: ['get', 'patch', 'update'] } },
+  type: 'io.k8s.api.apiserverinternal.v1alpha1.StorageVersion',
+  fields: {
+    metadata: struct(1, ObjectMeta, { required: true }),
+    spec: struct(2, StorageVersionSpec, { always: true }),
+    status: struct(3, StorageVersionStatus, { always: true }),
+  },
+});
+export type StorageVersion = ObjectOf<typeof StorageVersion>;

@@ -1,0 +1,40 @@
+import { defineKind, type ObjectOf } from '../../machinery/kind.ts';
+import { int64, list, object, string, struct, time, types, type TypeOf } from '../../machinery/schema.ts';
+import { ObjectMeta } from '../../meta/v1/object-meta.ts';
+
+export const BoundObjectReference = object('io.k8s.api.authentication.v1.BoundObjectReference', {
+  apiVersion: string(2),
+  kind: string(1),
+  name: string(3),
+  uid: string(4),
+});
+export type BoundObjectReference = TypeOf<typeof BoundObjectReference>;
+
+export const TokenRequestSpec = object('io.k8s.api.authentication.v1.TokenRequestSpec', {
+  audiences: list(1, types.string, { always: true, listType: 'atomic' }),
+  boundObjectRef: struct(3, BoundObjectReference, { always: true }),
+  expirationSeconds: int64(4, { pointer: true, always: true }),
+});
+export type TokenRequestSpec = TypeOf<typeof TokenRequestSpec>;
+
+export const TokenRequestStatus = object('io.k8s.api.authentication.v1.TokenRequestStatus', {
+  expirationTimestamp: time(2, { always: true }),
+  token: string(1, { always: true }),
+});
+export type TokenRequestStatus = TypeOf<typeof TokenRequestStatus>;
+
+export const TokenRequest = defineKind({
+  group: 'authentication.k8s.io',
+  version: 'v1',
+  kind: 'TokenRequest',
+  plural: '',
+  namespaced: true,
+  verbs: [],
+  type: 'io.k8s.api.authentication.v1.TokenRequest',
+  fields: {
+    metadata: struct(1, ObjectMeta, { required: true }),
+    spec: struct(2, TokenRequestSpec, { always: true }),
+    status: struct(3, TokenRequestStatus, { always: true }),
+  },
+});
+export type TokenRequest = ObjectOf<typeof TokenRequest>;

@@ -1,0 +1,30 @@
+import { defineKind, type ObjectOf } from '../../machinery/kind.ts';
+import { int32, object, string, struct, type TypeOf } from '../../machinery/schema.ts';
+import { ObjectMeta } from '../../meta/v1/object-meta.ts';
+
+export const ScaleSpec = object('io.k8s.api.autoscaling.v1.ScaleSpec', {
+  replicas: int32(1, { default: 0 }),
+});
+export type ScaleSpec = TypeOf<typeof ScaleSpec>;
+
+export const ScaleStatus = object('io.k8s.api.autoscaling.v1.ScaleStatus', {
+  replicas: int32(1, { required: true, always: true }),
+  selector: string(2),
+});
+export type ScaleStatus = TypeOf<typeof ScaleStatus>;
+
+export const Scale = defineKind({
+  group: 'autoscaling',
+  version: 'v1',
+  kind: 'Scale',
+  plural: '',
+  namespaced: true,
+  verbs: [],
+  type: 'io.k8s.api.autoscaling.v1.Scale',
+  fields: {
+    metadata: struct(1, ObjectMeta, { required: true }),
+    spec: struct(2, ScaleSpec, { always: true }),
+    status: struct(3, ScaleStatus, { always: true }),
+  },
+});
+export type Scale = ObjectOf<typeof Scale>;

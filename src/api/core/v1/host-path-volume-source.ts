@@ -1,0 +1,10 @@
+import { object, string, type TypeOf } from '../../machinery/schema.ts';
+
+export const HostPathVolumeSource = object('io.k8s.api.core.v1.HostPathVolumeSource', {
+  path: string(1, { required: true, always: true }),
+  type: string(2, {
+    pointer: true,
+    enum: ['', 'BlockDevice', 'CharDevice', 'Directory', 'DirectoryOrCreate', 'File', 'FileOrCreate', 'Socket'],
+  }),
+});
+export type HostPathVolumeSource = TypeOf<typeof HostPathVolumeSource>;

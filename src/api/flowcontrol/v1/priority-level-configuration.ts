@@ -1,0 +1,83 @@
+import { defineKind, type ObjectOf } from '../../machinery/kind.ts';
+import { int32, list, object, string, struct, time, type TypeOf } from '../../machinery/schema.ts';
+import { ObjectMeta } from '../../meta/v1/object-meta.ts';
+
+export const ExemptPriorityLevelConfiguration = object('io.k8s.api.flowcontrol.v1.ExemptPriorityLevelConfiguration', {
+  lendablePercent: int32(2, { pointer: true }),
+  nominalConcurrencyShares: int32(1, { pointer: true }),
+});
+export type ExemptPriorityLevelConfiguration = TypeOf<typeof ExemptPriorityLevelConfiguration>;
+
+export const QueuingConfiguration = object('io.k8s.api.flowcontrol.v1.QueuingConfiguration', {
+  handSize: int32(2, { always: true }),
+  queueLengthLimit: int32(3, { always: true }),
+  queues: int32(1, { always: true }),
+});
+export type QueuingConfiguration = TypeOf<typeof QueuingConfiguration>;
+
+export const LimitResponse = object(
+  'io.k8s.api.flowcontrol.v1.LimitResponse',
+  {
+    queuing: struct(2, QueuingConfiguration),
+    type: string(1, { required: true, always: true }),
+  },
+  { unions: [{ discriminator: 'type', 'fields-to-discriminateBy': { queuing: 'Queuing' } }] },
+);
+export type LimitResponse = TypeOf<typeof LimitResponse>;
+
+export const LimitedPriorityLevelConfiguration = object('io.k8s.api.flowcontrol.v1.LimitedPriorityLevelConfiguration', {
+  borrowingLimitPercent: int32(4, { pointer: true }),
+  lendablePercent: int32(3, { pointer: true }),
+  limitResponse: struct(2, LimitResponse, { always: true }),
+  nominalConcurrencyShares: int32(1, { pointer: true, always: true }),
+});
+export type LimitedPriorityLevelConfiguration = TypeOf<typeof LimitedPriorityLevelConfiguration>;
+
+export const PriorityLevelConfigurationSpec = object(
+  'io.k8s.api.flowcontrol.v1.PriorityLevelConfigurationSpec',
+  {
+    exempt: struct(3, ExemptPriorityLevelConfiguration),
+    limited: struct(2, LimitedPriorityLevelConfiguration),
+    type: string(1, { required: true, always: true }),
+  },
+  { unions: [{ discriminator: 'type', 'fields-to-discriminateBy': { exempt: 'Exempt', limited: 'Limited' } }] },
+);
+export type PriorityLevelConfigurationSpec = TypeOf<typeof PriorityLevelConfigurationSpec>;
+
+export const PriorityLevelConfigurationCondition = object(
+  'io.k8s.api.flowcontrol.v1.PriorityLevelConfigurationCondition',
+  {
+    lastTransitionTime: time(3),
+    message: string(5),
+    reason: string(4),
+    status: string(2),
+    type: string(1),
+  },
+);
+export type PriorityLevelConfigurationCondition = TypeOf<typeof PriorityLevelConfigurationCondition>;
+
+export const PriorityLevelConfigurationStatus = object('io.k8s.api.flowcontrol.v1.PriorityLevelConfigurationStatus', {
+  conditions: list(1, PriorityLevelConfigurationCondition, {
+    listType: 'map',
+    mapKeys: ['type'],
+    patchStrategy: 'merge',
+    patchMergeKey: 'type',
+  }),
+});
+export type PriorityLevelConfigurationStatus = TypeOf<typeof PriorityLevelConfigurationStatus>;
+
+export const PriorityLevelConfiguration = defineKind({
+  group: 'flowcontrol.apiserver.k8s.io',
+  version: 'v1',
+  kind: 'PriorityLevelConfiguration',
+  plural: 'prioritylevelconfigurations',
+  namespaced: false,
+  subresources: { status: { verbs: ['get', 'patch', 'update'] } },
+  type: 'io.k8s.api.flowcontrol.v1.PriorityLevelConfiguration',
+  fields: {
+    metadata: struct(1, ObjectMeta, { required: true }),
+    spec: struct(2, PriorityLevelConfigurationSpec, { always: true }),
+    status: struct(3, PriorityLevelConfigurationStatus, { always: true }),
+  },
+});
+export type PriorityLevelConfiguration = ObjectOf<typeof PriorityLevelConfiguration>;

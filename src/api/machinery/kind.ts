@@ -1,0 +1,164 @@
+import type { ObjectMeta } from '../meta/v1/object-meta.ts';
+import type { Report } from './validation.ts';
+import type { FieldTable, ObjectOptions, ObjectSchema, Schema, TypeOf } from './schema.ts';
+import { object } from './schema.ts';
+
+declare const shape: unique symbol;
+
+/** What every API object has. */
+export interface ApiObject {
+  readonly apiVersion?: string;
+  readonly kind?: string;
+  readonly metadata: ObjectMeta;
+}
+
+export type Verb = 'create' | 'delete' | 'deletecollection' | 'get' | 'list' | 'patch' | 'update' | 'watch';
+
+/**
+ * A kind of the API, defined in one place. From this value come the TypeScript type, defaults, validation, codecs,
+ * OpenAPI and `explain`, routes and discovery, patch and apply, columns, storage keys, clients and informers. A CRD
+ * becomes such a value at run time.
+ */
+export interface Kind<Type extends ApiObject = ApiObject> {
+  readonly [shape]?: Type;
+  /** Empty for the core group. */
+  readonly group: string;
+  readonly version: string;
+  readonly kind: string;
+  readonly plural: string;
+  readonly singular: string;
+  readonly namespaced: boolean;
+  readonly shortNames: readonly string[];
+  readonly categories: readonly string[];
+  readonly verbs: readonly Verb[];
+  /** False for versions that a default server does not serve (alpha, beta). */
+  readonly served: boolean;
+  /** Name (`status`, `scale`, `log`, …) → what discovery says of it. */
+  readonly subresources: Readonly<Record<string, Subresource>>;
+  readonly schema: ObjectSchema;
+  /** Field selectors beside metadata.name and metadata.namespace: label → value as a string. */
+  readonly fieldSelectors: Readonly<Record<string, (item: Type) => string>>;
+  /** Columns of `kubectl get`. Without any: Name and Created At. */
+  readonly columns: readonly Column<Type>[];
+  /** The resource whose storage this one shares: autoscaling/v1 over v2, events.k8s.io over core. */
+  readonly storedAs?: { readonly group: string; readonly version: string };
+  /** Defaults that depend on other fields; static ones are in the schema and already filled in. The object may be changed. */
+  default?(item: Draft<Type>): void;
+  /** Prepares a new object: drops what a client may not set, fills what the server owns. The object may be changed. */
+  prepareForCreate?(item: Draft<Type>): void;
+  /** Prepares a replacement beyond keeping status and metadata: the object may be changed, `old` may not. */
+  prepareForUpdate?(item: Draft<Type>, old: Type): void;
+  validate?(item: Type, report: Report): void;
+  /** Called on update after `validate`. */
+  validateUpdate?(item: Type, old: Type, report: Report): void;
+  /** Called on an update of the status subresource instead of `validate` and `validateUpdate`. */
+  validateStatusUpdate?(item: Type, old: Type, report: Report): void;
+  /** Warning headers for a create or update. */
+  warnings?(item: Type, old: Type | undefined): readonly string[];
+  /** Name rules; default is a DNS subdomain. Returns upstream's messages. */
+  validateName?(name: string): readonly string[];
+  /** A PUT of an object that does not exist creates it. */
+  readonly createOnUpdate?: boolean;
+  /** A PUT without resourceVersion is refused (`must be specified for an update`). */
+  readonly requiresResourceVersion?: boolean;
+  /** DELETE answers with the object instead of a Status. */
+  readonly returnsDeleted?: boolean;
+  /** Kinds without spec (ConfigMap, Secret, Role, …) have no generation. Default: true when the schema has `spec`. */
+  readonly hasGeneration?: boolean;
+  /** DELETE leaves the object to its owner (a node agent) for a grace period. */
+  graceSeconds?(item: Type, requestedSeconds: number | undefined): number;
+  /** For a CustomResourceDefinition's kinds. */
+  readonly custom?: boolean;
+}
+
+export interface Subresource {
+  readonly verbs: readonly string[];
+  /** The kind it speaks, when it is not the parent's. */
+  readonly kind?: { readonly group: string; readonly version: string; readonly kind: string };
+}
+
+export interface Column<Type = ApiObject> {
+  readonly name: string;
+  readonly type: 'string' | 'integer' | 'number' | 'boolean' | 'date';
+  readonly format?: string;
+  readonly description?: string;
+  /** 0 is shown always, 1 with -o wide. */
+  readonly priority?: 0 | 1;
+  /** The cell. `nowMs` is for ages, which upstream renders as text. */
+  readonly cell: (item: Type, nowMs: number) => string | number | boolean | null;
+}
+
+/** A mutable view of an object under construction. */
+export type Draft<T> = T extends string | number | boolean | bigint | null | undefined
+  ? T
+  : T extends readonly (infer Item)[]
+    ? Draft<Item>[]
+    : { -readonly [Key in keyof T]: Draft<T[Key]> };
+
+/** What a client sends: every field optional, however deep. */
+export type Partly<T> = T extends string | number | boolean | bigint | null | undefined
+  ? T
+  : T extends readonly (infer Item)[]
+    ? readonly Partly<Item>[]
+    : { readonly [Key in keyof T]?: Partly<T[Key]> | undefined };
+
+export type ObjectOf<K> = K extends { readonly [shape]?: infer Type } ? Exclude<Type, undefined> : never;
+
+/** A kind's type as a type of fields: StatefulSet holds claims. */
+export function schemaOf<K extends Kind>(kind: K): Schema<ObjectOf<K>> {
+  return kind.schema as Schema<ObjectOf<K>>;
+}
+
+type Definition<Fields extends FieldTable, Type extends ApiObject> = Omit<
+  Partial<Kind<Type>>,
+  'schema' | 'group' | 'version' | 'kind' | 'plural' | 'namespaced'
+> & {
+  readonly group: string;
+  readonly version: string;
+  readonly kind: string;
+  readonly plural: string;
+  readonly namespaced: boolean;
+  /** The definition's name in OpenAPI. */
+  readonly type: string;
+  readonly fields: Fields;
+} & ObjectOptions;
+
+const allVerbs: readonly Verb[] = ['create', 'delete', 'deletecollection', 'get', 'list', 'patch', 'update', 'watch'];
+
+export function defineKind<const Fields extends FieldTable, Type extends ApiObject = ShapeOfKind<Fields>>(
+  definition: Definition<Fields, Type>,
+): Kind<Type> {
+  const { type, fields, mapType, unions, preserveUnknown, doc, ...rest } = definition;
+  return {
+    singular: definition.kind.toLowerCase(),
+    shortNames: [],
+    categories: [],
+    verbs: allVerbs,
+    served: true,
+    subresources: {},
+    fieldSelectors: {},
+    columns: [],
+    ...rest,
+    schema: object(type, fields, {
+      ...(mapType && { mapType }),
+      ...(unions && { unions }),
+      ...(preserveUnknown && { preserveUnknown }),
+      ...(doc && { doc }),
+    }),
+  } as Kind<Type>;
+}
+
+type ShapeOfKind<Fields extends FieldTable> = { readonly apiVersion?: string; readonly kind?: string } & Omit<
+  TypeOf<ReturnType<typeof object<Fields>>>,
+  'metadata' | 'apiVersion' | 'kind'
+> & { readonly metadata: ObjectMeta };
+
+/** `apps/v1`, or `v1` for the core group. */
+export function apiVersionOf(kind: { readonly group: string; readonly version: string }): string {
+  return kind.group === '' ? kind.version : `${kind.group}/${kind.version}`;
+}
+
+/** `deployments.apps`, or `pods` for the core group: how messages name a resource. */
+export function resourceNameOf(kind: { readonly group: string; readonly plural: string }): string {
+  return kind.group === '' ? kind.plural : `${kind.plural}.${kind.group}`;
+}

@@ -1,0 +1,112 @@
+/** The kinds of field errors, with the reason that stands in `details.causes[].reason`. */
+export type FieldErrorType =
+  | 'FieldValueRequired'
+  | 'FieldValueInvalid'
+  | 'FieldValueDuplicate'
+  | 'FieldValueNotFound'
+  | 'FieldValueNotSupported'
+  | 'FieldValueForbidden'
+  | 'FieldValueTooLong'
+  | 'FieldValueTooMany'
+  | 'FieldValueTypeInvalid'
+  | 'InternalError';
+
+/** One thing that is wrong with an object, as upstream's `field.Error`. */
+export interface FieldError {
+  readonly type: FieldErrorType;
+  /** `spec.containers[0].name`; keys of maps in brackets: `spec.containers[0].resources.limits[cpu]`. */
+  readonly field: string;
+  /** The whole message without the field: `Invalid value: "x": must be …`. */
+  readonly message: string;
+}
+
+/**
+ * Where a validation writes what it finds. A report stands at a path; `at`, `index` and `key` step into the object.
+ * All of upstream's phrases come from here, so that each is spelled once.
+ */
+export class Report {
+  readonly errors: FieldError[];
+  readonly path: string;
+
+  constructor(path = '', errors: FieldError[] = []) {
+    this.path = path;
+    this.errors = errors;
+  }
+
+  /** The report for a field: `report.at('spec', 'replicas')`. */
+  at(...names: string[]): Report {
+    let path = this.path;
+    for (const name of names) path = path === '' ? name : `${path}.${name}`;
+    return new Report(path, this.errors);
+  }
+
+  /** The report for an item of a list: `containers[0]`. */
+  index(position: number): Report {
+    return new Report(`${this.path}[${position}]`, this.errors);
+  }
+
+  /** The report for an entry of a map: `limits[cpu]`. */
+  key(name: string): Report {
+    return new Report(`${this.path}[${name}]`, this.errors);
+  }
+
+  required(detail = ''): void {
+    this.#add('FieldValueRequired', withDetail('Required value', detail));
+  }
+
+  invalid(value: unknown, detail: string): void {
+    this.#add('FieldValueInvalid', withDetail(`Invalid value: ${shown(value)}`, detail));
+  }
+
+  duplicate(value: unknown): void {
+    this.#add('FieldValueDuplicate', `Duplicate value: ${shown(value)}`);
+  }
+
+  notFound(value: unknown): void {
+    this.#add('FieldValueNotFound', `Not found: ${shown(value)}`);
+  }
+
+  /** The supported values are listed in the order given; upstream sorts most of them. */
+  notSupported(value: unknown, supported: readonly string[]): void {
+    const listed = supported.map(each => JSON.stringify(each)).join(', ');
+    const detail = supported.length > 0 ? `supported values: ${listed}` : '';
+    this.#add('FieldValueNotSupported', withDetail(`Unsupported value: ${shown(value)}`, detail));
+  }
+
+  forbidden(detail: string): void {
+    this.#add('FieldValueForbidden', withDetail('Forbidden', detail));
+  }
+
+  tooLong(lengthMax: number): void {
+    const unit = lengthMax === 1 ? 'byte' : 'bytes';
+    this.#add('FieldValueTooLong', withDetail('Too long', `may not be more than ${lengthMax} ${unit}`));
+  }
+
+  tooMany(actual: number, max: number): void {
+    const unit = max === 1 ? 'item' : 'items';
+    this.#add('FieldValueTooMany', withDetail(`Too many: ${actual}`, `must have at most ${max} ${unit}`));
+  }
+
+  typeInvalid(value: unknown, detail: string): void {
+    this.#add('FieldValueTypeInvalid', withDetail(`Invalid value: ${shown(value)}`, detail));
+  }
+
+  internal(detail: string): void {
+    this.#add('InternalError', withDetail('Internal error', detail));
+  }
+
+  #add(type: FieldErrorType, message: string): void {
+    this.errors.push({ type, field: this.path === '' ? '<nil>' : this.path, message });
+  }
+}
+
+function withDetail(what: string, detail: string): string {
+  return detail === '' ? what : `${what}: ${detail}`;
+}
+
+/** Values as Go prints them in messages: strings quoted, objects as JSON, null for absent. */
+function shown(value: unknown): string {
+  if (value === undefined || value === null) return 'null';
+  if (typeof value === 'bigint') return value.toString();
+  return JSON.stringify(value);
+}

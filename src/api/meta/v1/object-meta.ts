@@ -1,0 +1,61 @@
+import {
+  boolean,
+  fieldsV1,
+  int64,
+  list,
+  map,
+  object,
+  string,
+  time,
+  types,
+  type TypeOf,
+} from '../../machinery/schema.ts';
+
+export const ManagedFieldsEntry = object('io.k8s.apimachinery.pkg.apis.meta.v1.ManagedFieldsEntry', {
+  apiVersion: string(3),
+  fieldsType: string(6),
+  fieldsV1: fieldsV1(7, { pointer: true }),
+  manager: string(1),
+  operation: string(2),
+  subresource: string(8),
+  time: time(4),
+});
+export type ManagedFieldsEntry = TypeOf<typeof ManagedFieldsEntry>;
+
+export const OwnerReference = object(
+  'io.k8s.apimachinery.pkg.apis.meta.v1.OwnerReference',
+  {
+    apiVersion: string(5, { required: true, always: true }),
+    blockOwnerDeletion: boolean(7, { pointer: true }),
+    controller: boolean(6, { pointer: true }),
+    kind: string(1, { required: true, always: true }),
+    name: string(3, { required: true, always: true }),
+    uid: string(4, { required: true, always: true }),
+  },
+  { mapType: 'atomic' },
+);
+export type OwnerReference = TypeOf<typeof OwnerReference>;
+
+export const ObjectMeta = object('io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta', {
+  annotations: map(12, types.string),
+  creationTimestamp: time(8),
+  deletionGracePeriodSeconds: int64(10, { pointer: true }),
+  deletionTimestamp: time(9),
+  finalizers: list(14, types.string, { listType: 'set', patchStrategy: 'merge' }),
+  generateName: string(2),
+  generation: int64(7),
+  labels: map(11, types.string),
+  managedFields: list(17, ManagedFieldsEntry, { listType: 'atomic' }),
+  name: string(1),
+  namespace: string(3),
+  ownerReferences: list(13, OwnerReference, {
+    listType: 'map',
+    mapKeys: ['uid'],
+    patchStrategy: 'merge',
+    patchMergeKey: 'uid',
+  }),
+  resourceVersion: string(6),
+  selfLink: string(4),
+  uid: string(5),
+});
+export type ObjectMeta = TypeOf<typeof ObjectMeta>;

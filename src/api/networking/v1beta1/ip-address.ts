@@ -1,0 +1,32 @@
+import { defineKind, type ObjectOf } from '../../machinery/kind.ts';
+import { object, string, struct, type TypeOf } from '../../machinery/schema.ts';
+import { ObjectMeta } from '../../meta/v1/object-meta.ts';
+
+export const ParentReference = object('io.k8s.api.networking.v1beta1.ParentReference', {
+  group: string(1),
+  name: string(4, { required: true }),
+  namespace: string(3),
+  resource: string(2, { required: true }),
+});
+export type ParentReference = TypeOf<typeof ParentReference>;
+
+export const IPAddressSpec = object('io.k8s.api.networking.v1beta1.IPAddressSpec', {
+  parentRef: struct(1, ParentReference, { required: true }),
+});
+export type IPAddressSpec = TypeOf<typeof IPAddressSpec>;
+
+export const IPAddress = defineKind({
+  group: 'networking.k8s.io',
+  version: 'v1beta1',
+  kind: 'IPAddress',
+  plural: 'ipaddresses',
+  namespaced: false,
+  shortNames: ['ip'],
+  served: false,
+  type: 'io.k8s.api.networking.v1beta1.IPAddress',
+  fields: {
+    metadata: struct(1, ObjectMeta, { required: true }),
+    spec: struct(2, IPAddressSpec, { required: true, always: true }),
+  },
+});
+export type IPAddress = ObjectOf<typeof IPAddress>;

@@ -1,0 +1,31 @@
+import { defineKind, type ObjectOf } from '../../machinery/kind.ts';
+import { list, object, struct, types, type TypeOf } from '../../machinery/schema.ts';
+import { Condition } from '../../meta/v1/condition.ts';
+import { ObjectMeta } from '../../meta/v1/object-meta.ts';
+
+export const ServiceCIDRSpec = object('io.k8s.api.networking.v1beta1.ServiceCIDRSpec', {
+  cidrs: list(1, types.string, { listType: 'atomic' }),
+});
+export type ServiceCIDRSpec = TypeOf<typeof ServiceCIDRSpec>;
+
+export const ServiceCIDRStatus = object('io.k8s.api.networking.v1beta1.ServiceCIDRStatus', {
+  conditions: list(1, Condition, { listType: 'map', mapKeys: ['type'], patchStrategy: 'merge', patchMergeKey: 'type' }),
+});
+export type ServiceCIDRStatus = TypeOf<typeof ServiceCIDRStatus>;
+
+export const ServiceCIDR = defineKind({
+  group: 'networking.k8s.io',
+  version: 'v1beta1',
+  kind: 'ServiceCIDR',
+  plural: 'servicecidrs',
+  namespaced: false,
+  served: false,
+  subresources: { status: { verbs: ['get', 'patch', 'update'] } },
+  type: 'io.k8s.api.networking.v1beta1.ServiceCIDR',
+  fields: {
+    metadata: struct(1, ObjectMeta, { required: true }),
+    spec: struct(2, ServiceCIDRSpec, { always: true }),
+    status: struct(3, ServiceCIDRStatus, { always: true }),
+  },
+});
+export type ServiceCIDR = ObjectOf<typeof ServiceCIDR>;

@@ -1,0 +1,24 @@
+import { defineKind, type ObjectOf } from '../../machinery/kind.ts';
+import { object, struct, type TypeOf } from '../../machinery/schema.ts';
+import { ObjectMeta } from '../../meta/v1/object-meta.ts';
+import { ResourceClaimSpec } from './resource-claim-spec.ts';
+
+export const ResourceClaimTemplateSpec = object('io.k8s.api.resource.v1.ResourceClaimTemplateSpec', {
+  metadata: struct(1, ObjectMeta),
+  spec: struct(2, ResourceClaimSpec, { required: true, always: true }),
+});
+export type ResourceClaimTemplateSpec = TypeOf<typeof ResourceClaimTemplateSpec>;
+
+export const ResourceClaimTemplate = defineKind({
+  group: 'resource.k8s.io',
+  version: 'v1',
+  kind: 'ResourceClaimTemplate',
+  plural: 'resourceclaimtemplates',
+  namespaced: true,
+  type: 'io.k8s.api.resource.v1.ResourceClaimTemplate',
+  fields: {
+    metadata: struct(1, ObjectMeta, { required: true }),
+    spec: struct(2, ResourceClaimTemplateSpec, { required: true, always: true }),
+  },
+});
+export type ResourceClaimTemplate = ObjectOf<typeof ResourceClaimTemplate>;

@@ -1,0 +1,47 @@
+import { defineKind, type ObjectOf } from '../../machinery/kind.ts';
+import { list, object, string, struct, time, type TypeOf } from '../../machinery/schema.ts';
+import { Condition } from '../../meta/v1/condition.ts';
+import { ObjectMeta } from '../../meta/v1/object-meta.ts';
+
+export const DeviceTaint = object('io.k8s.api.resource.v1alpha3.DeviceTaint', {
+  effect: string(3, { required: true, always: true, enum: ['NoExecute', 'NoSchedule', 'None'] }),
+  key: string(1, { required: true, always: true }),
+  timeAdded: time(4),
+  value: string(2),
+});
+export type DeviceTaint = TypeOf<typeof DeviceTaint>;
+
+export const DeviceTaintSelector = object('io.k8s.api.resource.v1alpha3.DeviceTaintSelector', {
+  device: string(4, { pointer: true }),
+  driver: string(2, { pointer: true }),
+  pool: string(3, { pointer: true }),
+});
+export type DeviceTaintSelector = TypeOf<typeof DeviceTaintSelector>;
+
+export const DeviceTaintRuleSpec = object('io.k8s.api.resource.v1alpha3.DeviceTaintRuleSpec', {
+  deviceSelector: struct(1, DeviceTaintSelector),
+  taint: struct(2, DeviceTaint, { required: true, always: true }),
+});
+export type DeviceTaintRuleSpec = TypeOf<typeof DeviceTaintRuleSpec>;
+
+export const DeviceTaintRuleStatus = object('io.k8s.api.resource.v1alpha3.DeviceTaintRuleStatus', {
+  conditions: list(1, Condition, { listType: 'map', mapKeys: ['type'], patchStrategy: 'merge', patchMergeKey: 'type' }),
+});
+export type DeviceTaintRuleStatus = TypeOf<typeof DeviceTaintRuleStatus>;
+
+export const DeviceTaintRule = defineKind({
+  group: 'resource.k8s.io',
+  version: 'v1alpha3',
+  kind: 'DeviceTaintRule',
+  plural: 'devicetaintrules',
+  namespaced: false,
+  served: false,
+  subresources: { status: { verbs: ['get', 'patch', 'update'] } },
+  type: 'io.k8s.api.resource.v1alpha3.DeviceTaintRule',
+  fields: {
+    metadata: struct(1, ObjectMeta, { required: true }),
+    spec: struct(2, DeviceTaintRuleSpec, { required: true, always: true }),
+    status: struct(3, DeviceTaintRuleStatus, { always: true }),
+  },
+});
+export type DeviceTaintRule = ObjectOf<typeof DeviceTaintRule>;

@@ -1,0 +1,32 @@
+import { defineKind, type ObjectOf } from '../../machinery/kind.ts';
+import { embedded, list, object, string, struct, type TypeOf } from '../../machinery/schema.ts';
+import { ObjectMeta } from '../../meta/v1/object-meta.ts';
+import { DeviceSelector } from './device-selector.ts';
+import { OpaqueDeviceConfiguration } from './opaque-device-configuration.ts';
+
+export const DeviceClassConfiguration = object('io.k8s.api.resource.v1beta1.DeviceClassConfiguration', {
+  ...embedded(1, { opaque: struct(1, OpaqueDeviceConfiguration) }),
+});
+export type DeviceClassConfiguration = TypeOf<typeof DeviceClassConfiguration>;
+
+export const DeviceClassSpec = object('io.k8s.api.resource.v1beta1.DeviceClassSpec', {
+  config: list(2, DeviceClassConfiguration, { listType: 'atomic' }),
+  extendedResourceName: string(4, { pointer: true }),
+  selectors: list(1, DeviceSelector, { listType: 'atomic' }),
+});
+export type DeviceClassSpec = TypeOf<typeof DeviceClassSpec>;
+
+export const DeviceClass = defineKind({
+  group: 'resource.k8s.io',
+  version: 'v1beta1',
+  kind: 'DeviceClass',
+  plural: 'deviceclasses',
+  namespaced: false,
+  served: false,
+  type: 'io.k8s.api.resource.v1beta1.DeviceClass',
+  fields: {
+    metadata: struct(1, ObjectMeta, { required: true }),
+    spec: struct(2, DeviceClassSpec, { required: true, always: true }),
+  },
+});
+export type DeviceClass = ObjectOf<typeof DeviceClass>;

@@ -1,0 +1,135 @@
+import { defineKind, type ObjectOf } from '../../machinery/kind.ts';
+import {
+  boolean,
+  int64,
+  list,
+  map,
+  object,
+  quantity,
+  string,
+  struct,
+  time,
+  types,
+  type TypeOf,
+} from '../../machinery/schema.ts';
+import { NodeSelector } from '../../core/v1/node-selector.ts';
+import { ObjectMeta } from '../../meta/v1/object-meta.ts';
+
+export const DeviceAttribute = object('io.k8s.api.resource.v1beta1.DeviceAttribute', {
+  bool: boolean(3, { pointer: true }),
+  bools: list(7, types.boolean, { listType: 'atomic' }),
+  int: int64(2, { pointer: true }),
+  ints: list(6, types.int64, { listType: 'atomic' }),
+  string: string(4, { pointer: true }),
+  strings: list(8, types.string, { listType: 'atomic' }),
+  version: string(5, { pointer: true }),
+  versions: list(9, types.string, { listType: 'atomic' }),
+});
+export type DeviceAttribute = TypeOf<typeof DeviceAttribute>;
+
+export const CapacityRequestPolicyRange = object('io.k8s.api.resource.v1beta1.CapacityRequestPolicyRange', {
+  max: quantity(2, { pointer: true }),
+  min: quantity(1, { required: true, pointer: true }),
+  step: quantity(3, { pointer: true }),
+});
+export type CapacityRequestPolicyRange = TypeOf<typeof CapacityRequestPolicyRange>;
+
+export const CapacityRequestPolicy = object('io.k8s.api.resource.v1beta1.CapacityRequestPolicy', {
+  default: quantity(1, { pointer: true, always: true }),
+  validRange: struct(4, CapacityRequestPolicyRange),
+  validValues: list(3, types.quantity, { listType: 'atomic' }),
+});
+export type CapacityRequestPolicy = TypeOf<typeof CapacityRequestPolicy>;
+
+export const DeviceCapacity = object('io.k8s.api.resource.v1beta1.DeviceCapacity', {
+  requestPolicy: struct(2, CapacityRequestPolicy),
+  value: quantity(1, { required: true, always: true }),
+});
+export type DeviceCapacity = TypeOf<typeof DeviceCapacity>;
+
+export const Counter = object('io.k8s.api.resource.v1beta1.Counter', {
+  value: quantity(1, { required: true, always: true }),
+});
+export type Counter = TypeOf<typeof Counter>;
+
+export const DeviceCounterConsumption = object('io.k8s.api.resource.v1beta1.DeviceCounterConsumption', {
+  counterSet: string(1, { required: true, always: true }),
+  counters: map(2, Counter, { required: true }),
+});
+export type DeviceCounterConsumption = TypeOf<typeof DeviceCounterConsumption>;
+
+export const NodeAllocatableResourceMapping = object('io.k8s.api.resource.v1beta1.NodeAllocatableResourceMapping', {
+  allocationMultiplier: quantity(2),
+  capacityKey: string(1),
+});
+export type NodeAllocatableResourceMapping = TypeOf<typeof NodeAllocatableResourceMapping>;
+
+export const DeviceTaint = object('io.k8s.api.resource.v1beta1.DeviceTaint', {
+  effect: string(3, { required: true, always: true, enum: ['NoExecute', 'NoSchedule', 'None'] }),
+  key: string(1, { required: true, always: true }),
+  timeAdded: time(4),
+  value: string(2),
+});
+export type DeviceTaint = TypeOf<typeof DeviceTaint>;
+
+export const BasicDevice = object('io.k8s.api.resource.v1beta1.BasicDevice', {
+  allNodes: boolean(6, { pointer: true }),
+  allowMultipleAllocations: boolean(11, { pointer: true }),
+  attributes: map(1, DeviceAttribute),
+  bindingConditions: list(9, types.string, { listType: 'atomic' }),
+  bindingFailureConditions: list(10, types.string, { listType: 'atomic' }),
+  bindsToNode: boolean(8, { pointer: true }),
+  capacity: map(2, DeviceCapacity),
+  consumesCounters: list(3, DeviceCounterConsumption, { listType: 'atomic' }),
+  nodeAllocatableResourceMappings: map(12, NodeAllocatableResourceMapping),
+  nodeName: string(4, { pointer: true }),
+  nodeSelector: struct(5, NodeSelector),
+  taints: list(7, DeviceTaint, { listType: 'atomic' }),
+});
+export type BasicDevice = TypeOf<typeof BasicDevice>;
+
+export const CounterSet = object('io.k8s.api.resource.v1beta1.CounterSet', {
+  counters: map(2, Counter, { required: true }),
+  name: string(1, { required: true, always: true }),
+});
+export type CounterSet = TypeOf<typeof CounterSet>;
+
+export const Device = object('io.k8s.api.resource.v1beta1.Device', {
+  basic: struct(2, BasicDevice),
+  name: string(1, { required: true, always: true }),
+});
+export type Device = TypeOf<typeof Device>;
+
+export const ResourcePool = object('io.k8s.api.resource.v1beta1.ResourcePool', {
+  generation: int64(2, { required: true, always: true }),
+  name: string(1, { required: true, always: true }),
+  resourceSliceCount: int64(3, { required: true, always: true }),
+});
+export type ResourcePool = TypeOf<typeof ResourcePool>;
+
+export const ResourceSliceSpec = object('io.k8s.api.resource.v1beta1.ResourceSliceSpec', {
+  allNodes: boolean(5),
+  devices: list(6, Device, { listType: 'atomic' }),
+  driver: string(1, { required: true, always: true }),
+  nodeName: string(3),
+  nodeSelector: struct(4, NodeSelector),
+  perDeviceNodeSelection: boolean(7, { pointer: true }),
+  pool: struct(2, ResourcePool, { required: true, always: true }),
+  sharedCounters: list(8, CounterSet, { listType: 'atomic' }),
+});
+export type ResourceSliceSpec = TypeOf<typeof ResourceSliceSpec>;
+
+export const ResourceSlice = defineKind({
+  group: 'resource.k8s.io',
+  version: 'v1beta1',
+  kind: 'ResourceSlice',
+  plural: 'resourceslices',
+  namespaced: false,
+  served: false,
+  type: 'io.k8s.api.resource.v1beta1.ResourceSlice',
+  fields: {
+    metadata: struct(1, ObjectMeta, { required: true }),
+    spec: struct(2, ResourceSliceSpec, { required: true, always: true }),
+  },
+});
+export type ResourceSlice = ObjectOf<typeof ResourceSlice>;

@@ -1,0 +1,28 @@
+/** Every bound of the program in one place: name, value, unit, and why it has that value. */
+export const limits = {
+  /** Upstream's limit on a request body; more is 413. */
+  requestBodyBytesMax: 3 * 1024 * 1024,
+  /** etcd's default limit on one value; larger objects are refused. */
+  objectBytesMax: 1_572_864,
+  /** Nesting of a decoded document; more is 400 instead of a stack overflow. */
+  documentDepthMax: 1_000,
+  /** Upstream's limit on the operations of one JSON patch. */
+  jsonPatchOperationsMax: 10_000,
+  /** Events that a watch may lag behind before it is closed, and its client lists again. */
+  watchBufferEventsMax: 4_096,
+  /** Bytes that a watch connection may hold unsent before it is closed. */
+  watchBufferBytesMax: 16 * 1024 * 1024,
+  /** Revisions of one resource that the watch cache remembers for resuming watches. */
+  watchHistoryEventsMax: 10_000,
+  /** Upstream's deadline for a request that is not long-running. */
+  requestTimeoutMs: 60_000,
+  /** Requests at once, read-only and mutating (upstream's defaults without priority and fairness). */
+  readOnlyRequestsInFlightMax: 400,
+  mutatingRequestsInFlightMax: 200,
+  /** A response shorter than this is not worth compressing (upstream's value). */
+  gzipBytesMin: 128 * 1024,
+  /** Upstream's cap on all Warning headers of one response, in characters. */
+  warningHeaderCharactersMax: 4_096,
+  /** One line of a log; longer lines are cut. */
+  logLineBytesMax: 16 * 1024,
+} as const;

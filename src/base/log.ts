@@ -1,0 +1,44 @@
+import { pino, type Logger as Pino } from 'pino';
+
+/** A structured log, one JSON object a line. Child logs carry the component's name. */
+export interface Log {
+  debug(message: string, fields?: Readonly<Record<string, unknown>>): void;
+  info(message: string, fields?: Readonly<Record<string, unknown>>): void;
+  warn(message: string, fields?: Readonly<Record<string, unknown>>): void;
+  error(message: string, fields?: Readonly<Record<string, unknown>>): void;
+  child(component: string): Log;
+}
+
+/** Writes to a file, or to standard error when none is given. */
+export function openLog(options: { readonly file?: string; readonly level?: string } = {}): Log {
+  const destination = pino.destination({ dest: options.file ?? 2, sync: false, mkdir: true, append: true });
+  return over(pino({ level: options.level ?? 'info', base: null }, destination));
+}
+
+/** Swallows everything; for tests and for embedding. */
+export const silentLog: Log = {
+  debug() {},
+  info() {},
+  warn() {},
+  error() {},
+  child: () => silentLog,
+};
+
+function over(logger: Pino): Log {
+  return {
+    debug: (message, fields) => logger.debug(plain(fields), message),
+    info: (message, fields) => logger.info(plain(fields), message),
+    warn: (message, fields) => logger.warn(plain(fields), message),
+    error: (message, fields) => logger.error(plain(fields), message),
+    child: component => over(logger.child({ component })),
+  };
+}
+
+/** pino prints an Error only under the key `err`; ours may stand under any name. */
+function plain(fields: Readonly<Record<string, unknown>> = {}): Record<string, unknown> {
+  const entries = Object.entries(fields).map(([key, value]) => [
+    key,
+    value instanceof Error ? (value.stack ?? value.message) : value,
+  ]);
+  return Object.fromEntries(entries) as Record<string, unknown>;
+}
