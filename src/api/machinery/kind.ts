@@ -37,7 +37,7 @@ export interface Kind<Type extends ApiObject = ApiObject> {
   readonly subresources: Readonly<Record<string, Subresource>>;
   readonly schema: ObjectSchema;
   /** Field selectors beside metadata.name and metadata.namespace: label → value as a string. */
-  readonly fieldSelectors: Readonly<Record<string, (item: Type) => string>>;
+  readonly fieldSelectors: Readonly<Record<string, FieldValue<Type>>>;
   /** Columns of `kubectl get`. Without any: Name and Created At. */
   readonly columns: readonly Column<Type>[];
   /** The resource whose storage this one shares: autoscaling/v1 over v2, events.k8s.io over core. */
@@ -71,6 +71,9 @@ export interface Kind<Type extends ApiObject = ApiObject> {
   readonly custom?: boolean;
 }
 
+/** Declared as a method, so that a kind of a certain type is a Kind too. */
+type FieldValue<Type> = { read(item: Type): string }['read'];
+
 export interface Subresource {
   readonly verbs: readonly string[];
   /** The kind it speaks, when it is not the parent's. */
@@ -85,7 +88,7 @@ export interface Column<Type = ApiObject> {
   /** 0 is shown always, 1 with -o wide. */
   readonly priority?: 0 | 1;
   /** The cell. `nowMs` is for ages, which upstream renders as text. */
-  readonly cell: (item: Type, nowMs: number) => string | number | boolean | null;
+  cell(item: Type, nowMs: number): string | number | boolean | null;
 }
 
 /** A mutable view of an object under construction. */
@@ -105,8 +108,8 @@ export type Partly<T> = T extends string | number | boolean | bigint | null | un
 export type ObjectOf<K> = K extends { readonly [shape]?: infer Type } ? Exclude<Type, undefined> : never;
 
 /** A kind's type as a type of fields: StatefulSet holds claims. */
-export function schemaOf<K extends Kind>(kind: K): Schema<ObjectOf<K>> {
-  return kind.schema as Schema<ObjectOf<K>>;
+export function schemaOf<Type extends ApiObject>(kind: Kind<Type>): Schema<Type> {
+  return kind.schema as Schema<Type>;
 }
 
 type Definition<Fields extends FieldTable, Type extends ApiObject> = Omit<
