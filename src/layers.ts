@@ -8,7 +8,7 @@ export const layers = {
   api: ['base', 'cel'],
   storage: ['base', 'api'],
   auth: ['base', 'api', 'client'],
-  admission: ['base', 'cel', 'api', 'client'],
+  admission: ['base', 'cel', 'api', 'client', 'auth'],
   // Only the API server reaches the store; everything else is a client of the API server.
   apiserver: ['base', 'cel', 'api', 'storage', 'auth', 'admission', 'client'],
   client: ['base', 'api'],

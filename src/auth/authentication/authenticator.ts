@@ -1,0 +1,16 @@
+import type { PeerCertificate } from 'node:tls';
+import type { User } from '../user.ts';
+
+/** What an authenticator may look at. */
+export interface Credentials {
+  /** Lower-case names. */
+  readonly headers: Readonly<Record<string, string | readonly string[] | undefined>>;
+  /** The client's certificate when the TLS handshake verified one against the cluster's client CA. */
+  readonly clientCertificate?: PeerCertificate;
+}
+
+/** `undefined`: these credentials are not this authenticator's; it throws ApiError Unauthorized when they are and are wrong. */
+export interface Authenticator {
+  readonly name: string;
+  authenticate(credentials: Credentials): Promise<User | undefined> | User | undefined;
+}
