@@ -1,0 +1,336 @@
+import { limits } from '#base/limits.ts';
+import type { Json } from './schema.ts';
+
+export interface JsonOptions {
+  readonly depthMax?: number;
+}
+
+/**
+ * Parses JSON as Go does: integers of up to 64 bits survive (as bigint where a number would lose digits), nesting is
+ * bounded, `__proto__` is a plain key. Throws an Error in the words of Go's encoding/json.
+ */
+export function decodeJson(source: Uint8Array | string, options?: JsonOptions): Json {
+  const text = textOf(source);
+  if (mayNeedSlowPath(text, options?.depthMax ?? limits.documentDepthMax)) return parseSlowly(text, options);
+  try {
+    return JSON.parse(text) as Json;
+  } catch {
+    // Our own parser says what is wrong in the words that clients know.
+    return parseSlowly(text, options);
+  }
+}
+
+/** Paths of keys that stand twice in one object, as upstream names them: `spec.containers[0].name`. */
+export function duplicateKeys(source: Uint8Array | string): string[] {
+  const text = textOf(source);
+  if (!mayHaveDuplicates(text)) return [];
+  const found: string[] = [];
+  parseSlowly(text, { onDuplicate: path => found.push(path) });
+  return found;
+}
+
+/** JSON without spaces; a bigint becomes a number with all its digits. */
+export function encodeJson(value: unknown): string {
+  try {
+    return JSON.stringify(value);
+  } catch (error) {
+    if (!(error instanceof TypeError)) throw error;
+    return JSON.stringify(value, (_key, each: unknown) => (typeof each === 'bigint' ? rawJson(each.toString()) : each));
+  }
+}
+
+const rawJson = (JSON as unknown as { rawJSON(text: string): unknown }).rawJSON;
+
+const decoder = new TextDecoder('utf-8', { ignoreBOM: true });
+
+function textOf(source: Uint8Array | string): string {
+  if (typeof source === 'string') return source;
+  return Buffer.isBuffer(source) ? source.toString('utf8') : decoder.decode(source);
+}
+
+/**
+ * One pass over the text: a run of 16 digits may be an integer beyond 2^53, `\ud…` may be half of a surrogate pair, and
+ * many brackets may nest too deep. False alarms cost time, never correctness.
+ */
+function mayNeedSlowPath(text: string, depthMax: number): boolean {
+  let brackets = 0;
+  let digits = 0;
+  for (let index = 0; index < text.length; index++) {
+    const code = text.charCodeAt(index);
+    if (code <= 57 && code >= 48) {
+      if (++digits >= 16) return true;
+      continue;
+    }
+    digits = 0;
+    if (code === 123 || code === 91) brackets++;
+    else if (code === 92 && (text.charCodeAt(index + 2) | 32) === 100 && text.charCodeAt(index + 1) === 117)
+      return true;
+  }
+  return brackets > depthMax && isTooDeep(text, depthMax);
+}
+
+function isTooDeep(text: string, depthMax: number): boolean {
+  let depth = 0;
+  for (let index = 0; index < text.length; index++) {
+    const code = text.charCodeAt(index);
+    if (code === 34) index = endOfString(text, index);
+    else if (code === 123 || code === 91) {
+      if (++depth > depthMax) return true;
+    } else if (code === 125 || code === 93) depth--;
+  }
+  return false;
+}
+
+/** The index of the quote that closes the string opened at `start`. */
+function endOfString(text: string, start: number): number {
+  let index = start + 1;
+  for (; index < text.length; index++) {
+    const code = text.charCodeAt(index);
+    if (code === 92) index++;
+    else if (code === 34) break;
+  }
+  return index;
+}
+
+/** Hashes of the keys of the objects that are open, innermost last; grows on demand. */
+let keyHashes = new Int32Array(1024);
+const smallObjectKeysMax = 32;
+
+/** Compares hashes of keys within each object. False alarms cost time, never correctness. */
+function mayHaveDuplicates(text: string): boolean {
+  let top = 0;
+  let base = 0;
+  const bases: number[] = [];
+  let hash = 0;
+  for (let index = 0; index < text.length; index++) {
+    const code = text.charCodeAt(index);
+    if (code === 34) {
+      hash = 0;
+      for (index++; index < text.length; index++) {
+        const inner = text.charCodeAt(index);
+        if (inner === 34) break;
+        // An escaped key may equal one that is written plainly.
+        if (inner === 92) return true;
+        hash = (Math.imul(hash, 31) + inner) | 0;
+      }
+    } else if (code === 58) {
+      if (top - base >= smallObjectKeysMax) return true;
+      for (let at = base; at < top; at++) if (keyHashes[at] === hash) return true;
+      if (top === keyHashes.length) keyHashes = grown(keyHashes);
+      keyHashes[top++] = hash;
+    } else if (code === 123) {
+      bases.push(base);
+      base = top;
+    } else if (code === 125) {
+      top = base;
+      base = bases.pop() ?? 0;
+    }
+  }
+  return false;
+}
+
+function grown(array: Int32Array<ArrayBuffer>): Int32Array<ArrayBuffer> {
+  const larger = new Int32Array(array.length * 2);
+  larger.set(array);
+  return larger;
+}
+
+function parseSlowly(text: string, options?: JsonOptions & { onDuplicate?: (path: string) => void }): Json {
+  return new Parser(text, options?.depthMax ?? limits.documentDepthMax, options?.onDuplicate).document();
+}
+
+/** The exact parser, for what the fast path cannot do: wide integers, errors in Go's words, duplicate keys. */
+class Parser {
+  readonly #text: string;
+  readonly #depthMax: number;
+  readonly #onDuplicate: ((path: string) => void) | undefined;
+  #index = 0;
+  #depth = 0;
+
+  constructor(text: string, depthMax: number, onDuplicate: ((path: string) => void) | undefined) {
+    this.#text = text;
+    this.#depthMax = depthMax;
+    this.#onDuplicate = onDuplicate;
+  }
+
+  document(): Json {
+    const value = this.#value('');
+    this.#skipSpace();
+    if (this.#index < this.#text.length) this.#fail('after top-level value');
+    return value;
+  }
+
+  #value(path: string): Json {
+    this.#skipSpace();
+    const character = this.#text[this.#index];
+    switch (character) {
+      case '{':
+        return this.#object(path);
+      case '[':
+        return this.#list(path);
+      case '"':
+        return this.#string();
+      case 't':
+        return this.#literal('true', true);
+      case 'f':
+        return this.#literal('false', false);
+      case 'n':
+        return this.#literal('null', null);
+      default:
+        if (character !== undefined && (character === '-' || isDigit(character))) return this.#number();
+        return this.#fail('looking for beginning of value');
+    }
+  }
+
+  #object(path: string): Json {
+    this.#enter();
+    const object: Record<string, Json> = {};
+    if (this.#next() === '}') return this.#leave(object);
+    for (;;) {
+      this.#skipSpace();
+      if (this.#text[this.#index] !== '"') this.#fail('looking for beginning of object key string');
+      const key = this.#string();
+      const keyPath = path === '' ? key : `${path}.${key}`;
+      if (Object.hasOwn(object, key)) this.#onDuplicate?.(keyPath);
+      if (this.#next() !== ':') this.#fail('after object key');
+      this.#index++;
+      setOwn(object, key, this.#value(keyPath));
+      const after = this.#next();
+      if (after === '}') return this.#leave(object);
+      if (after !== ',') this.#fail('after object key:value pair');
+      this.#index++;
+    }
+  }
+
+  #list(path: string): Json {
+    this.#enter();
+    const list: Json[] = [];
+    if (this.#next() === ']') return this.#leave(list);
+    for (;;) {
+      list.push(this.#value(`${path}[${list.length}]`));
+      const after = this.#next();
+      if (after === ']') return this.#leave(list);
+      if (after !== ',') this.#fail('after array element');
+      this.#index++;
+    }
+  }
+
+  #enter(): void {
+    if (++this.#depth > this.#depthMax) throw new Error('exceeded max depth');
+    this.#index++;
+  }
+
+  #leave<Value>(value: Value): Value {
+    this.#depth--;
+    this.#index++;
+    return value;
+  }
+
+  #string(): string {
+    const start = this.#index;
+    for (this.#index++; ; this.#index++) {
+      const character = this.#text[this.#index];
+      if (character === '"') break;
+      if (character === '\\') this.#escape();
+      else if (character === undefined || character < ' ') this.#fail('in string literal');
+    }
+    this.#index++;
+    return (JSON.parse(this.#text.slice(start, this.#index)) as string).toWellFormed();
+  }
+
+  #escape(): void {
+    this.#index++;
+    const character = this.#text[this.#index];
+    if (character === undefined || !'"\\/bfnrtu'.includes(character)) this.#fail('in string escape code');
+    if (character !== 'u') return;
+    for (let left = 4; left > 0; left--) {
+      this.#index++;
+      if (!/^[0-9a-fA-F]$/.test(this.#text[this.#index] ?? '')) this.#fail('in \\u hexadecimal character escape');
+    }
+  }
+
+  #number(): Json {
+    const start = this.#index;
+    if (this.#text[this.#index] === '-') this.#index++;
+    if (this.#text[this.#index] === '0') this.#index++;
+    else this.#digits('in numeric literal');
+    let integer = true;
+    if (this.#text[this.#index] === '.') {
+      integer = false;
+      this.#index++;
+      this.#digits('after decimal point in numeric literal');
+    }
+    if (this.#text[this.#index] === 'e' || this.#text[this.#index] === 'E') {
+      integer = false;
+      this.#index++;
+      if (this.#text[this.#index] === '+' || this.#text[this.#index] === '-') this.#index++;
+      this.#digits('in exponent of numeric literal');
+    }
+    const text = this.#text.slice(start, this.#index);
+    return integer ? integerOf(text) : Number(text);
+  }
+
+  #digits(where: string): void {
+    if (!isDigit(this.#text[this.#index] ?? '')) this.#fail(where);
+    while (isDigit(this.#text[this.#index] ?? '')) this.#index++;
+  }
+
+  #literal<Value extends Json>(word: string, value: Value): Value {
+    for (const character of word) {
+      if (this.#text[this.#index] !== character) this.#fail(`in literal ${word} (expecting ${quoted(character)})`);
+      this.#index++;
+    }
+    return value;
+  }
+
+  /** The next character that is not space, without taking it. */
+  #next(): string | undefined {
+    this.#skipSpace();
+    return this.#text[this.#index];
+  }
+
+  #skipSpace(): void {
+    for (;;) {
+      const code = this.#text.charCodeAt(this.#index);
+      if (code !== 32 && code !== 10 && code !== 13 && code !== 9) return;
+      this.#index++;
+    }
+  }
+
+  #fail(where: string): never {
+    const point = this.#text.codePointAt(this.#index);
+    if (point === undefined) throw new Error('unexpected end of JSON input');
+    throw new Error(`invalid character ${quoted(String.fromCodePoint(point))} ${where}`);
+  }
+}
+
+function isDigit(character: string): boolean {
+  return character >= '0' && character <= '9';
+}
+
+/** Go's %q of a character. */
+function quoted(character: string): string {
+  if (character === "'") return "'\\''";
+  if (character === '"') return "'\"'";
+  return `'${JSON.stringify(character).slice(1, -1)}'`;
+}
+
+const int64Min = -(2n ** 63n);
+const int64Max = 2n ** 63n - 1n;
+
+/** A number where it is exact, a bigint within 64 bits, otherwise the nearest number. */
+export function integerOf(text: string): number | bigint {
+  const value = Number(text);
+  if (Number.isSafeInteger(value)) return value;
+  if (text.length > 20) return value;
+  const wide = BigInt(text);
+  if (BigInt(value) === wide) return value;
+  return wide >= int64Min && wide <= int64Max ? wide : value;
+}
+
+/** Sets an own property whatever its name is: `__proto__` too. */
+export function setOwn<Value>(object: Record<string, Value>, key: string, value: Value): void {
+  if (key === '__proto__')
+    Object.defineProperty(object, key, { value, writable: true, enumerable: true, configurable: true });
+  else object[key] = value;
+}
