@@ -1,0 +1,62 @@
+/**
+ * `npm test [-- FILTER…]`: sets up what the tests need and runs them. The quick part of everything; the long runs
+ * (conformance, simulation, benchmarks) are commands of their own.
+ */
+import { spawn } from 'node:child_process';
+import { availableParallelism } from 'node:os';
+import { globSync } from 'node:fs';
+import { join } from 'node:path';
+import { installPackages, testPackages } from './packages.ts';
+
+const root = join(import.meta.dirname, '..');
+const filters = process.argv.slice(2);
+
+/** Files that start real clusters or change the machine's network run one after the other, behind the others. */
+const alone = ['test/scenarios/', 'src/runtime/', 'src/network/', 'src/kubelet/', 'src/cluster/'];
+
+const files = ['src/**/*.test.ts', 'test/**/*.test.ts', 'tools/**/*.test.ts']
+  .flatMap(pattern => globSync(pattern, { cwd: root }))
+  .filter(file => filters.length === 0 || filters.some(filter => file.includes(filter)))
+  .toSorted();
+
+const packages = installPackages(testPackages);
+if (packages !== undefined) process.stderr.write(`windlass: ${packages}\n`);
+
+const together = files.filter(file => !alone.some(prefix => file.startsWith(prefix)));
+const serial = files.filter(file => alone.some(prefix => file.startsWith(prefix)));
+
+const counts = { passed: 0, failed: 0, skipped: 0 };
+let broken = false;
+await run(together, availableParallelism());
+await run(serial, 1);
+process.stdout.write(`\n${counts.passed} passed, ${counts.failed} failed, ${counts.skipped} skipped\n`);
+process.exitCode = broken || counts.failed > 0 || counts.passed === 0 ? 1 : 0;
+
+/** Runs files in node's own test runner, passes its output on and adds up its closing lines. */
+async function run(group: readonly string[], concurrency: number): Promise<void> {
+  if (group.length === 0) return;
+  const flags = ['--disable-warning=ExperimentalWarning', '--experimental-ffi'];
+  const runner = spawn(
+    process.execPath,
+    [
+      ...flags,
+      '--test',
+      `--test-concurrency=${concurrency}`,
+      '--test-timeout=600000',
+      '--test-reporter=spec',
+      ...group,
+    ],
+    { cwd: root, stdio: ['ignore', 'pipe', 'inherit'], env: { ...process.env, NODE_OPTIONS: flags.join(' ') } },
+  );
+  let tail = '';
+  runner.stdout.on('data', (chunk: Buffer) => {
+    process.stdout.write(chunk);
+    tail = (tail + chunk.toString()).slice(-20_000_000);
+  });
+  const code = await new Promise<number | null>(resolve => runner.on('close', resolve));
+  const last = (word: string) => Number([...tail.matchAll(new RegExp(`^ℹ ${word} (\\d+)`, 'gm'))].at(-1)?.[1] ?? 0);
+  counts.passed += last('pass');
+  counts.failed += last('fail');
+  counts.skipped += last('skipped') + last('todo');
+  if (code !== 0) broken = true;
+}
