@@ -324,7 +324,7 @@ export function integerOf(text: string): number | bigint {
   if (Number.isSafeInteger(value)) return value;
   if (text.length > 20) return value;
   const wide = BigInt(text);
-  if (BigInt(value) === wide) return value;
+  if (String(value) === text) return value;
   return wide >= int64Min && wide <= int64Max ? wide : value;
 }
 
