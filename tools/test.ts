@@ -6,7 +6,7 @@ import { spawn } from 'node:child_process';
 import { availableParallelism } from 'node:os';
 import { globSync } from 'node:fs';
 import { join } from 'node:path';
-import { installPackages, testPackages } from './packages.ts';
+import { installPackages, nodePackages } from '../src/cluster/packages.ts';
 
 const root = join(import.meta.dirname, '..');
 const filters = process.argv.slice(2);
@@ -19,7 +19,13 @@ const files = ['src/**/*.test.ts', 'test/**/*.test.ts', 'tools/**/*.test.ts']
   .filter(file => filters.length === 0 || filters.some(filter => file.includes(filter)))
   .toSorted();
 
-const packages = installPackages(testPackages);
+const packages = installPackages([
+  ...nodePackages,
+  { command: 'kubectl', debian: 'kubernetes-client' },
+  { command: 'docker-registry', debian: 'docker-registry' },
+  { command: 'busybox', debian: 'busybox-static' },
+  { command: 'curl', debian: 'curl' },
+]);
 if (packages !== undefined) process.stderr.write(`windlass: ${packages}\n`);
 
 const together = files.filter(file => !alone.some(prefix => file.startsWith(prefix)));

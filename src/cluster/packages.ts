@@ -3,7 +3,7 @@ import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 
-interface Package {
+export interface Package {
   /** A file on the PATH that shows that it is there. */
   readonly command: string;
   readonly debian: string;
@@ -17,15 +17,6 @@ export const nodePackages: readonly Package[] = [
   { command: 'ip', debian: 'iproute2' },
   { command: 'conntrack', debian: 'conntrack' },
   { command: 'iptables', debian: 'iptables' },
-];
-
-/** What the tests drive it with, beside a node's packages. */
-export const testPackages: readonly Package[] = [
-  ...nodePackages,
-  { command: 'kubectl', debian: 'kubernetes-client' },
-  { command: 'docker-registry', debian: 'docker-registry' },
-  { command: 'busybox', debian: 'busybox-static' },
-  { command: 'curl', debian: 'curl' },
 ];
 
 export function missing(packages: readonly Package[]): readonly Package[] {
