@@ -1,0 +1,4 @@
+import { storageSuite } from '../suite.ts';
+import { openMemoryStorage } from './memory-storage.ts';
+
+storageSuite('memory', async () => openMemoryStorage());
