@@ -25,4 +25,10 @@ export const limits = {
   warningHeaderCharactersMax: 4_096,
   /** One line of a log; longer lines are cut. */
   logLineBytesMax: 16 * 1024,
+  /** One event of a watch as a client reads it: the largest object with room for its JSON. */
+  watchLineBytesMax: 16 * 1024 * 1024,
+  /** One message of an exec, attach or port-forward connection. */
+  webSocketMessageBytesMax: 16 * 1024 * 1024,
+  /** Kubernetes Events that wait to be written; more are dropped (upstream's broadcaster: 1,000). */
+  eventQueueMax: 1_000,
 } as const;
