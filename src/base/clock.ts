@@ -72,20 +72,20 @@ export class ManualClock implements Clock {
   /** Moves time forward, running what comes due; between two timers the event loop gets a turn. */
   async advance(byMs: number): Promise<void> {
     const targetMs = this.#nowMs + byMs;
-    await settle();
+    await eventLoopTurn();
     for (let next = this.#timers[0]; next && next.dueMs <= targetMs; next = this.#timers[0]) {
       this.#timers.shift();
       this.#nowMs = Math.max(this.#nowMs, next.dueMs);
       next.run();
-      await settle();
+      await eventLoopTurn();
     }
     this.#nowMs = targetMs;
-    await settle();
+    await eventLoopTurn();
   }
 }
 
-/** Lets everything that is already due in the event loop happen. */
-function settle(): Promise<void> {
+/** Lets everything that is already due in the event loop happen first. */
+export function eventLoopTurn(): Promise<void> {
   return new Promise(resolve => setImmediate(resolve));
 }
 

@@ -1,0 +1,134 @@
+/** The commands of `windlass`, in the order in which help lists them. Each is loaded only when it is asked for. */
+export interface Command {
+  readonly name: string;
+  readonly usage: string;
+  /** One line for the list of commands. */
+  readonly does: string;
+  readonly flags: readonly Flag[];
+  /** How many words beside flags: at least, at most. */
+  readonly arguments?: readonly [number, number];
+  /** Run by other commands, not by people. */
+  readonly hidden?: boolean;
+  /** Resolves with the exit code. */
+  run(flags: Flags): Promise<number>;
+}
+
+export interface Flag {
+  readonly name: string;
+  readonly short?: string;
+  readonly type: 'text' | 'number' | 'boolean';
+  readonly value?: string;
+  readonly choices?: readonly string[];
+  readonly does: string;
+}
+
+export interface Flags {
+  readonly words: readonly string[];
+  text(name: string): string | undefined;
+  number(name: string): number | undefined;
+  has(name: string): boolean;
+  given(name: string): boolean;
+}
+
+const dataDir: Flag = {
+  name: 'data-dir',
+  type: 'text',
+  value: 'DIR',
+  does: 'where the cluster keeps everything (default ~/.windlass, or $WINDLASS_DATA_DIR)',
+};
+
+const shapeFlags: readonly Flag[] = [
+  dataDir,
+  { name: 'port', type: 'number', value: 'PORT', does: 'the port of the API server (default 6443)' },
+  { name: 'nodes', type: 'number', does: 'nodes with real containers (default 1, or 0 where there can be none)' },
+  {
+    name: 'hollow-nodes',
+    type: 'number',
+    does: 'simulated nodes beside them (default 0, or 1 where there are no real ones)',
+  },
+  {
+    name: 'runtime',
+    type: 'text',
+    choices: ['oci', 'cri', 'hollow'],
+    does: 'what runs containers: the built-in runtime, one that speaks CRI, or none at all (default oci)',
+  },
+  {
+    name: 'runtime-endpoint',
+    type: 'text',
+    value: 'ADDRESS',
+    does: 'where the CRI runtime listens (default unix:///run/containerd/containerd.sock)',
+  },
+];
+
+export const commands: readonly Command[] = [
+  {
+    name: 'up',
+    usage: 'up [flags]',
+    does: 'starts a cluster, or the one that is in the data directory',
+    flags: [
+      ...shapeFlags,
+      { name: 'detach', short: 'd', type: 'boolean', does: 'return when the cluster is ready, and leave it running' },
+    ],
+    run: async flags => (await import('./up.ts')).up(flags),
+  },
+  {
+    name: 'down',
+    usage: 'down [flags]',
+    does: 'stops a cluster; its state stays for the next `up`',
+    flags: [dataDir, { name: 'delete', type: 'boolean', does: 'delete the data directory too' }],
+    run: async flags => (await import('./down.ts')).down(flags),
+  },
+  {
+    name: 'status',
+    usage: 'status [flags]',
+    does: 'tells whether the cluster runs, and its nodes',
+    flags: [
+      dataDir,
+      { name: 'output', short: 'o', type: 'text', choices: ['text', 'json'], does: 'as text or as JSON' },
+    ],
+    run: async flags => (await import('./status.ts')).status(flags),
+  },
+  {
+    name: 'image',
+    usage: 'image load FILE | list | pull NAME | rm NAME [flags]',
+    does: 'loads, lists, pulls and removes container images of the built-in runtime',
+    arguments: [1, 2],
+    flags: [dataDir],
+    run: async flags => (await import('./image.ts')).image(flags),
+  },
+  {
+    name: 'version',
+    usage: 'version',
+    does: 'prints the version',
+    flags: [],
+    run: async () => (await import('./version.ts')).version(),
+  },
+  {
+    name: 'supervise',
+    usage: 'supervise [flags]',
+    does: 'keeps the processes of a cluster running',
+    hidden: true,
+    flags: shapeFlags,
+    run: async flags => (await import('./supervise.ts')).supervise(flags),
+  },
+  {
+    name: 'control-plane',
+    usage: 'control-plane --data-dir DIR',
+    does: 'is the control plane process of a cluster',
+    hidden: true,
+    flags: [dataDir],
+    run: async flags => (await import('./roles/control-plane.ts')).controlPlane(flags),
+  },
+  {
+    name: 'node-agent',
+    usage: 'node-agent --data-dir DIR --node NAME',
+    does: 'is the node agent process of a cluster',
+    hidden: true,
+    flags: [
+      dataDir,
+      { name: 'node', type: 'text', value: 'NAME', does: 'the name of the node' },
+      { name: 'clean', type: 'boolean', does: 'only remove what the node left on this machine' },
+    ],
+    run: async flags => (await import('./roles/node-agent.ts')).nodeAgent(flags),
+  },
+];

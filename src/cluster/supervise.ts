@@ -1,0 +1,202 @@
+import { fork, type ChildProcess } from 'node:child_process';
+import { openSync, closeSync } from 'node:fs';
+import { hostname } from 'node:os';
+import { join } from 'node:path';
+import { exponentialBackoff } from '#base/backoff.ts';
+import { systemClock, type Clock } from '#base/clock.ts';
+import { claimRanges, releaseRanges } from './addresses.ts';
+import type { Flags } from './commands.ts';
+import { dataDirFrom, livePid, readConfig, removePid, writePid, type ClusterConfig, type DataDir } from './data-dir.ts';
+import type { FromRole, ToRole } from './messages.ts';
+import { progressTo, type Progress } from './progress.ts';
+
+/** The processes of a cluster, kept running until `stop`. */
+export interface Supervisor {
+  /** Resolves when every role has said that it is ready; rejects when one cannot start. */
+  readonly ready: Promise<void>;
+  /** Stops all roles, nodes first, and gives back what the cluster held on this machine. */
+  stop(): Promise<void>;
+}
+
+/** `windlass supervise`: the supervisor of a detached cluster. Its starter listens until it is ready. */
+export async function supervise(flags: Flags): Promise<number> {
+  const dir = dataDirFrom(flags);
+  const config = readConfig(dir);
+  if (!config) throw new Error(`cannot supervise ${dir.path}: there is no cluster`);
+  const tell = (message: FromRole) => {
+    if (process.connected && process.send) process.send(message);
+  };
+  const supervisor = startSupervisor({
+    dir,
+    config,
+    progress: progressTo(step => tell({ type: 'step', step }), systemClock),
+    clock: systemClock,
+  });
+  const stopped = new Promise<void>((resolve, reject) => {
+    const stop = () => supervisor.stop().then(resolve, reject);
+    for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, stop);
+  });
+  try {
+    await supervisor.ready;
+    tell({ type: 'ready' });
+  } catch (error) {
+    tell({ type: 'failed', reason: error instanceof Error ? error.message : String(error) });
+    await supervisor.stop();
+    return 1;
+  }
+  if (process.connected) process.disconnect();
+  await stopped;
+  return 0;
+}
+
+export function nodeNames(config: ClusterConfig): readonly string[] {
+  const base =
+    hostname()
+      .toLowerCase()
+      .replace(/[^a-z0-9.-]/g, '-') || 'node';
+  return Array.from({ length: config.nodes }, (_, index) => (index === 0 ? base : `${base}-${index + 1}`));
+}
+
+export function startSupervisor(options: {
+  readonly dir: DataDir;
+  readonly config: ClusterConfig;
+  readonly progress: Progress;
+  readonly clock: Clock;
+}): Supervisor {
+  const { dir, config, progress, clock } = options;
+  if (livePid(dir, 'supervisor') !== undefined)
+    throw new Error(`cannot start: the cluster in ${dir.path} runs already`);
+  if (config.nodes > 0) claimRanges(dir, config);
+  writePid(dir, 'supervisor', process.pid);
+
+  const context = { dir, progress, clock };
+  const controlPlane = new Role(context, 'control-plane', ['control-plane', '--data-dir', dir.path]);
+  // A node agent loads while the control plane starts, and waits for its word to go on.
+  const agents = nodeNames(config).map(
+    node => new Role(context, `node-agent-${node}`, ['node-agent', '--data-dir', dir.path, '--node', node]),
+  );
+  const all = [controlPlane, ...agents];
+  for (const role of all) role.start();
+
+  const ready = (async () => {
+    await controlPlane.ready;
+    for (const agent of agents) agent.go();
+    await Promise.all(agents.map(agent => agent.ready));
+  })();
+  // Whoever waits hears of it; a supervisor that is stopped early must not crash on it.
+  ready.catch(() => {});
+
+  return {
+    ready,
+    async stop() {
+      await Promise.all(agents.map(agent => agent.stop()));
+      await controlPlane.stop();
+      if (config.nodes > 0) releaseRanges(dir);
+      removePid(dir, 'supervisor');
+    },
+  };
+}
+
+interface RoleContext {
+  readonly dir: DataDir;
+  readonly progress: Progress;
+  readonly clock: Clock;
+}
+
+/** How long a role may take to stop by itself. */
+const stopMsMax = 40_000;
+
+/** One process: started again when it ends by itself, with a growing pause. */
+class Role {
+  readonly ready: Promise<void>;
+  readonly #context: RoleContext;
+  readonly #name: string;
+  readonly #args: readonly string[];
+  readonly #backoff = exponentialBackoff({ initialMs: 100, maxMs: 10_000 });
+  #child: ChildProcess | undefined;
+  #going = false;
+  #stopping = false;
+  #wasReady = false;
+  #cancelRestart: () => void = () => {};
+  #resolve: () => void = () => {};
+  #reject: (error: Error) => void = () => {};
+
+  constructor(context: RoleContext, name: string, args: readonly string[]) {
+    this.#context = context;
+    this.#name = name;
+    this.#args = args;
+    this.ready = new Promise((resolve, reject) => {
+      this.#resolve = resolve;
+      this.#reject = reject;
+    });
+    this.ready.catch(() => {});
+  }
+
+  start(): void {
+    const { dir } = this.#context;
+    const log = openSync(join(dir.logs, `${this.#name}.log`), 'a', 0o600);
+    const child = fork(join(import.meta.dirname, 'cli.ts'), [...this.#args], {
+      execArgv: process.execArgv,
+      stdio: ['ignore', log, log, 'ipc'],
+      // A Ctrl-C goes to the terminal's whole group; the supervisor alone decides what it means.
+      detached: true,
+    });
+    closeSync(log);
+    this.#child = child;
+    if (child.pid !== undefined) writePid(dir, this.#name, child.pid);
+    child.on('message', message => this.#heard(message as FromRole));
+    child.on('exit', (code, signal) => this.#ended(child, code, signal));
+    if (this.#going) this.#tell({ type: 'go' });
+  }
+
+  /** Lets the role go on now, and at once after every restart. */
+  go(): void {
+    this.#going = true;
+    this.#tell({ type: 'go' });
+  }
+
+  async stop(): Promise<void> {
+    this.#stopping = true;
+    this.#cancelRestart();
+    const child = this.#child;
+    if (!child || child.exitCode !== null || child.signalCode !== null) return;
+    const exited = new Promise<void>(resolve => child.once('exit', () => resolve()));
+    this.#tell({ type: 'stop' });
+    const cancel = this.#context.clock.after(stopMsMax, () => child.kill('SIGKILL'));
+    await exited;
+    cancel();
+  }
+
+  #tell(message: ToRole): void {
+    // A role that is just ending cannot be told anything any more; its exit is handled where it is seen.
+    if (this.#child?.connected) this.#child.send(message, () => {});
+  }
+
+  #heard(message: FromRole): void {
+    switch (message.type) {
+      case 'step':
+        // Restarts are for the log, not for the display.
+        if (!this.#wasReady) this.#context.progress.report(message.step);
+        return;
+      case 'ready':
+        this.#wasReady = true;
+        this.#backoff.reset();
+        this.#resolve();
+        return;
+      case 'failed':
+        this.#reject(new Error(message.reason));
+    }
+  }
+
+  #ended(child: ChildProcess, code: number | null, signal: NodeJS.Signals | null): void {
+    if (child !== this.#child) return;
+    removePid(this.#context.dir, this.#name);
+    if (this.#stopping) return;
+    if (!this.#wasReady) {
+      const log = join(this.#context.dir.logs, `${this.#name}.log`);
+      this.#reject(new Error(`${this.#name} ended with ${signal ?? `code ${code}`} before it was ready; see ${log}`));
+      return;
+    }
+    this.#cancelRestart = this.#context.clock.after(this.#backoff.next(), () => this.start());
+  }
+}

@@ -1,0 +1,161 @@
+import { fork } from 'node:child_process';
+import { closeSync, openSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { join } from 'node:path';
+import { systemClock } from '#base/clock.ts';
+import { freeRanges, rangeChoices } from './addresses.ts';
+import type { Flags } from './commands.ts';
+import {
+  dataDirFrom,
+  livePid,
+  makeDataDir,
+  readConfig,
+  writeConfig,
+  type ClusterConfig,
+  type DataDir,
+} from './data-dir.ts';
+import type { FromRole } from './messages.ts';
+import { installPackages, nodePackages } from './packages.ts';
+import { progressOn, type Progress } from './progress.ts';
+import { startSupervisor } from './supervise.ts';
+import { programVersion } from './version.ts';
+
+/** `windlass up`: in the foreground until Ctrl-C, or detached. */
+export async function up(flags: Flags): Promise<number> {
+  const dir = dataDirFrom(flags);
+  if (livePid(dir, 'supervisor') !== undefined) {
+    process.stdout.write(`windlass: the cluster in ${dir.path} runs already\n\n${nextSteps(dir)}`);
+    return 0;
+  }
+  process.stdout.write(`windlass v${programVersion()}: starting a cluster in ${dir.path}\n`);
+  makeDataDir(dir);
+  const startMs = systemClock.monotonic();
+  const progress = progressOn(process.stdout, systemClock);
+  const { config, lacking } = decideConfig(dir, flags);
+  await checkPort(config.port);
+  writeConfig(dir, config);
+  if (lacking) process.stdout.write(`  ! ${lacking}\n`);
+
+  const announce = () => {
+    const took = ((systemClock.monotonic() - startMs) / 1000).toFixed(1);
+    process.stdout.write(`\nThe cluster is ready after ${took} s.\n\n${nextSteps(dir)}`);
+  };
+  return flags.has('detach') ? detached(dir, progress, announce) : foreground(dir, config, progress, announce);
+}
+
+async function foreground(
+  dir: DataDir,
+  config: ClusterConfig,
+  progress: Progress,
+  announce: () => void,
+): Promise<number> {
+  const supervisor = startSupervisor({ dir, config, progress, clock: systemClock });
+  let interrupts = 0;
+  const interrupted = new Promise<void>(resolve => {
+    for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const)
+      process.on(signal, () => {
+        interrupts++;
+        if (interrupts === 2) process.stdout.write('windlass: still stopping …\n');
+        resolve();
+      });
+  });
+  let failure: unknown;
+  await Promise.race([
+    interrupted,
+    supervisor.ready.then(
+      () => {
+        announce();
+        process.stdout.write('Ctrl-C stops it.\n');
+        return interrupted;
+      },
+      (error: unknown) => {
+        failure = error;
+      },
+    ),
+  ]);
+  if (failure === undefined) process.stdout.write('\nStopping …\n');
+  await progress.run('stop', () => supervisor.stop());
+  if (failure !== undefined) throw failure;
+  return 0;
+}
+
+/** The supervisor becomes a process of its own; this one tells its progress and ends when the cluster is ready. */
+async function detached(dir: DataDir, progress: Progress, announce: () => void): Promise<number> {
+  const log = openSync(join(dir.logs, 'supervisor.log'), 'a', 0o600);
+  const child = fork(join(import.meta.dirname, 'cli.ts'), ['supervise', '--data-dir', dir.path], {
+    execArgv: process.execArgv,
+    stdio: ['ignore', log, log, 'ipc'],
+    detached: true,
+  });
+  closeSync(log);
+  const outcome = await new Promise<string | undefined>(resolve => {
+    child.on('message', message => {
+      const said = message as FromRole;
+      if (said.type === 'step') progress.report(said.step);
+      else resolve(said.type === 'failed' ? said.reason : undefined);
+    });
+    child.on('exit', () => resolve(`the supervisor ended; see ${join(dir.logs, 'supervisor.log')}`));
+    // An interrupted start is stopped whole: nothing half-started stays.
+    for (const signal of ['SIGINT', 'SIGTERM'] as const)
+      process.once(signal, () => {
+        child.kill('SIGTERM');
+        child.once('exit', () => resolve('interrupted'));
+      });
+  });
+  if (outcome !== undefined) throw new Error(outcome);
+  if (child.connected) child.disconnect();
+  child.unref();
+  announce();
+  return 0;
+}
+
+/** Flags over what the cluster was made with over defaults; and what this machine lacks, if anything, as a sentence. */
+function decideConfig(dir: DataDir, flags: Flags): { config: ClusterConfig; lacking: string | undefined } {
+  const before = readConfig(dir);
+  const runtime = (flags.text('runtime') as ClusterConfig['runtime'] | undefined) ?? before?.runtime ?? 'oci';
+  const wantsReal = runtime !== 'hollow' && (flags.number('nodes') ?? before?.nodes ?? 1) > 0;
+  const lacking = wantsReal ? whatIsMissing() : undefined;
+  if (lacking && flags.given('nodes')) throw new Error(`cannot run real containers: ${lacking}`);
+  const real = wantsReal && !lacking;
+  const nodes = real ? (flags.number('nodes') ?? (before?.nodes || 1)) : 0;
+  const ranges = before ?? (real ? freeRanges(dir) : (rangeChoices[0] as NonNullable<(typeof rangeChoices)[0]>));
+  const config: ClusterConfig = {
+    port: flags.number('port') ?? before?.port ?? 6443,
+    podCIDR: ranges.podCIDR,
+    serviceCIDR: ranges.serviceCIDR,
+    clusterDNS: ranges.clusterDNS,
+    clusterDomain: before?.clusterDomain ?? 'cluster.local',
+    nodes,
+    hollowNodes: flags.number('hollow-nodes') ?? (before?.hollowNodes || (nodes === 0 ? 1 : 0)),
+    runtime,
+    runtimeEndpoint:
+      flags.text('runtime-endpoint') ?? before?.runtimeEndpoint ?? 'unix:///run/containerd/containerd.sock',
+  };
+  return { config, lacking: lacking && `${lacking} Until then pods run on a simulated node.` };
+}
+
+function whatIsMissing(): string | undefined {
+  if (process.platform !== 'linux') return 'real containers need Linux.';
+  if (process.getuid?.() !== 0) return 'real containers need root: start with sudo.';
+  return installPackages(nodePackages);
+}
+
+async function checkPort(port: number): Promise<void> {
+  const problem = await new Promise<NodeJS.ErrnoException | undefined>(resolve => {
+    const probe = createServer();
+    probe.once('error', resolve);
+    probe.listen(port, () => probe.close(() => resolve(undefined)));
+  });
+  if (!problem) return;
+  const why = problem.code === 'EADDRINUSE' ? 'another program uses it' : problem.message;
+  throw new Error(`cannot listen on port ${port}: ${why}; choose another with --port`);
+}
+
+function nextSteps(dir: DataDir): string {
+  return `  export KUBECONFIG=${dir.kubeconfig}
+
+  kubectl get nodes
+  kubectl run hello --image=busybox --restart=Never -- echo hello
+  kubectl get pods --watch
+`;
+}

@@ -1,0 +1,143 @@
+import type { Random } from '#base/random.ts';
+import type { ClusterState } from './cluster-state.ts';
+import type { NodeInfo } from './node-info.ts';
+import type { Plugin, Rejection } from './plugin.ts';
+import type { PodInfo } from './pod-info.ts';
+
+/** Where a pod goes, or why each node refuses it. */
+export type Placement =
+  | { readonly node: NodeInfo; readonly score: number }
+  | { readonly node: undefined; readonly rejections: ReadonlyMap<string, Rejection> };
+
+/** How many classes of pods are remembered; the one unused for longest goes first. */
+const classesMax = 512;
+
+/**
+ * Filters and scores all nodes for a pod. What came out for one node is remembered by class of pod until that node
+ * changes, so placing the replicas of a workload costs the one node that the last replica went to.
+ */
+export class SchedulingCycle {
+  readonly #plugins: readonly Plugin[];
+  readonly #cluster: ClusterState;
+  readonly #random: Random;
+  readonly #classes = new Map<string, ClassOfPods>();
+
+  constructor(plugins: readonly Plugin[], cluster: ClusterState, random: Random) {
+    this.#plugins = plugins;
+    this.#cluster = cluster;
+    this.#random = random;
+  }
+
+  place(pod: PodInfo): Placement {
+    const { nodes } = this.#cluster;
+    const known = this.#upToDate(pod);
+    let best: NodeInfo | undefined;
+    let bestScore = Number.NEGATIVE_INFINITY;
+    let ties = 0;
+    const total = known.totals();
+    for (let index = 0; index < nodes.length; index++) {
+      if (known.rejections[index] !== undefined) continue;
+      const score = total(index);
+      if (score < bestScore) continue;
+      if (score > bestScore) {
+        ties = 1;
+        bestScore = score;
+        best = nodes[index];
+        // Among equals each has the same chance, without collecting them.
+      } else if (this.#random.next() * ++ties < 1) best = nodes[index];
+    }
+    return best ? { node: best, score: bestScore } : { node: undefined, rejections: this.#rejections(known) };
+  }
+
+  /** Would this one node take the pod? For deciding whether an event is worth another try. */
+  fits(pod: PodInfo, node: NodeInfo): boolean {
+    return rejectionOf(this.#plugins, pod, node) === undefined;
+  }
+
+  #upToDate(pod: PodInfo): ClassOfPods {
+    const { nodes, topology } = this.#cluster;
+    let known = this.#classes.get(pod.classKey);
+    if (known) this.#classes.delete(pod.classKey);
+    if (known?.topology !== topology) known = new ClassOfPods(this.#plugins, pod, topology, nodes.length);
+    // Put at the end: the order of a Map is the order of use.
+    this.#classes.set(pod.classKey, known);
+    if (this.#classes.size > classesMax) this.#classes.delete(this.#classes.keys().next().value ?? '');
+    for (let index = 0; index < nodes.length; index++) {
+      const node = nodes[index] as NodeInfo;
+      if (known.generations[index] !== node.generation) known.evaluate(index, pod, node, this.#cluster);
+    }
+    return known;
+  }
+
+  #rejections(known: ClassOfPods): ReadonlyMap<string, Rejection> {
+    const { nodes } = this.#cluster;
+    return new Map(nodes.map((node, index) => [node.name, known.rejections[index] as Rejection]));
+  }
+}
+
+class ClassOfPods {
+  readonly topology: number;
+  /** The generation of each node when it was looked at. */
+  readonly generations: Float64Array;
+  readonly rejections: (Rejection | undefined)[];
+  readonly #filters: readonly Plugin[];
+  readonly #absolute: readonly Plugin[];
+  readonly #relative: readonly Plugin[];
+  /** Weighted sum of the scores that need no comparison with other nodes. */
+  readonly #fixed: Float64Array;
+  readonly #raw: readonly Float64Array[];
+
+  constructor(plugins: readonly Plugin[], pod: PodInfo, topology: number, nodeCount: number) {
+    const scoring = plugins.filter(plugin => plugin.score && (plugin.scores?.(pod) ?? true));
+    this.topology = topology;
+    this.#filters = plugins;
+    this.#absolute = scoring.filter(plugin => plugin.normalize === undefined);
+    this.#relative = scoring.filter(plugin => plugin.normalize !== undefined);
+    this.generations = new Float64Array(nodeCount).fill(-1);
+    this.rejections = new Array<Rejection | undefined>(nodeCount);
+    this.#fixed = new Float64Array(nodeCount);
+    this.#raw = this.#relative.map(() => new Float64Array(nodeCount));
+  }
+
+  evaluate(index: number, pod: PodInfo, node: NodeInfo, cluster: ClusterState): void {
+    this.generations[index] = node.generation;
+    const rejection = rejectionOf(this.#filters, pod, node);
+    this.rejections[index] = rejection;
+    if (rejection) return;
+    let sum = 0;
+    for (const plugin of this.#absolute) sum += (plugin.weight ?? 1) * (plugin.score?.(pod, node, cluster) ?? 0);
+    this.#fixed[index] = sum;
+    for (const [at, plugin] of this.#relative.entries())
+      (this.#raw[at] as Float64Array)[index] = plugin.score?.(pod, node, cluster) ?? 0;
+  }
+
+  /** The score of a node by its index, with the relative scores brought to 0..100 over the nodes that fit. */
+  totals(): (index: number) => number {
+    const relative = this.#relative.flatMap((plugin, at) => {
+      const raw = this.#raw[at] as Float64Array;
+      let max = 0;
+      for (let index = 0; index < raw.length; index++)
+        if (this.rejections[index] === undefined) max = Math.max(max, raw[index] as number);
+      // All alike: it cannot change who wins.
+      return max === 0 ? [] : [{ raw, max, weight: plugin.weight ?? 1, reversed: plugin.normalize === 'reversed' }];
+    });
+    const fixed = this.#fixed;
+    if (relative.length === 0) return index => fixed[index] as number;
+    return index => {
+      let sum = fixed[index] as number;
+      for (const { raw, max, weight, reversed } of relative) {
+        const scaled = Math.floor((100 * (raw[index] as number)) / max);
+        sum += weight * (reversed ? 100 - scaled : scaled);
+      }
+      return sum;
+    };
+  }
+}
+
+function rejectionOf(plugins: readonly Plugin[], pod: PodInfo, node: NodeInfo): Rejection | undefined {
+  for (const plugin of plugins) {
+    const rejection = plugin.filter?.(pod, node);
+    if (rejection) return rejection;
+  }
+  return undefined;
+}

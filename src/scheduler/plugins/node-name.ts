@@ -1,0 +1,12 @@
+import type { Plugin } from '../plugin.ts';
+
+const rejection = {
+  plugin: 'NodeName',
+  reasons: ["node(s) didn't match the requested node name"],
+  unresolvable: true,
+};
+
+export const nodeName: Plugin = {
+  name: 'NodeName',
+  filter: (pod, node) => (!pod.pod.spec.nodeName || pod.pod.spec.nodeName === node.name ? undefined : rejection),
+};

@@ -1,0 +1,172 @@
+import type { Clock } from '#base/clock.ts';
+import type { PodInfo } from './pod-info.ts';
+
+export interface QueuedPod {
+  info: PodInfo;
+  attempts: number;
+  readonly firstAddedMs: number;
+  /** When it came into the active queue; ties of priority go by it. */
+  sequence: number;
+  /** When an unschedulable pod was given up for now. */
+  unschedulableSinceMs: number;
+}
+
+const backoffInitialMs = 1_000;
+const backoffMaxMs = 10_000;
+/** Unschedulable pods are tried again after this even if nothing seems to have changed (upstream's value). */
+const unschedulableMsMax = 5 * 60_000;
+
+/**
+ * Pods that wait for a node: `active` by priority, then age; `backoff` until their time comes; `unschedulable` until an
+ * event makes another try worthwhile.
+ */
+export class SchedulingQueue {
+  readonly #clock: Clock;
+  readonly #active = new Heap();
+  readonly #backoff = new Map<string, { pod: QueuedPod; cancel: () => void }>();
+  readonly #unschedulable = new Map<string, QueuedPod>();
+  readonly #known = new Map<string, QueuedPod>();
+  #sequence = 0;
+  #onReady: () => void = () => {};
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+  }
+
+  /** Called whenever a pod becomes active. */
+  set onReady(notify: () => void) {
+    this.#onReady = notify;
+  }
+
+  get counts(): { active: number; backoff: number; unschedulable: number } {
+    return { active: this.#active.size, backoff: this.#backoff.size, unschedulable: this.#unschedulable.size };
+  }
+
+  add(info: PodInfo): void {
+    const known = this.#known.get(info.key);
+    if (known) {
+      known.info = info;
+      if (this.#unschedulable.delete(info.key)) this.#activate(known);
+      return;
+    }
+    const pod: QueuedPod = { info, attempts: 0, firstAddedMs: this.#clock.now(), sequence: 0, unschedulableSinceMs: 0 };
+    this.#known.set(info.key, pod);
+    this.#activate(pod);
+  }
+
+  /** New content for a pod that waits, without another try. */
+  refresh(info: PodInfo): void {
+    const known = this.#known.get(info.key);
+    if (known) known.info = info;
+  }
+
+  remove(key: string): void {
+    this.#known.delete(key);
+    this.#unschedulable.delete(key);
+    this.#backoff.get(key)?.cancel();
+    this.#backoff.delete(key);
+  }
+
+  has(key: string): boolean {
+    return this.#known.has(key);
+  }
+
+  /** The next pod to place. It stays known until `remove`, `backOff` or `park`. */
+  pop(): QueuedPod | undefined {
+    for (let pod = this.#active.pop(); pod; pod = this.#active.pop()) {
+      // Removed pods are left in the heap; they are recognised here.
+      if (this.#known.get(pod.info.key) !== pod) continue;
+      pod.attempts++;
+      return pod;
+    }
+    return undefined;
+  }
+
+  /** No node fits: waits for an event. */
+  park(pod: QueuedPod): void {
+    if (this.#known.get(pod.info.key) !== pod) return;
+    pod.unschedulableSinceMs = this.#clock.now();
+    this.#unschedulable.set(pod.info.key, pod);
+  }
+
+  /** Something failed: tries again after the pod's backoff. */
+  backOff(pod: QueuedPod): void {
+    if (this.#known.get(pod.info.key) !== pod) return;
+    const delayMs = Math.min(backoffMaxMs, backoffInitialMs * 2 ** (pod.attempts - 1));
+    const leftMs = Math.max(0, (pod.unschedulableSinceMs || this.#clock.now()) + delayMs - this.#clock.now());
+    const cancel = this.#clock.after(leftMs, () => {
+      this.#backoff.delete(pod.info.key);
+      this.#activate(pod);
+    });
+    this.#backoff.set(pod.info.key, { pod, cancel });
+  }
+
+  /** Gives another try to the unschedulable pods for which an event may change something. */
+  retry(worthwhile: (pod: PodInfo) => boolean): void {
+    for (const [key, pod] of this.#unschedulable) {
+      if (!worthwhile(pod.info)) continue;
+      this.#unschedulable.delete(key);
+      this.backOff(pod);
+    }
+  }
+
+  /** Gives another try to those that have waited for very long. */
+  flushOld(): void {
+    const before = this.#clock.now() - unschedulableMsMax;
+    for (const [key, pod] of this.#unschedulable) {
+      if (pod.unschedulableSinceMs > before) continue;
+      this.#unschedulable.delete(key);
+      this.#activate(pod);
+    }
+  }
+
+  #activate(pod: QueuedPod): void {
+    pod.sequence = this.#sequence++;
+    this.#active.push(pod);
+    this.#onReady();
+  }
+}
+
+/** A binary heap: highest priority first, then first come. */
+class Heap {
+  readonly #items: QueuedPod[] = [];
+
+  get size(): number {
+    return this.#items.length;
+  }
+
+  push(pod: QueuedPod): void {
+    const items = this.#items;
+    let index = items.push(pod) - 1;
+    while (index > 0) {
+      const parent = (index - 1) >> 1;
+      if (!before(pod, items[parent] as QueuedPod)) break;
+      items[index] = items[parent] as QueuedPod;
+      index = parent;
+    }
+    items[index] = pod;
+  }
+
+  pop(): QueuedPod | undefined {
+    const items = this.#items;
+    const top = items[0];
+    const last = items.pop();
+    if (!top || !last || items.length === 0) return top;
+    let index = 0;
+    while (true) {
+      let child = 2 * index + 1;
+      if (child >= items.length) break;
+      if (child + 1 < items.length && before(items[child + 1] as QueuedPod, items[child] as QueuedPod)) child++;
+      if (!before(items[child] as QueuedPod, last)) break;
+      items[index] = items[child] as QueuedPod;
+      index = child;
+    }
+    items[index] = last;
+    return top;
+  }
+}
+
+function before(a: QueuedPod, b: QueuedPod): boolean {
+  if (a.info.priority !== b.info.priority) return a.info.priority > b.info.priority;
+  return a.sequence < b.sequence;
+}
