@@ -1,0 +1,28 @@
+import { wellKnownGroups } from '../user.ts';
+import type { Authorizer } from './authorizer.ts';
+
+const everything = {
+  resourceRules: [{ verbs: ['*'], apiGroups: ['*'], resources: ['*'] }],
+  nonResourceRules: [{ verbs: ['*'], nonResourceURLs: ['*'] }],
+  incomplete: false,
+} as const;
+
+/** For embedding in tests: everybody may do everything. */
+export const alwaysAllow: Authorizer = {
+  name: 'AlwaysAllow',
+  authorize: () => ({ decision: 'allow', reason: '' }),
+  rulesFor: () => everything,
+};
+
+/** `system:masters` may do everything, whatever the roles say: nobody can lock the administrators out. */
+export const mastersAuthorizer: Authorizer = {
+  name: 'SystemMasters',
+  authorize: ({ user }) =>
+    user.groups.includes(wellKnownGroups.masters)
+      ? { decision: 'allow', reason: '' }
+      : { decision: 'noOpinion', reason: '' },
+  rulesFor: user =>
+    user.groups.includes(wellKnownGroups.masters)
+      ? everything
+      : { resourceRules: [], nonResourceRules: [], incomplete: false },
+};
