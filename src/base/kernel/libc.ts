@@ -50,6 +50,8 @@ function open() {
     connect: { arguments: ['int32', 'buffer', 'uint32'], return: 'int32' },
     shutdown: { arguments: ['int32', 'int32'], return: 'int32' },
     send: { arguments: ['int32', 'buffer', 'uint64', 'int32'], return: 'int64' },
+    recv: { arguments: ['int32', 'buffer', 'uint64', 'int32'], return: 'int64' },
+    if_nametoindex: { arguments: ['string'], return: 'uint32' },
     poll: { arguments: ['buffer', 'uint64', 'int32'], return: 'int32' },
     getsockopt: { arguments: ['int32', 'int32', 'int32', 'buffer', 'buffer'], return: 'int32' },
     ioctl: { arguments: ['int32', 'uint64', 'buffer'], return: 'int32' },

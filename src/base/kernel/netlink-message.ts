@@ -1,0 +1,408 @@
+import { formatIp, parseCidr, parseIp, type IpNetwork } from '../ip.ts';
+
+// The wire format of rtnetlink: rtnetlink(7), linux/if_link.h, linux/if_bridge.h. Little-endian like every machine we run on.
+
+/** One change of links, addresses, routes or neighbours. Names are names of links in the namespace it runs in. */
+export type LinkChange =
+  | { readonly do: 'addBridge'; readonly name: string; readonly mtu?: number; readonly mac?: string }
+  | {
+      readonly do: 'addVeth';
+      readonly name: string;
+      readonly mtu: number;
+      readonly master?: string;
+      /** The other end is born in its namespace, down: the kernel refuses to bring up one end of a pair in the making. */
+      readonly peer: { readonly name: string; readonly mac?: string; readonly netnsPath: string };
+    }
+  | {
+      readonly do: 'setLink';
+      readonly name: string;
+      readonly up?: boolean;
+      readonly mtu?: number;
+      readonly master?: string;
+    }
+  | {
+      readonly do: 'setBridgePort';
+      readonly name: string;
+      readonly hairpin: boolean;
+      readonly learning: boolean;
+      readonly unicastFlood: boolean;
+    }
+  | { readonly do: 'deleteLink'; readonly name: string }
+  | { readonly do: 'addAddress' | 'deleteAddress'; readonly link: string; readonly address: string }
+  | {
+      readonly do: 'addRoute' | 'deleteRoute';
+      readonly link: string;
+      /** A CIDR; `0.0.0.0/0` and `::/0` are the default routes. */
+      readonly destination: string;
+      readonly gateway?: string;
+      /** The gateway is reachable on the link though no address says so. */
+      readonly onLink?: boolean;
+    }
+  | {
+      readonly do: 'addNeighbour' | 'deleteNeighbour';
+      readonly link: string;
+      readonly address: string;
+      readonly mac: string;
+    }
+  /** An entry of the bridge's forwarding table for one of its ports. */
+  | { readonly do: 'addForwarding'; readonly link: string; readonly mac: string };
+
+export interface Link {
+  readonly index: number;
+  readonly name: string;
+  /** `bridge`, `veth`, …; empty for hardware. */
+  readonly kind: string;
+  readonly mac: string;
+  readonly mtu: number;
+  readonly up: boolean;
+  /** The index of the bridge that it is a port of. */
+  readonly master: number | undefined;
+}
+
+/** What a change needs to know from the namespace it is made in. */
+export interface EncodeContext {
+  indexOf(link: string): number;
+  openNetns(path: string): number;
+}
+
+const flag = { request: 1, ack: 4, exclusive: 0x200, create: 0x400, replace: 0x100, dump: 0x300 } as const;
+const family = { unspecified: 0, inet: 2, bridge: 7, inet6: 10 } as const;
+const messageType = {
+  newLink: 16,
+  deleteLink: 17,
+  getLink: 18,
+  setLink: 19,
+  newAddress: 20,
+  deleteAddress: 21,
+  newRoute: 24,
+  deleteRoute: 25,
+  newNeighbour: 28,
+  deleteNeighbour: 29,
+} as const;
+const linkAttribute = { address: 1, name: 3, mtu: 4, master: 10, protinfo: 12, info: 18, netnsFd: 28 } as const;
+const interfaceUp = 1;
+
+export function encodeChange(change: LinkChange, context: EncodeContext): Buffer {
+  const ack = flag.request | flag.ack;
+  const create = ack | flag.create | flag.exclusive;
+  switch (change.do) {
+    case 'addBridge': {
+      const { name, mtu, mac } = change;
+      const attributes = [attribute(linkAttribute.name, text(name)), info('bridge')];
+      if (mtu !== undefined) attributes.push(attribute(linkAttribute.mtu, u32(mtu)));
+      if (mac !== undefined) attributes.push(attribute(linkAttribute.address, hardware(mac)));
+      return message(messageType.newLink, create, linkHeader({ up: true }), ...attributes);
+    }
+    case 'addVeth': {
+      const { name, mtu, master, peer } = change;
+      const end = [
+        linkHeader({}),
+        attribute(linkAttribute.name, text(peer.name)),
+        attribute(linkAttribute.mtu, u32(mtu)),
+        attribute(linkAttribute.netnsFd, u32(context.openNetns(peer.netnsPath))),
+      ];
+      if (peer.mac !== undefined) end.push(attribute(linkAttribute.address, hardware(peer.mac)));
+      const vethPeer = 1;
+      const attributes = [
+        attribute(linkAttribute.name, text(name)),
+        attribute(linkAttribute.mtu, u32(mtu)),
+        info('veth', attribute(vethPeer, ...end)),
+      ];
+      if (master !== undefined) attributes.push(attribute(linkAttribute.master, u32(context.indexOf(master))));
+      return message(messageType.newLink, create, linkHeader({ up: true }), ...attributes);
+    }
+    case 'setLink': {
+      const { name, up, mtu, master } = change;
+      const attributes: Buffer[] = [];
+      if (mtu !== undefined) attributes.push(attribute(linkAttribute.mtu, u32(mtu)));
+      if (master !== undefined) attributes.push(attribute(linkAttribute.master, u32(context.indexOf(master))));
+      return message(messageType.newLink, ack, linkHeader({ index: context.indexOf(name), up }), ...attributes);
+    }
+    case 'setBridgePort': {
+      const [mode, learning, unicastFlood] = [4, 8, 9];
+      const port = attribute(
+        linkAttribute.protinfo | nested,
+        attribute(mode, u8(change.hairpin)),
+        attribute(learning, u8(change.learning)),
+        attribute(unicastFlood, u8(change.unicastFlood)),
+      );
+      const header = linkHeader({ index: context.indexOf(change.name), family: family.bridge });
+      return message(messageType.setLink, ack, header, port);
+    }
+    case 'deleteLink':
+      return message(messageType.deleteLink, ack, linkHeader({ index: context.indexOf(change.name) }));
+    case 'addAddress':
+    case 'deleteAddress':
+      return encodeAddress(change, context, change.do === 'addAddress' ? create : ack);
+    case 'addRoute':
+    case 'deleteRoute':
+      return encodeRoute(change, context, change.do === 'addRoute' ? create : ack);
+    case 'addNeighbour':
+    case 'deleteNeighbour': {
+      const address = addressBytes(change.address);
+      const [destination, linkLayer, permanent] = [1, 2, 0x80];
+      const header = neighbourHeader(address.family, context.indexOf(change.link), permanent, 0);
+      const [type, flags] =
+        change.do === 'addNeighbour'
+          ? [messageType.newNeighbour, ack | flag.create | flag.replace]
+          : [messageType.deleteNeighbour, ack];
+      const attributes = [attribute(destination, address.bytes), attribute(linkLayer, hardware(change.mac))];
+      return message(type, flags, header, ...attributes);
+    }
+    case 'addForwarding': {
+      const [linkLayer, ofMaster, permanentNoArp] = [2, 4, 0x40];
+      const header = neighbourHeader(family.bridge, context.indexOf(change.link), permanentNoArp, ofMaster);
+      const flags = ack | flag.create | flag.replace;
+      return message(messageType.newNeighbour, flags, header, attribute(linkLayer, hardware(change.mac)));
+    }
+  }
+}
+
+export function encodeLinkDump(): Buffer {
+  return message(messageType.getLink, flag.request | flag.dump, linkHeader({}));
+}
+
+/** What one datagram of the kernel's answer says: links of a dump, and whether the answer is complete. */
+export interface Answer {
+  readonly links: readonly Link[];
+  readonly done: boolean;
+  /** 0: no error. */
+  readonly errno: number;
+}
+
+export function decodeAnswer(datagram: Buffer): Answer {
+  const links: Link[] = [];
+  const [isError, isDone] = [2, 3];
+  for (let at = 0; at + 16 <= datagram.length; ) {
+    const length = datagram.readUInt32LE(at);
+    const type = datagram.readUInt16LE(at + 4);
+    if (length < 16) break;
+    const body = datagram.subarray(at + 16, at + length);
+    if (type === isError) return { links, done: true, errno: -body.readInt32LE(0) };
+    if (type === isDone) return { links, done: true, errno: 0 };
+    if (type === messageType.newLink) links.push(decodeLink(body));
+    at += aligned(length);
+  }
+  return { links, done: false, errno: 0 };
+}
+
+/** The same change for `ip -batch`; `undefined` where it takes the tool `bridge`. */
+export function changeWords(change: LinkChange): readonly string[] {
+  const optional = (name: string, value: string | number | undefined) =>
+    value === undefined ? [] : [name, String(value)];
+  switch (change.do) {
+    case 'addBridge':
+      return [
+        'link add',
+        change.name,
+        'up',
+        ...optional('mtu', change.mtu),
+        ...optional('address', change.mac),
+        'type bridge',
+      ];
+    case 'addVeth': {
+      const { name, mtu, master, peer } = change;
+      const end = ['peer name', peer.name, 'mtu', String(mtu), 'netns', peer.netnsPath];
+      return [
+        'link add',
+        name,
+        'up mtu',
+        String(mtu),
+        ...optional('master', master),
+        'type veth',
+        ...end,
+        ...optional('address', peer.mac),
+      ];
+    }
+    case 'setLink': {
+      const { name, up, mtu, master } = change;
+      const state = up === undefined ? [] : [up ? 'up' : 'down'];
+      return ['link set', name, ...state, ...optional('mtu', mtu), ...optional('master', master)];
+    }
+    case 'setBridgePort': {
+      const on = (value: boolean) => (value ? 'on' : 'off');
+      const { name, hairpin, learning, unicastFlood } = change;
+      const options = ['hairpin', on(hairpin), 'learning', on(learning), 'flood', on(unicastFlood)];
+      return ['link set', name, 'type bridge_slave', ...options];
+    }
+    case 'deleteLink':
+      return ['link del', change.name];
+    case 'addAddress':
+    case 'deleteAddress': {
+      const noDetection = change.do === 'addAddress' && change.address.includes(':') ? ['nodad'] : [];
+      return [
+        change.do === 'addAddress' ? 'address add' : 'address del',
+        change.address,
+        'dev',
+        change.link,
+        ...noDetection,
+      ];
+    }
+    case 'addRoute':
+    case 'deleteRoute': {
+      const verb = change.do === 'addRoute' ? 'route add' : 'route del';
+      return [
+        verb,
+        change.destination,
+        ...optional('via', change.gateway),
+        'dev',
+        change.link,
+        ...(change.onLink ? ['onlink'] : []),
+      ];
+    }
+    case 'addNeighbour':
+      return ['neighbour replace', change.address, 'lladdr', change.mac, 'dev', change.link, 'nud permanent'];
+    case 'deleteNeighbour':
+      return ['neighbour del', change.address, 'dev', change.link];
+    case 'addForwarding':
+      return ['fdb replace', change.mac, 'dev', change.link, 'master static'];
+  }
+}
+
+type AddressChange = Extract<LinkChange, { do: 'addAddress' | 'deleteAddress' }>;
+type RouteChange = Extract<LinkChange, { do: 'addRoute' | 'deleteRoute' }>;
+
+function encodeAddress(change: AddressChange, context: EncodeContext, flags: number): Buffer {
+  const { bytes, family: ofFamily, network } = networkBytes(change.address);
+  const noDuplicateDetection = 2;
+  const header = Buffer.alloc(8);
+  header[0] = ofFamily;
+  header[1] = network.prefixLength;
+  header[2] = ofFamily === family.inet6 ? noDuplicateDetection : 0;
+  header.writeUInt32LE(context.indexOf(change.link), 4);
+  const [address, local] = [1, 2];
+  const type = change.do === 'addAddress' ? messageType.newAddress : messageType.deleteAddress;
+  return message(type, flags, header, attribute(local, bytes), attribute(address, bytes));
+}
+
+function encodeRoute(change: RouteChange, context: EncodeContext, flags: number): Buffer {
+  const { bytes, family: ofFamily, network } = networkBytes(change.destination);
+  const [mainTable, staticProtocol, linkScope, unicast, onLink] = [254, 4, 253, 1, 4];
+  const header = Buffer.alloc(12);
+  header[0] = ofFamily;
+  header[1] = network.prefixLength;
+  header[4] = mainTable;
+  header[5] = staticProtocol;
+  header[6] = change.gateway === undefined && ofFamily === family.inet ? linkScope : 0;
+  header[7] = unicast;
+  header.writeUInt32LE(change.onLink ? onLink : 0, 8);
+  const [destination, outInterface, gateway] = [1, 4, 5];
+  const attributes = [attribute(outInterface, u32(context.indexOf(change.link)))];
+  if (network.prefixLength > 0) attributes.push(attribute(destination, bytes));
+  if (change.gateway !== undefined) attributes.push(attribute(gateway, addressBytes(change.gateway).bytes));
+  const type = change.do === 'addRoute' ? messageType.newRoute : messageType.deleteRoute;
+  return message(type, flags, header, ...attributes);
+}
+
+function decodeLink(body: Buffer): Link {
+  const values = attributesOf(body.subarray(16));
+  const details = values.get(linkAttribute.info);
+  const kind = details && attributesOf(details).get(1);
+  const mac = values.get(linkAttribute.address);
+  return {
+    index: body.readInt32LE(4),
+    name: textOf(values.get(linkAttribute.name)),
+    kind: textOf(kind),
+    mac: mac ? [...mac].map(byte => byte.toString(16).padStart(2, '0')).join(':') : '',
+    mtu: values.get(linkAttribute.mtu)?.readUInt32LE(0) ?? 0,
+    up: (body.readUInt32LE(8) & interfaceUp) !== 0,
+    master: values.get(linkAttribute.master)?.readUInt32LE(0),
+  };
+}
+
+function attributesOf(bytes: Buffer): Map<number, Buffer> {
+  const found = new Map<number, Buffer>();
+  for (let at = 0; at + 4 <= bytes.length; ) {
+    const length = bytes.readUInt16LE(at);
+    if (length < 4) break;
+    found.set(bytes.readUInt16LE(at + 2) & 0x3fff, bytes.subarray(at + 4, at + length));
+    at += aligned(length);
+  }
+  return found;
+}
+
+/** The flag that says an attribute holds attributes. */
+const nested = 0x8000;
+
+function message(type: number, flags: number, ...parts: readonly Buffer[]): Buffer {
+  const header = Buffer.alloc(16);
+  header.writeUInt32LE(16 + parts.reduce((sum, part) => sum + part.length, 0), 0);
+  header.writeUInt16LE(type, 4);
+  header.writeUInt16LE(flags, 6);
+  return Buffer.concat([header, ...parts]);
+}
+
+function attribute(type: number, ...values: readonly Buffer[]): Buffer {
+  const length = 4 + values.reduce((sum, value) => sum + value.length, 0);
+  const bytes = Buffer.alloc(aligned(length));
+  bytes.writeUInt16LE(length, 0);
+  bytes.writeUInt16LE(type, 2);
+  let at = 4;
+  for (const value of values) at += value.copy(bytes, at);
+  return bytes;
+}
+
+/** `ifinfomsg`; `up` undefined leaves the state as it is. */
+function linkHeader(link: { readonly index?: number; readonly up?: boolean | undefined; readonly family?: number }) {
+  const header = Buffer.alloc(16);
+  header[0] = link.family ?? family.unspecified;
+  header.writeInt32LE(link.index ?? 0, 4);
+  header.writeUInt32LE(link.up ? interfaceUp : 0, 8);
+  header.writeUInt32LE(link.up === undefined ? 0 : interfaceUp, 12);
+  return header;
+}
+
+/** `ndmsg` */
+function neighbourHeader(ofFamily: number, index: number, state: number, flags: number): Buffer {
+  const header = Buffer.alloc(12);
+  header[0] = ofFamily;
+  header.writeInt32LE(index, 4);
+  header.writeUInt16LE(state, 8);
+  header[10] = flags;
+  return header;
+}
+
+function info(kind: string, ...content: readonly Buffer[]): Buffer {
+  const [kindOf, contentOf] = [1, 2];
+  const inner = content.length > 0 ? [attribute(contentOf | nested, ...content)] : [];
+  return attribute(linkAttribute.info | nested, attribute(kindOf, text(kind)), ...inner);
+}
+
+function networkBytes(cidr: string): { bytes: Buffer; family: number; network: IpNetwork } {
+  const network = parseCidr(cidr);
+  if (!network) throw new Error(`cannot use ${cidr} as an address with prefix: it is none`);
+  return { ...addressBytes(formatIp(network.address)), network };
+}
+
+function addressBytes(address: string): { bytes: Buffer; family: number } {
+  const parsed = parseIp(address);
+  if (!parsed) throw new Error(`cannot use ${address} as an address: it is none`);
+  const digits = parsed.value.toString(16).padStart(parsed.family === 4 ? 8 : 32, '0');
+  return { bytes: Buffer.from(digits, 'hex'), family: parsed.family === 4 ? family.inet : family.inet6 };
+}
+
+function hardware(mac: string): Buffer {
+  return Buffer.from(mac.replaceAll(':', ''), 'hex');
+}
+
+function text(value: string): Buffer {
+  return Buffer.from(`${value}\0`);
+}
+
+function textOf(bytes: Buffer | undefined): string {
+  return bytes ? bytes.toString('latin1', 0, Math.max(0, bytes.indexOf(0))) : '';
+}
+
+function u32(value: number): Buffer {
+  const bytes = Buffer.alloc(4);
+  bytes.writeUInt32LE(value, 0);
+  return bytes;
+}
+
+function u8(value: boolean): Buffer {
+  return Buffer.from([value ? 1 : 0]);
+}
+
+function aligned(length: number): number {
+  return (length + 3) & ~3;
+}
