@@ -51,7 +51,11 @@ export class SchedulingCycle {
 
   /** Would this one node take the pod? For deciding whether an event is worth another try. */
   fits(pod: PodInfo, node: NodeInfo): boolean {
-    return rejectionOf(this.#plugins, pod, node) === undefined;
+    return this.rejection(pod, node) === undefined;
+  }
+
+  rejection(pod: PodInfo, node: NodeInfo): Rejection | undefined {
+    return rejectionOf(this.#plugins, pod, node);
   }
 
   #upToDate(pod: PodInfo): ClassOfPods {

@@ -1,6 +1,6 @@
 import type { Container, PodSpec } from '#api/core/v1/pod-spec.ts';
 import type { Pod } from '#api/core/v1/pod.ts';
-import { milliValue, wholeValue as value } from '#api/machinery/quantity.ts';
+import { milliValue, wholeValue } from '#api/machinery/quantity.ts';
 
 /** Amounts of resources, in the units of the scheduler: millicores, bytes, counts. */
 export interface Resources {
@@ -60,9 +60,9 @@ export function resourcesFrom(amounts: Readonly<Record<string, string>> | null |
   const resources = noResources();
   for (const [name, amount] of Object.entries(amounts ?? {})) {
     if (name === 'cpu') resources.milliCPU = milliValue(amount);
-    else if (name === 'memory') resources.memoryBytes = value(amount);
-    else if (name === 'ephemeral-storage') resources.ephemeralBytes = value(amount);
-    else resources.scalar.set(name, value(amount));
+    else if (name === 'memory') resources.memoryBytes = wholeValue(amount);
+    else if (name === 'ephemeral-storage') resources.ephemeralBytes = wholeValue(amount);
+    else resources.scalar.set(name, wholeValue(amount));
   }
   return resources;
 }

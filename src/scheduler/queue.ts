@@ -71,6 +71,17 @@ export class SchedulingQueue {
     return this.#known.has(key);
   }
 
+  /** What a waiting pod asks for, to tell a change that matters from one that does not. */
+  classOf(key: string): string | undefined {
+    return this.#known.get(key)?.info.classKey;
+  }
+
+  /** Its node was found but the binding failed: another try after the pod's backoff. */
+  requeue(key: string): void {
+    const pod = this.#known.get(key);
+    if (pod) this.backOff(pod);
+  }
+
   /** The next pod to place. It stays known until `remove`, `backOff` or `park`. */
   pop(): QueuedPod | undefined {
     for (let pod = this.#active.pop(); pod; pod = this.#active.pop()) {

@@ -1,0 +1,113 @@
+import type { PodDisruptionBudget } from '#api/policy/v1/pod-disruption-budget.ts';
+import { labelSelectorMatches } from '#api/machinery/selector.ts';
+import type { ClusterState } from './cluster-state.ts';
+import { fitErrorMessage } from './fit-error.ts';
+import { NodeInfo } from './node-info.ts';
+import type { Rejection } from './plugin.ts';
+import type { PodInfo } from './pod-info.ts';
+
+/** A node that takes the pod once the victims are gone. */
+export interface Preemption {
+  readonly node: NodeInfo;
+  readonly victims: readonly PodInfo[];
+  readonly budgetViolations: number;
+}
+
+export type PreemptionResult = { readonly found: Preemption } | { readonly found: undefined; readonly why: string };
+
+/** Looks for pods of lower priority whose eviction makes room. Upstream's DefaultPreemption. */
+export function preempt(
+  pod: PodInfo,
+  rejections: ReadonlyMap<string, Rejection>,
+  cluster: ClusterState,
+  budgets: readonly PodDisruptionBudget[],
+  fits: (pod: PodInfo, node: NodeInfo) => Rejection | undefined,
+): PreemptionResult {
+  if (pod.pod.spec.preemptionPolicy === 'Never')
+    return { found: undefined, why: 'not eligible due to preemptionPolicy=Never.' };
+  const candidates: Preemption[] = [];
+  const refusals = new Map<string, Rejection>();
+  const refuse = (name: string, reason: string) =>
+    refusals.set(name, { plugin: 'DefaultPreemption', reasons: [reason], unresolvable: true });
+  for (const [name, rejection] of rejections) {
+    const node = cluster.node(name);
+    if (!node || rejection.unresolvable) {
+      refuse(name, 'Preemption is not helpful for scheduling');
+      continue;
+    }
+    const lower = [...node.pods.values()].filter(each => each.priority < pod.priority);
+    if (lower.length === 0) {
+      refuse(name, 'No preemption victims found for incoming pod');
+      continue;
+    }
+    const still = victimsOn(node, pod, lower, budgets, fits);
+    if ('victims' in still) candidates.push(still);
+    else refusals.set(name, still);
+  }
+  const best = candidates.toSorted(cheaper)[0];
+  return best ? { found: best } : { found: undefined, why: fitErrorMessage(refusals, '') };
+}
+
+function victimsOn(
+  node: NodeInfo,
+  pod: PodInfo,
+  lower: readonly PodInfo[],
+  budgets: readonly PodDisruptionBudget[],
+  fits: (pod: PodInfo, node: NodeInfo) => Rejection | undefined,
+): Preemption | Rejection {
+  const trial = new NodeInfo(node.node);
+  for (const each of node.pods.values()) if (each.priority >= pod.priority) trial.addPod(each);
+  const refusal = fits(pod, trial);
+  if (refusal) return refusal;
+  // Give back as many as possible: first those whose eviction would break a budget, then the more important.
+  const { violating, others } = byBudget(lower.toSorted(moreImportantFirst), budgets);
+  const victims: PodInfo[] = [];
+  let budgetViolations = 0;
+  for (const each of [...violating, ...others]) {
+    trial.addPod(each);
+    if (fits(pod, trial) === undefined) continue;
+    trial.removePod(each.key);
+    victims.push(each);
+    if (violating.includes(each)) budgetViolations++;
+  }
+  return { node, victims: victims.toSorted(moreImportantFirst), budgetViolations };
+}
+
+function byBudget(pods: readonly PodInfo[], budgets: readonly PodDisruptionBudget[]) {
+  const left = new Map(budgets.map(budget => [budget, budget.status.disruptionsAllowed ?? 0]));
+  const violating: PodInfo[] = [];
+  const others: PodInfo[] = [];
+  for (const pod of pods) {
+    let breaks = false;
+    for (const [budget, allowed] of left) {
+      if (budget.metadata.namespace !== pod.pod.metadata.namespace) continue;
+      if (!labelSelectorMatches(budget.spec.selector, pod.pod.metadata.labels ?? {})) continue;
+      left.set(budget, allowed - 1);
+      if (allowed <= 0) breaks = true;
+    }
+    (breaks ? violating : others).push(pod);
+  }
+  return { violating, others };
+}
+
+function moreImportantFirst(a: PodInfo, b: PodInfo): number {
+  return b.priority - a.priority || startOf(a) - startOf(b);
+}
+
+/** Upstream's order: budgets, the highest victim, the sum of priorities, the number, then the youngest. */
+function cheaper(a: Preemption, b: Preemption): number {
+  const highest = ({ victims }: Preemption) => victims[0]?.priority ?? Number.NEGATIVE_INFINITY;
+  const sum = ({ victims }: Preemption) => victims.reduce((total, each) => total + each.priority + 2 ** 31, 0);
+  const earliest = ({ victims }: Preemption) => Math.min(...victims.map(startOf));
+  return (
+    a.budgetViolations - b.budgetViolations ||
+    highest(a) - highest(b) ||
+    sum(a) - sum(b) ||
+    a.victims.length - b.victims.length ||
+    earliest(b) - earliest(a)
+  );
+}
+
+function startOf({ pod }: PodInfo): number {
+  return Date.parse(pod.status.startTime ?? pod.metadata.creationTimestamp ?? '') || 0;
+}

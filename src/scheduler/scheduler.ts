@@ -1,0 +1,253 @@
+import { eventLoopTurn, type Clock } from '#base/clock.ts';
+import type { Log } from '#base/log.ts';
+import type { Random } from '#base/random.ts';
+import { isReason } from '#api/machinery/errors.ts';
+import { Node } from '#api/core/v1/node.ts';
+import { Pod } from '#api/core/v1/pod.ts';
+import { PodDisruptionBudget } from '#api/policy/v1/pod-disruption-budget.ts';
+import type { Client } from '#client/client.ts';
+import type { EventRecorder } from '#client/events.ts';
+import type { Informers } from '#client/informers.ts';
+import { ClusterState } from './cluster-state.ts';
+import { SchedulingCycle } from './cycle.ts';
+import { fitErrorMessage } from './fit-error.ts';
+import type { NodeInfo } from './node-info.ts';
+import type { Plugin, Rejection } from './plugin.ts';
+import { defaultPlugins } from './plugins.ts';
+import { podInfo, type PodInfo } from './pod-info.ts';
+import { preempt, type Preemption } from './preemption.ts';
+import { SchedulingQueue, type QueuedPod } from './queue.ts';
+
+export interface SchedulerOptions {
+  readonly client: Client;
+  readonly informers: Informers;
+  readonly events: EventRecorder;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+  readonly signal: AbortSignal;
+  readonly plugins?: readonly Plugin[];
+}
+
+export interface Scheduler {
+  /** How many pods wait, by queue. */
+  readonly pending: { readonly active: number; readonly backoff: number; readonly unschedulable: number };
+}
+
+export const schedulerName = 'default-scheduler';
+/** Bindings under way at once; more would only queue in the API server. */
+const bindingsMax = 128;
+/** How long the scheduler keeps the event loop for itself. */
+const sliceMs = 4;
+const flushEveryMs = 30_000;
+
+/** Places pods on nodes until the signal aborts. */
+export async function startScheduler(options: SchedulerOptions): Promise<Scheduler> {
+  const { client, informers, events, clock, random, log, signal } = options;
+  const plugins = options.plugins ?? defaultPlugins;
+  const cluster = new ClusterState();
+  const queue = new SchedulingQueue(clock);
+  const cycle = new SchedulingCycle(plugins, cluster, random);
+  const budgets = informers.of(PodDisruptionBudget);
+  const pods = informers.of(Pod);
+  const nodes = informers.of(Node);
+  /** Pods that wait for their victims to go, with the node they are promised. */
+  const nominated = new Map<string, { readonly pod: PodInfo; readonly node: string }>();
+  let binding = 0;
+  let running = false;
+
+  nodes.subscribe({
+    added: node => roomOn(cluster.setNode(node)),
+    updated: node => roomOn(cluster.setNode(node)),
+    deleted: node => cluster.removeNode(node.metadata.name ?? ''),
+  });
+  pods.subscribe({ added: seePod, updated: seePod, deleted: forgetPod });
+  queue.onReady = wake;
+  let cancelFlush = clock.after(flushEveryMs, function flush() {
+    queue.flushOld();
+    cancelFlush = clock.after(flushEveryMs, flush);
+  });
+  signal.addEventListener('abort', () => cancelFlush(), { once: true });
+  await Promise.all([nodes.synced, pods.synced, budgets.synced]);
+  wake();
+  return {
+    get pending() {
+      return queue.counts;
+    },
+  };
+
+  function seePod(pod: Pod): void {
+    const info = podInfo(pod);
+    if (pod.spec.nodeName) {
+      queue.remove(info.key);
+      dropNomination(info.key);
+      if (isTerminal(pod)) freeRoomOf(info.key);
+      else cluster.setPod(info, pod.spec.nodeName);
+      return;
+    }
+    if (isTerminal(pod) || pod.metadata.deletionTimestamp !== undefined) return forgetPod(pod);
+    if ((pod.spec.schedulerName ?? schedulerName) !== schedulerName) return;
+    // KEP-3521: a gated pod is not even looked at.
+    if ((pod.spec.schedulingGates?.length ?? 0) > 0) return;
+    // Assumed, its binding on the way.
+    if (cluster.nodeOfPod(info.key) !== undefined && !nominated.has(info.key)) return;
+    if (queue.has(info.key) && sameToScheduler(info)) queue.refresh(info);
+    else queue.add(info);
+  }
+
+  /** Our own status patches come back as updates; they are no reason for another try. */
+  function sameToScheduler(info: PodInfo): boolean {
+    return queue.classOf(info.key) === info.classKey;
+  }
+
+  function forgetPod(pod: Pod): void {
+    const key = `${pod.metadata.namespace}/${pod.metadata.name}`;
+    queue.remove(key);
+    dropNomination(key);
+    freeRoomOf(key);
+  }
+
+  function freeRoomOf(key: string): void {
+    const node = cluster.removePod(key);
+    if (node) roomOn(node);
+  }
+
+  /** A node came, changed or lost a pod: pods that fit there now get another try. */
+  function roomOn(node: NodeInfo): void {
+    queue.retry(pod => nominated.get(pod.key)?.node === node.name || cycle.fits(pod, node));
+  }
+
+  function wake(): void {
+    if (running || signal.aborted || !nodes.hasSynced || !pods.hasSynced) return;
+    running = true;
+    void run().finally(() => {
+      running = false;
+      if (queue.counts.active > 0 && binding < bindingsMax) wake();
+    });
+  }
+
+  async function run(): Promise<void> {
+    // What woke us may be the first of many events: let them all arrive.
+    await eventLoopTurn();
+    let sliceEndMs = clock.monotonic() + sliceMs;
+    while (!signal.aborted && binding < bindingsMax) {
+      const pod = queue.pop();
+      if (!pod) return;
+      schedule(pod);
+      if (clock.monotonic() < sliceEndMs) continue;
+      await eventLoopTurn();
+      sliceEndMs = clock.monotonic() + sliceMs;
+    }
+  }
+
+  function schedule(pod: QueuedPod): void {
+    dropNomination(pod.info.key);
+    const placement = cycle.place(pod.info);
+    if (placement.node) {
+      // From here on everybody counts with it, before the API server has heard of it.
+      cluster.setPod(pod.info, placement.node.name);
+      binding++;
+      void bind(pod, placement.node.name).finally(() => {
+        binding--;
+        wake();
+      });
+      return;
+    }
+    queue.park(pod);
+    void refuse(pod, placement.rejections);
+  }
+
+  async function bind({ info }: QueuedPod, nodeName: string): Promise<void> {
+    const { namespace = '', name = '', uid } = info.pod.metadata;
+    const body = {
+      apiVersion: 'v1',
+      kind: 'Binding',
+      metadata: { name, namespace, uid },
+      target: { apiVersion: 'v1', kind: 'Node', name: nodeName },
+    };
+    try {
+      await client.createSubresource(Pod, name, 'binding', body, { namespace, signal });
+      queue.remove(info.key);
+      events.event(info.pod, 'Normal', 'Scheduled', `Successfully assigned ${namespace}/${name} to ${nodeName}`);
+    } catch (error) {
+      freeRoomOf(info.key);
+      if (signal.aborted || isReason(error, 'NotFound')) return queue.remove(info.key);
+      log.warn('cannot bind a pod', { pod: info.key, node: nodeName, error });
+      queue.requeue(info.key);
+    }
+  }
+
+  async function refuse(pod: QueuedPod, rejections: ReadonlyMap<string, Rejection>): Promise<void> {
+    const { info } = pod;
+    const result =
+      rejections.size === 0
+        ? undefined
+        : preempt(info, rejections, cluster, [...budgets.objects.values()], rejectionOf);
+    const why = result?.found ? '' : `no new claims to deallocate, preemption: ${result?.why ?? ''}`;
+    const message = fitErrorMessage(rejections, why);
+    events.event(info.pod, 'Warning', 'FailedScheduling', message);
+    try {
+      if (result?.found) await makeRoom(info, result.found);
+      await reportUnschedulable(info.pod, message, result?.found?.node.name);
+    } catch (error) {
+      if (!signal.aborted && !isReason(error, 'NotFound'))
+        log.warn('cannot report a pod as unschedulable', { pod: info.key, error });
+    }
+  }
+
+  function rejectionOf(pod: PodInfo, node: NodeInfo): Rejection | undefined {
+    return cycle.rejection(pod, node);
+  }
+
+  async function makeRoom(info: PodInfo, { node, victims }: Preemption): Promise<void> {
+    nominated.set(info.key, { pod: info, node: node.name });
+    // The place is kept: whoever comes next counts with the pod that is to come.
+    cluster.setPod(info, node.name);
+    await Promise.all(victims.map(victim => evict(info, victim, node.name)));
+  }
+
+  async function evict(info: PodInfo, victim: PodInfo, nodeName: string): Promise<void> {
+    const { namespace = '', name = '', uid } = victim.pod.metadata;
+    const condition = {
+      type: 'DisruptionTarget',
+      status: 'True',
+      reason: 'PreemptionByScheduler',
+      message: `${schedulerName}: preempting to accommodate a higher priority pod`,
+      lastTransitionTime: new Date(clock.now()).toISOString().replace(/\.\d+Z$/, 'Z'),
+    };
+    const patch = { type: 'strategic', patch: { metadata: { uid }, status: { conditions: [condition] } } } as const;
+    await client.patch(Pod, name, patch, { namespace, subresource: 'status', signal });
+    await client.delete(Pod, name, { namespace, ...(uid !== undefined && { preconditions: { uid } }), signal });
+    events.event(victim.pod, 'Normal', 'Preempted', `Preempted by pod ${info.pod.metadata.uid} on node ${nodeName}`);
+  }
+
+  async function reportUnschedulable(pod: Pod, message: string, nominatedNodeName?: string): Promise<void> {
+    const { namespace = '', name = '', uid, generation } = pod.metadata;
+    const before = pod.status.conditions?.find(each => each.type === 'PodScheduled');
+    const same = before?.status === 'False' && before.reason === 'Unschedulable' && before.message === message;
+    if (same && nominatedNodeName === undefined) return;
+    const changed = before?.status !== 'False';
+    const condition = {
+      type: 'PodScheduled',
+      status: 'False',
+      reason: 'Unschedulable',
+      message,
+      ...(generation !== undefined && { observedGeneration: generation }),
+      lastTransitionTime: changed
+        ? new Date(clock.now()).toISOString().replace(/\.\d+Z$/, 'Z')
+        : before?.lastTransitionTime,
+    };
+    const status = { conditions: [condition], ...(nominatedNodeName !== undefined && { nominatedNodeName }) };
+    const patch = { type: 'strategic', patch: { metadata: { uid }, status } } as const;
+    await client.patch(Pod, name, patch, { namespace, subresource: 'status', signal });
+  }
+
+  function dropNomination(key: string): void {
+    if (!nominated.delete(key)) return;
+    cluster.removePod(key);
+  }
+}
+
+function isTerminal(pod: Pod): boolean {
+  return pod.status.phase === 'Succeeded' || pod.status.phase === 'Failed';
+}
