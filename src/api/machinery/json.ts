@@ -329,7 +329,7 @@ export function integerOf(text: string): number | bigint {
 }
 
 /** Sets an own property whatever its name is: `__proto__` too. */
-export function setOwn<Value>(object: Record<string, Value>, key: string, value: Value): void {
+export function setOwn<Value>(object: Record<string, Value | undefined>, key: string, value: Value): void {
   if (key === '__proto__')
     Object.defineProperty(object, key, { value, writable: true, enumerable: true, configurable: true });
   else object[key] = value;

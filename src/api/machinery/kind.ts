@@ -12,6 +12,12 @@ export interface ApiObject {
   readonly metadata: ObjectMeta;
 }
 
+/** The shape of a kind with wanted and observed state, for functions that are used in the kind's own definition. */
+export interface WithSpec<Spec, Status = unknown> extends ApiObject {
+  readonly spec: Spec;
+  readonly status: Status;
+}
+
 export type Verb = 'create' | 'delete' | 'deletecollection' | 'get' | 'list' | 'patch' | 'update' | 'watch';
 
 /**
@@ -42,6 +48,10 @@ export interface Kind<Type extends ApiObject = ApiObject> {
   readonly columns: readonly Column<Type>[];
   /** The resource whose storage this one shares: autoscaling/v1 over v2, events.k8s.io over core. */
   readonly storedAs?: { readonly group: string; readonly version: string };
+  /** Rewrites an object of this version as the stored one. The kind and apiVersion of the result are the stored ones. */
+  toStored?(item: Type): ApiObject;
+  /** Rewrites a stored object as one of this version. */
+  fromStored?(stored: ApiObject): Type;
   /** Defaults that depend on other fields; static ones are in the schema and already filled in. The object may be changed. */
   default?(item: Draft<Type>): void;
   /** Prepares a new object: drops what a client may not set, fills what the server owns. The object may be changed. */
@@ -143,6 +153,7 @@ export function defineKind<const Fields extends FieldTable, Type extends ApiObje
     columns: [],
     ...rest,
     schema: object(type, fields, {
+      isKind: true,
       ...(mapType && { mapType }),
       ...(unions && { unions }),
       ...(preserveUnknown && { preserveUnknown }),

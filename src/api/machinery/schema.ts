@@ -74,6 +74,8 @@ export interface ObjectSchema<Fields extends FieldTable = FieldTable> {
   readonly unions?: readonly unknown[];
   /** Keeps unknown fields (x-kubernetes-preserve-unknown-fields). */
   readonly preserveUnknown?: boolean;
+  /** A kind of its own: has apiVersion and kind beside its fields, wherever it stands. */
+  readonly isKind?: boolean;
   /** One sentence for `kubectl explain`. */
   readonly doc?: string;
 }
@@ -236,6 +238,7 @@ export interface ObjectOptions {
   readonly mapType?: 'atomic' | 'granular';
   readonly unions?: readonly unknown[];
   readonly preserveUnknown?: boolean;
+  readonly isKind?: boolean;
   readonly doc?: string;
 }
 

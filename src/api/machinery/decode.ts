@@ -1,0 +1,457 @@
+import { ApiError, errors } from './errors.ts';
+import { setOwn } from './json.ts';
+import { canonicalQuantity, quantityError } from './quantity.ts';
+import { resolve, type Field, type Json, type ObjectSchema, type ScalarType, type Schema } from './schema.ts';
+import { canonicalMicroTime, canonicalTime } from './time.ts';
+
+/** An object that may still be changed. */
+export type JsonDraft = Record<string, Json | undefined>;
+
+export interface Decoded {
+  readonly object: JsonDraft;
+  /** What strict decoding reports, as upstream spells it: `unknown field "spec.foo"`. Only filled with `report`. */
+  readonly unknown: string[];
+}
+
+/**
+ * Turns freshly parsed JSON into an object of the schema, in place: checks types, drops what the schema does not know
+ * and what Go would not write back (null, zero values, empty lists), and writes times and quantities in their canonical
+ * form. Throws an ApiError (400) in upstream's words.
+ */
+export function decodeObject(
+  schema: ObjectSchema,
+  value: Json,
+  options: { readonly unknown: 'drop' | 'report' },
+): Decoded {
+  const paths: string[] | undefined = options.unknown === 'report' ? [] : undefined;
+  try {
+    const object = decoderOf(schema)(value, paths) as JsonDraft;
+    return { object, unknown: paths?.map(path => `unknown field ${JSON.stringify(path.slice(1))}`) ?? [] };
+  } catch (error) {
+    if (!(error instanceof DecodeFailure)) throw error;
+    throw refusal(schema, error);
+  }
+}
+
+/** A value has another type than its schema says. The path grows while the failure travels outwards. */
+class DecodeFailure extends Error {
+  override readonly name = 'DecodeFailure';
+  readonly #path: string[] = [];
+  #owner = '';
+
+  under(field: string, owner: string): this {
+    this.#path.unshift(field);
+    if (this.#owner === '') this.#owner = owner;
+    return this;
+  }
+
+  get text(): string {
+    if (!this.message.includes(' into Go ')) return this.message;
+    if (this.#path.length === 0) return this.message.replace('{place}', 'value');
+    return this.message.replace('{place}', `struct field ${this.#owner}.${this.#path.join('.')}`);
+  }
+}
+
+function refusal(schema: ObjectSchema, failure: DecodeFailure): ApiError {
+  const [version = '', kind = ''] = schema.name.split('.').slice(-2);
+  return errors.badRequest(
+    `${kind} in version ${JSON.stringify(version)} cannot be handled as a ${kind}: ${failure.text}`,
+  );
+}
+
+/** Takes a value and answers with its decoded form; undefined leaves it out. Unknown paths go into the list, if there is one. */
+type Decoder = (value: Json, unknown: string[] | undefined) => Json | undefined;
+
+const decoders = new WeakMap<Schema, Decoder>();
+
+function decoderOf(schema: Schema): Decoder {
+  const known = decoders.get(schema);
+  if (known) return known;
+  const decoder = compile(schema);
+  decoders.set(schema, decoder);
+  return decoder;
+}
+
+function compile(schema: Schema): Decoder {
+  switch (schema.type) {
+    case 'lazy':
+      // Compiled when first used: the type holds itself.
+      return (value, unknown) => decoderOf(resolve(schema))(value, unknown);
+    case 'object':
+      return compileObject(schema);
+    case 'list':
+      return compileList(schema.items, goType(schema));
+    case 'map':
+      return compileMap(schema.values, goType(schema));
+    default:
+      return scalarDecoders[schema.type];
+  }
+}
+
+/** How one field is decoded. Scalars are named so that the loop over an object's keys needs no call for most of them. */
+interface FieldDecoder {
+  readonly type: ScalarType | 'object' | 'list' | 'map' | 'custom';
+  readonly decode: Decoder;
+  /** Zero stays: a pointer upstream. */
+  readonly keepsZero: boolean;
+  readonly always: boolean;
+}
+
+const typeMetaField: FieldDecoder = { type: 'string', decode: decodeString, keepsZero: false, always: false };
+
+function compileObject(schema: ObjectSchema): Decoder {
+  const owner = schema.name.split('.').at(-1) ?? '';
+  const fields = new Map<string, FieldDecoder>();
+  let ready = false;
+  const prepare = () => {
+    ready = true;
+    fields.set('apiVersion', typeMetaField).set('kind', typeMetaField);
+    for (const [name, field] of Object.entries(schema.fields)) fields.set(name, fieldDecoder(field));
+    if (!schema.isKind && !topLevel.has(owner)) {
+      for (const name of ['apiVersion', 'kind']) if (!Object.hasOwn(schema.fields, name)) fields.delete(name);
+    }
+  };
+  const decodeFields = (object: JsonDraft, unknown: string[] | undefined): JsonDraft => {
+    let dropped = false;
+    for (const name in object) {
+      const field = fields.get(name);
+      if (field === undefined) {
+        if (schema.preserveUnknown) continue;
+        unknown?.push(`.${name}`);
+        object[name] = undefined;
+        dropped = true;
+        continue;
+      }
+      const value = object[name] as Json;
+      if (field.type === 'string' && typeof value === 'string') {
+        if (value !== '' || field.keepsZero) continue;
+        object[name] = undefined;
+        dropped = true;
+        continue;
+      }
+      const decoded = decodeField(name, field, value, unknown, owner);
+      if (decoded === value) continue;
+      object[name] = decoded;
+      if (decoded === undefined) dropped = true;
+    }
+    return dropped ? compacted(object) : object;
+  };
+  return (value, unknown) => {
+    if (!ready) prepare();
+    if (value === null) return undefined;
+    if (typeof value !== 'object' || Array.isArray(value)) throw mismatch(value, goType(schema));
+    return decodeFields(value as JsonDraft, unknown);
+  };
+}
+
+/** Types that are bodies of their own although no kind is defined for them. */
+const topLevel = new Set([
+  'DeleteOptions',
+  'Status',
+  'WatchEvent',
+  'List',
+  'APIGroup',
+  'APIGroupList',
+  'APIResourceList',
+  'APIVersions',
+]);
+
+function fieldDecoder(field: Field): FieldDecoder {
+  const resolved = resolve(field.schema);
+  // A CRD's fields are checked by its validation, not here; its objects lose unknown fields all the same.
+  if (field.tag === 0 && !isTyped(resolved)) {
+    return { type: 'custom', decode: prunerOf(field.schema), keepsZero: true, always: false };
+  }
+  return {
+    type: resolved.type,
+    decode: decoderOf(field.schema),
+    keepsZero: field.pointer === true || field.always === true,
+    always: field.always === true,
+  };
+}
+
+function decodeField(
+  name: string,
+  field: FieldDecoder,
+  value: Json,
+  unknown: string[] | undefined,
+  owner: string,
+): Json | undefined {
+  const known = unknown?.length ?? 0;
+  let decoded: Json | undefined;
+  try {
+    decoded = value === null && field.type !== 'custom' ? undefined : field.decode(value, unknown);
+  } catch (error) {
+    throw error instanceof DecodeFailure ? error.under(name, owner) : error;
+  }
+  if (unknown !== undefined && unknown.length > known) prefix(unknown, known, `.${name}`);
+  if (decoded === undefined || field.keepsZero)
+    return isEmptyCollection(decoded) && field.type !== 'custom' ? undefined : decoded;
+  return decoded === 0 || decoded === false || decoded === '' || isEmptyCollectionOf(field, decoded)
+    ? undefined
+    : decoded;
+}
+
+function isEmptyCollection(value: Json | undefined): boolean {
+  return Array.isArray(value) && value.length === 0;
+}
+
+function isEmptyCollectionOf(field: FieldDecoder, value: Json): boolean {
+  if (field.type === 'list') return (value as readonly Json[]).length === 0;
+  if (field.type !== 'map') return false;
+  for (const _ in value as object) return false;
+  return true;
+}
+
+/** Paths of what was found below get the name of where it was found. */
+function prefix(unknown: string[], from: number, text: string): void {
+  for (let index = from; index < unknown.length; index++) unknown[index] = text + unknown[index];
+}
+
+/** The object without what was dropped. A new one: deleting keys would make the object slow for good. */
+function compacted(object: JsonDraft): JsonDraft {
+  const copy: JsonDraft = {};
+  for (const name in object) {
+    const value = object[name];
+    if (value !== undefined) setOwn(copy, name, value);
+  }
+  return copy;
+}
+
+function compileList(items: Schema, type: string): Decoder {
+  const itemType = resolve(items).type;
+  const zero = zeroOf(resolve(items));
+  let decodeItem: Decoder | undefined;
+  return (value, unknown) => {
+    decodeItem ??= decoderOf(items);
+    if (!Array.isArray(value)) throw mismatch(value, type);
+    const list = value as Json[];
+    if (itemType === 'string' && list.every(item => typeof item === 'string')) return list;
+    for (let index = 0; index < list.length; index++) {
+      const known = unknown?.length ?? 0;
+      const item = list[index] as Json;
+      // Go reads null as the zero value of the item's type.
+      list[index] = item === null ? zero() : (decodeItem(item, unknown) ?? zero());
+      if (unknown !== undefined && unknown.length > known) prefix(unknown, known, `[${index}]`);
+    }
+    return list;
+  };
+}
+
+function compileMap(values: Schema, type: string): Decoder {
+  const zero = zeroOf(resolve(values));
+  const isString = resolve(values).type === 'string';
+  let decodeValue: Decoder | undefined;
+  return (value, unknown) => {
+    decodeValue ??= decoderOf(values);
+    if (typeof value !== 'object' || value === null || Array.isArray(value)) throw mismatch(value, type);
+    const map = value as JsonDraft;
+    for (const key in map) {
+      const each = map[key] as Json;
+      if (isString && typeof each === 'string') continue;
+      const known = unknown?.length ?? 0;
+      const decoded = each === null ? zero() : (decodeValue(each, unknown) ?? zero());
+      if (decoded !== each) map[key] = decoded;
+      if (unknown !== undefined && unknown.length > known) prefix(unknown, known, `.${key}`);
+    }
+    return map;
+  };
+}
+
+/** Maker of the zero value of a type, for null in lists and maps. */
+function zeroOf(schema: Exclude<Schema, { readonly type: 'lazy' }>): () => Json {
+  switch (schema.type) {
+    case 'string':
+    case 'bytes':
+      return () => '';
+    case 'int32':
+    case 'int64':
+    case 'double':
+    case 'intOrString':
+      return () => 0;
+    case 'boolean':
+      return () => false;
+    case 'quantity':
+      return () => '0';
+    case 'list':
+      return () => [];
+    case 'object':
+    case 'map':
+      return () => ({});
+    default:
+      return () => null;
+  }
+}
+
+const scalarDecoders: Readonly<Record<ScalarType, Decoder>> = {
+  string: decodeString,
+  int32: value => {
+    if (typeof value === 'number' && value === (value | 0)) return value;
+    throw mismatch(value, 'int32');
+  },
+  int64: value => {
+    if (typeof value === 'bigint' || (typeof value === 'number' && Number.isSafeInteger(value))) return value;
+    throw mismatch(value, 'int64');
+  },
+  double: value => {
+    if (typeof value === 'number') return value;
+    if (typeof value === 'bigint') return Number(value);
+    throw mismatch(value, 'float64');
+  },
+  boolean: value => {
+    if (typeof value === 'boolean') return value;
+    throw mismatch(value, 'bool');
+  },
+  bytes: decodeBytes,
+  quantity: value => {
+    if (typeof value !== 'string' && typeof value !== 'number' && typeof value !== 'bigint')
+      throw mismatch(value, 'resource.Quantity');
+    const text = String(value);
+    const canonical = canonicalQuantity(text) ?? canonicalQuantity(text.trim());
+    if (canonical !== undefined) return canonical;
+    throw new DecodeFailure(quantityError(text.trim()));
+  },
+  time: value => {
+    if (typeof value !== 'string') throw mismatch(value, 'string', '');
+    return canonicalTime(value, fail);
+  },
+  microTime: value => {
+    if (typeof value !== 'string') throw mismatch(value, 'string', '');
+    return canonicalMicroTime(value, fail);
+  },
+  intOrString: value => {
+    if (typeof value === 'string' || (typeof value === 'number' && value === (value | 0))) return value;
+    throw mismatch(value, 'int32', '');
+  },
+  rawExtension: value => value,
+  fieldsV1: value => value,
+  json: value => value,
+};
+
+function decodeString(value: Json): Json {
+  if (typeof value === 'string') return value;
+  throw mismatch(value, 'string');
+}
+
+const base64 = /^[A-Za-z0-9+/]*={0,2}$/;
+
+function decodeBytes(value: Json): Json {
+  if (typeof value !== 'string') throw mismatch(value, '[]uint8');
+  const text = value.includes('\n') || value.includes('\r') ? value.replace(/[\r\n]/g, '') : value;
+  if (text.length % 4 === 0 && base64.test(text)) return text;
+  const at = /[^A-Za-z0-9+/]/.exec(text)?.index ?? text.length - (text.length % 4);
+  throw new DecodeFailure(`illegal base64 data at input byte ${at}`);
+}
+
+function fail(message: string): never {
+  throw new DecodeFailure(message);
+}
+
+/** Go's sentence; `{place}` becomes the field when the failure is outside. */
+function mismatch(value: Json, type: string, place = '{place}'): DecodeFailure {
+  const where = place === '' ? 'value' : place;
+  return new DecodeFailure(`json: cannot unmarshal ${shown(value)} into Go ${where} of type ${type}`);
+}
+
+function shown(value: Json): string {
+  if (Array.isArray(value)) return 'array';
+  switch (typeof value) {
+    case 'number':
+    case 'bigint':
+      return `number ${value}`;
+    case 'boolean':
+      return 'bool';
+    default:
+      return typeof value;
+  }
+}
+
+/** The name of a type in Go: `[]v1.Container`. */
+function goType(schema: Schema): string {
+  switch (schema.type) {
+    case 'lazy':
+      return goType(resolve(schema));
+    case 'object':
+      return schema.name === '' ? 'map[string]interface {}' : schema.name.split('.').slice(-2).join('.');
+    case 'list':
+      return `[]${goType(schema.items)}`;
+    case 'map':
+      return `map[string]${goType(schema.values)}`;
+    default:
+      return goScalars[schema.type];
+  }
+}
+
+const goScalars: Readonly<Record<ScalarType, string>> = {
+  string: 'string',
+  int32: 'int32',
+  int64: 'int64',
+  double: 'float64',
+  boolean: 'bool',
+  bytes: '[]uint8',
+  quantity: 'resource.Quantity',
+  time: 'v1.Time',
+  microTime: 'v1.MicroTime',
+  intOrString: 'intstr.IntOrString',
+  rawExtension: 'runtime.RawExtension',
+  fieldsV1: 'v1.FieldsV1',
+  json: 'interface {}',
+};
+
+function isTyped(schema: Schema): boolean {
+  return schema.type === 'object' && schema.name !== '';
+}
+
+/** For CRDs: drops unknown fields, checks no types. */
+function prunerOf(schema: Schema): Decoder {
+  const known = pruners.get(schema);
+  if (known) return known;
+  const pruner = compilePruner(schema);
+  pruners.set(schema, pruner);
+  return pruner;
+}
+
+const pruners = new WeakMap<Schema, Decoder>();
+
+function compilePruner(schema: Schema): Decoder {
+  switch (schema.type) {
+    case 'lazy':
+      return (value, unknown) => prunerOf(resolve(schema))(value, unknown);
+    case 'object': {
+      const decode = decoderOf(schema);
+      return (value, unknown) => (isObject(value) ? decode(value, unknown) : value);
+    }
+    case 'list': {
+      const prune = prunerOf(schema.items);
+      return (value, unknown) => {
+        if (!Array.isArray(value)) return value;
+        const list = value as Json[];
+        for (let index = 0; index < list.length; index++) {
+          const found = unknown?.length ?? 0;
+          list[index] = prune(list[index] as Json, unknown) as Json;
+          if (unknown !== undefined && unknown.length > found) prefix(unknown, found, `[${index}]`);
+        }
+        return list;
+      };
+    }
+    case 'map': {
+      const prune = prunerOf(schema.values);
+      return (value, unknown) => {
+        if (!isObject(value)) return value;
+        const map = value as JsonDraft;
+        for (const key in map) {
+          const found = unknown?.length ?? 0;
+          map[key] = prune(map[key] as Json, unknown) as Json;
+          if (unknown !== undefined && unknown.length > found) prefix(unknown, found, `.${key}`);
+        }
+        return map;
+      };
+    }
+    default:
+      return value => value;
+  }
+}
+
+function isObject(value: Json): boolean {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
