@@ -62,6 +62,103 @@ export function cidrContains(network: IpNetwork, address: IpAddress): boolean {
   return network.address.value >> hostBits === address.value >> hostBits;
 }
 
+/** How many addresses a network has. */
+export function networkSize({ address, prefixLength }: IpNetwork): bigint {
+  return 1n << BigInt(bitsOf(address) - prefixLength);
+}
+
+/** The address at a place in the network; 0 is the network's own. */
+export function addressAt(network: IpNetwork, offset: bigint): IpAddress {
+  if (offset < 0n || offset >= networkSize(network))
+    throw new RangeError(`cannot take address ${offset} of ${formatCidr(network)}: it has ${networkSize(network)}`);
+  const first = networkOf(network);
+  return { family: first.family, value: first.value + offset };
+}
+
+export function offsetIn(network: IpNetwork, address: IpAddress): bigint {
+  return address.value - networkOf(network).value;
+}
+
+/** Of larger networks only so many addresses are handed out. */
+const poolAddressesMax = 1 << 20;
+
+/** Hands out the addresses of a network one by one, in turn: a released address rests as long as there are others. */
+export class AddressPool {
+  readonly network: IpNetwork;
+  readonly #used: Uint32Array;
+  readonly #reserved: ReadonlySet<number>;
+  readonly #size: number;
+  #next = 0;
+  #free: number;
+
+  constructor(network: IpNetwork, reserved: Iterable<string> = []) {
+    const size = networkSize(network);
+    this.network = network;
+    this.#size = size > BigInt(poolAddressesMax) ? poolAddressesMax : Number(size);
+    this.#used = new Uint32Array(Math.ceil(this.#size / 32));
+    this.#free = this.#size;
+    const places = new Set<number>();
+    for (const address of reserved) {
+      const place = this.#placeOf(address);
+      if (place !== undefined && this.#occupy(place)) places.add(place);
+    }
+    this.#reserved = places;
+  }
+
+  get free(): number {
+    return this.#free;
+  }
+
+  /** `undefined` when all are taken. */
+  allocate(): string | undefined {
+    if (this.#free === 0) return undefined;
+    for (let step = 0; step < this.#size; step++) {
+      const place = (this.#next + step) % this.#size;
+      // A full word is passed in one step.
+      if (place % 32 === 0 && this.#used[place >> 5] === 0xffff_ffff && step + 32 < this.#size) {
+        step += 31;
+        continue;
+      }
+      if (!this.#occupy(place)) continue;
+      this.#next = (place + 1) % this.#size;
+      return formatIp(addressAt(this.network, BigInt(place)));
+    }
+    return undefined;
+  }
+
+  /** Takes a certain address; false when it is taken already or not in the network. */
+  take(address: string): boolean {
+    const place = this.#placeOf(address);
+    return place !== undefined && this.#occupy(place);
+  }
+
+  release(address: string): void {
+    const place = this.#placeOf(address);
+    if (place === undefined || this.#reserved.has(place)) return;
+    const bit = 1 << (place & 31);
+    const word = this.#used[place >> 5] ?? 0;
+    if ((word & bit) === 0) return;
+    this.#used[place >> 5] = word & ~bit;
+    this.#free++;
+  }
+
+  #occupy(place: number): boolean {
+    const bit = 1 << (place & 31);
+    const word = this.#used[place >> 5] ?? 0;
+    if ((word & bit) !== 0) return false;
+    this.#used[place >> 5] = word | bit;
+    this.#free--;
+    return true;
+  }
+
+  #placeOf(address: string): number | undefined {
+    const parsed = parseIp(address);
+    if (!parsed || !cidrContains(this.network, parsed)) return undefined;
+    const place = offsetIn(this.network, parsed);
+    return place < BigInt(this.#size) ? Number(place) : undefined;
+  }
+}
+
 function bitsOf(address: IpAddress): number {
   return address.family === 4 ? 32 : 128;
 }
