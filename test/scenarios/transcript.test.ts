@@ -6,8 +6,8 @@ import { matches, parseTranscript, runExchange } from './transcript.ts';
 test('commands, continuations, comments and expectations are told apart', () => {
   const text = '# about\n$ echo a\n> echo b\na\nb\n\n# next\n$~ true\n';
   assert.deepEqual(parseTranscript(text), [
-    { line: 2, command: 'echo a\necho b', repeat: false, expected: ['a', 'b'], inCommand: false },
-    { line: 8, command: 'true', repeat: true, expected: [], inCommand: false },
+    { line: 2, command: 'echo a\necho b', repeat: false, expected: ['a', 'b'] },
+    { line: 8, command: 'true', repeat: true, expected: [] },
   ]);
 });
 
