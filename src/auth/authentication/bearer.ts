@@ -1,0 +1,65 @@
+import { errors } from '#api/machinery/errors.ts';
+import type { User } from '../user.ts';
+import type { Authenticator, Credentials } from './authenticator.ts';
+
+/** Who a token belongs to, and for whom it was made. */
+export interface TokenHolder {
+  readonly user: User;
+  readonly audiences: readonly string[];
+}
+
+/** `undefined`: the token is not of this sort. Throws an Error that says why it is of this sort and not good. */
+export interface TokenAuthenticator {
+  authenticate(token: string, audiences: readonly string[]): Promise<TokenHolder | undefined> | TokenHolder | undefined;
+}
+
+const webSocketPrefix = 'base64url.bearer.authorization.k8s.io.';
+
+/** `Authorization: Bearer <token>`, or the token as a WebSocket subprotocol, which is how browsers send one. */
+export function bearerAuthenticator(tokens: TokenAuthenticator, audiences: readonly string[]): Authenticator {
+  return {
+    name: 'bearer',
+    async authenticate(credentials) {
+      const token = bearerToken(credentials);
+      if (token === undefined) return undefined;
+      try {
+        const holder = await tokens.authenticate(token, audiences);
+        if (holder) return holder.user;
+      } catch (cause) {
+        throw Object.assign(errors.unauthorized(), { cause });
+      }
+      throw errors.unauthorized();
+    },
+  };
+}
+
+/** The first authenticator that knows a token; the others' complaints are told together when none does. */
+export function anyToken(authenticators: readonly TokenAuthenticator[]): TokenAuthenticator {
+  return {
+    async authenticate(token, audiences) {
+      const complaints: Error[] = [];
+      for (const authenticator of authenticators) {
+        try {
+          const holder = await authenticator.authenticate(token, audiences);
+          if (holder) return holder;
+        } catch (error) {
+          complaints.push(error as Error);
+        }
+      }
+      if (complaints.length === 0) return undefined;
+      const said = ['invalid bearer token', ...complaints.map(each => each.message)];
+      throw new AggregateError(complaints, `[${said.join(', ')}]`);
+    },
+  };
+}
+
+function bearerToken({ headers }: Credentials): string | undefined {
+  const authorization = [headers['authorization'] ?? ''].flat()[0]?.trim() ?? '';
+  const [scheme = '', token = ''] = authorization.split(/ +/, 2);
+  if (scheme.toLowerCase() === 'bearer' && token !== '') return token;
+  const protocols = [headers['sec-websocket-protocol'] ?? []].flat().flatMap(each => each.split(','));
+  const found = protocols.map(each => each.trim()).filter(each => each.startsWith(webSocketPrefix));
+  if (found.length === 0) return undefined;
+  if (found.length > 1) throw errors.unauthorized();
+  return Buffer.from((found[0] as string).slice(webSocketPrefix.length), 'base64url').toString();
+}
