@@ -106,7 +106,7 @@ export function isDualStack(values: readonly string[]): boolean {
   return new Set(values.map(value => value.includes(':'))).size === 2;
 }
 
-/** Whether two values are the same for the API: an empty list or map is as good as none. */
+/** Whether two values are the same for the API: an empty list, map or object is as good as none. */
 export function sameValue(left: unknown, right: unknown): boolean {
   if (left === right) return true;
   if (isEmpty(left) || isEmpty(right)) return isEmpty(left) && isEmpty(right);
@@ -129,5 +129,8 @@ function ownValue(fields: Readonly<Record<string, unknown>>, name: string): unkn
 
 function isEmpty(value: unknown): value is undefined | null {
   if (value === undefined || value === null) return true;
-  return Array.isArray(value) && value.length === 0;
+  if (Array.isArray(value)) return value.length === 0;
+  if (typeof value !== 'object') return false;
+  for (const name in value) if (!isEmpty((value as Readonly<Record<string, unknown>>)[name])) return false;
+  return true;
 }

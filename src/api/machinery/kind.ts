@@ -58,7 +58,10 @@ export interface Kind<Type extends ApiObject = ApiObject> {
   prepareForCreate?(item: Draft<Type>): void;
   /** Prepares a replacement beyond keeping status and metadata: the object may be changed, `old` may not. */
   prepareForUpdate?(item: Draft<Type>, old: Type): void;
+  /** What holds for new and for changed objects. */
   validate?(item: Type, report: Report): void;
+  /** What holds for new objects only: called on create after `validate`. */
+  validateCreate?(item: Type, report: Report): void;
   /** Called on update after `validate`. */
   validateUpdate?(item: Type, old: Type, report: Report): void;
   /** Called on an update of the status subresource instead of `validate` and `validateUpdate`. */

@@ -58,12 +58,12 @@ export class Report {
     this.#add('FieldValueInvalid', withDetail(`Invalid value: ${shown(value)}`, detail));
   }
 
-  duplicate(value: unknown): void {
-    this.#add('FieldValueDuplicate', `Duplicate value: ${shown(value)}`);
+  duplicate(value: unknown, detail = ''): void {
+    this.#add('FieldValueDuplicate', withDetail(`Duplicate value: ${shown(value)}`, detail));
   }
 
-  notFound(value: unknown): void {
-    this.#add('FieldValueNotFound', `Not found: ${shown(value)}`);
+  notFound(value: unknown, detail = ''): void {
+    this.#add('FieldValueNotFound', withDetail(`Not found: ${shown(value)}`, detail));
   }
 
   /** The supported values are listed in the order given; upstream sorts most of them. */

@@ -17,14 +17,14 @@ export const VolumeResourceRequirements = object('io.k8s.api.core.v1.VolumeResou
 export type VolumeResourceRequirements = TypeOf<typeof VolumeResourceRequirements>;
 
 export const PersistentVolumeClaimSpec = object('io.k8s.api.core.v1.PersistentVolumeClaimSpec', {
-  accessModes: list(1, types.string, { listType: 'atomic' }),
+  accessModes: list(1, types.string, { listType: 'atomic', doc: 'How many nodes and pods may mount it, and how.' }),
   dataSource: struct(7, TypedLocalObjectReference),
   dataSourceRef: struct(8, TypedObjectReference),
-  resources: struct(2, VolumeResourceRequirements, { always: true }),
+  resources: struct(2, VolumeResourceRequirements, { always: true, doc: 'The size that is asked for.' }),
   selector: struct(4, LabelSelector),
-  storageClassName: string(5, { pointer: true }),
+  storageClassName: string(5, { pointer: true, doc: 'The StorageClass; empty for volumes without one.' }),
   volumeAttributesClassName: string(9, { pointer: true }),
-  volumeMode: string(6, { pointer: true, enum: ['Block', 'Filesystem'] }),
-  volumeName: string(3),
+  volumeMode: string(6, { pointer: true, enum: ['Block', 'Filesystem'], default: 'Filesystem' }),
+  volumeName: string(3, { doc: 'The PersistentVolume it is bound to.' }),
 });
 export type PersistentVolumeClaimSpec = TypeOf<typeof PersistentVolumeClaimSpec>;

@@ -35,7 +35,7 @@ import { ObjectMeta } from '../../meta/v1/object-meta.ts';
 
 export const PreferredSchedulingTerm = object('io.k8s.api.core.v1.PreferredSchedulingTerm', {
   preference: struct(2, NodeSelectorTerm, { required: true, always: true }),
-  weight: int32(1, { required: true, always: true }),
+  weight: int32(1, { required: true, always: true, doc: 'How much a match counts, 1 to 100.' }),
 });
 export type PreferredSchedulingTerm = TypeOf<typeof PreferredSchedulingTerm>;
 
@@ -94,7 +94,7 @@ export type ConfigMapKeySelector = TypeOf<typeof ConfigMapKeySelector>;
 export const ObjectFieldSelector = object(
   'io.k8s.api.core.v1.ObjectFieldSelector',
   {
-    apiVersion: string(1),
+    apiVersion: string(1, { default: 'v1' }),
     fieldPath: string(2, { required: true, always: true }),
   },
   { mapType: 'atomic' },
@@ -145,9 +145,9 @@ export const EnvVarSource = object('io.k8s.api.core.v1.EnvVarSource', {
 export type EnvVarSource = TypeOf<typeof EnvVarSource>;
 
 export const EnvVar = object('io.k8s.api.core.v1.EnvVar', {
-  name: string(1, { required: true, always: true }),
-  value: string(2),
-  valueFrom: struct(3, EnvVarSource),
+  name: string(1, { required: true, always: true, doc: 'Name of the variable.' }),
+  value: string(2, { doc: 'Its value; `$(NAME)` stands for a variable defined before.' }),
+  valueFrom: struct(3, EnvVarSource, { doc: 'Where the value comes from; not together with `value`.' }),
 });
 export type EnvVar = TypeOf<typeof EnvVar>;
 
@@ -171,7 +171,10 @@ export const EnvFromSource = object('io.k8s.api.core.v1.EnvFromSource', {
 export type EnvFromSource = TypeOf<typeof EnvFromSource>;
 
 export const ExecAction = object('io.k8s.api.core.v1.ExecAction', {
-  command: list(1, types.string, { listType: 'atomic' }),
+  command: list(1, types.string, {
+    listType: 'atomic',
+    doc: 'The program and its arguments, run inside the container without a shell.',
+  }),
 });
 export type ExecAction = TypeOf<typeof ExecAction>;
 
@@ -184,9 +187,9 @@ export type HTTPHeader = TypeOf<typeof HTTPHeader>;
 export const HTTPGetAction = object('io.k8s.api.core.v1.HTTPGetAction', {
   host: string(3),
   httpHeaders: list(5, HTTPHeader, { listType: 'atomic' }),
-  path: string(1),
-  port: intOrString(2, { required: true, always: true }),
-  scheme: string(4, { enum: ['HTTP', 'HTTPS'] }),
+  path: string(1, { default: '/', doc: 'Path of the request.' }),
+  port: intOrString(2, { required: true, always: true, doc: 'Number or name of a port of the container.' }),
+  scheme: string(4, { enum: ['HTTP', 'HTTPS'], default: 'HTTP', doc: 'Scheme of the request.' }),
 });
 export type HTTPGetAction = TypeOf<typeof HTTPGetAction>;
 
@@ -292,12 +295,15 @@ export const GRPCAction = object('io.k8s.api.core.v1.GRPCAction', {
 export type GRPCAction = TypeOf<typeof GRPCAction>;
 
 export const Probe = object('io.k8s.api.core.v1.Probe', {
-  failureThreshold: int32(6),
-  initialDelaySeconds: int32(2),
-  periodSeconds: int32(4),
-  successThreshold: int32(5),
-  terminationGracePeriodSeconds: int64(7, { pointer: true }),
-  timeoutSeconds: int32(3),
+  failureThreshold: int32(6, { default: 3, doc: 'Failures in a row after which the probe counts as failed.' }),
+  initialDelaySeconds: int32(2, { doc: 'Seconds between the start of the container and the first probe.' }),
+  periodSeconds: int32(4, { default: 10, doc: 'Seconds between two probes.' }),
+  successThreshold: int32(5, { default: 1, doc: 'Successes in a row after which a failed probe counts as passed.' }),
+  terminationGracePeriodSeconds: int64(7, {
+    pointer: true,
+    doc: 'Seconds to stop in after this probe failed; default is that of the pod.',
+  }),
+  timeoutSeconds: int32(3, { default: 1, doc: 'Seconds after which an unanswered probe has failed.' }),
   ...embedded(1, {
     exec: struct(1, ExecAction),
     grpc: struct(4, GRPCAction),
@@ -308,11 +314,11 @@ export const Probe = object('io.k8s.api.core.v1.Probe', {
 export type Probe = TypeOf<typeof Probe>;
 
 export const ContainerPort = object('io.k8s.api.core.v1.ContainerPort', {
-  containerPort: int32(3, { required: true, always: true }),
-  hostIP: string(5),
-  hostPort: int32(2),
-  name: string(1),
-  protocol: string(4, { enum: ['SCTP', 'TCP', 'UDP'], default: 'TCP' }),
+  containerPort: int32(3, { required: true, always: true, doc: 'Port the container listens on.' }),
+  hostIP: string(5, { doc: 'Address of the node the host port is bound to.' }),
+  hostPort: int32(2, { doc: 'Port of the node that leads to the container.' }),
+  name: string(1, { doc: 'Name that Services and probes may use for the port.' }),
+  protocol: string(4, { enum: ['SCTP', 'TCP', 'UDP'], default: 'TCP', doc: 'Protocol of the port.' }),
 });
 export type ContainerPort = TypeOf<typeof ContainerPort>;
 
@@ -410,33 +416,56 @@ export const VolumeMount = object('io.k8s.api.core.v1.VolumeMount', {
 export type VolumeMount = TypeOf<typeof VolumeMount>;
 
 export const Container = object('io.k8s.api.core.v1.Container', {
-  args: list(4, types.string, { listType: 'atomic' }),
-  command: list(3, types.string, { listType: 'atomic' }),
-  env: list(7, EnvVar, { listType: 'map', mapKeys: ['name'], patchStrategy: 'merge', patchMergeKey: 'name' }),
-  envFrom: list(19, EnvFromSource, { listType: 'atomic' }),
-  image: string(2),
-  imagePullPolicy: string(14, { enum: ['Always', 'IfNotPresent', 'Never'] }),
-  lifecycle: struct(12, Lifecycle),
-  livenessProbe: struct(10, Probe),
-  name: string(1, { required: true, always: true }),
+  args: list(4, types.string, { listType: 'atomic', doc: "Arguments of the command; default is the image's CMD." }),
+  command: list(3, types.string, { listType: 'atomic', doc: "What is run; default is the image's ENTRYPOINT." }),
+  env: list(7, EnvVar, {
+    listType: 'map',
+    mapKeys: ['name'],
+    patchStrategy: 'merge',
+    patchMergeKey: 'name',
+    doc: 'Environment variables.',
+  }),
+  envFrom: list(19, EnvFromSource, {
+    listType: 'atomic',
+    doc: 'ConfigMaps and Secrets whose entries become environment variables.',
+  }),
+  image: string(2, { doc: 'Name of the image.' }),
+  imagePullPolicy: string(14, {
+    enum: ['Always', 'IfNotPresent', 'Never'],
+    doc: 'When the image is pulled: Always for the tag `latest`, IfNotPresent for others, unless given.',
+  }),
+  lifecycle: struct(12, Lifecycle, { doc: 'What is run after the start and before the stop.' }),
+  livenessProbe: struct(10, Probe, { doc: 'Restarts the container when it fails.' }),
+  name: string(1, { required: true, always: true, doc: 'Name of the container, unique in the pod.' }),
   ports: list(6, ContainerPort, {
+    doc: 'Ports the container listens on; others can be reached as well.',
     listType: 'map',
     mapKeys: ['containerPort', 'protocol'],
     patchStrategy: 'merge',
     patchMergeKey: 'containerPort',
   }),
-  readinessProbe: struct(11, Probe),
+  readinessProbe: struct(11, Probe, { doc: 'Takes the pod out of its Services while it fails.' }),
   resizePolicy: list(23, ContainerResizePolicy, { listType: 'atomic' }),
-  resources: struct(8, ResourceRequirements, { always: true }),
-  restartPolicy: string(24, { pointer: true }),
+  resources: struct(8, ResourceRequirements, { always: true, doc: 'What the container needs and may use at most.' }),
+  restartPolicy: string(24, {
+    pointer: true,
+    doc: 'When this container is restarted; `Always` makes an init container a sidecar.',
+  }),
   restartPolicyRules: list(25, ContainerRestartRule, { listType: 'atomic' }),
-  securityContext: struct(15, SecurityContext),
-  startupProbe: struct(22, Probe),
-  stdin: boolean(16),
+  securityContext: struct(15, SecurityContext, { doc: 'User, capabilities and other limits of the container.' }),
+  startupProbe: struct(22, Probe, { doc: 'Holds back the other probes until it has passed once.' }),
+  stdin: boolean(16, { doc: 'Keeps standard input open.' }),
   stdinOnce: boolean(17),
-  terminationMessagePath: string(13),
-  terminationMessagePolicy: string(20, { enum: ['FallbackToLogsOnError', 'File'] }),
-  tty: boolean(18),
+  terminationMessagePath: string(13, {
+    default: '/dev/termination-log',
+    doc: 'File whose content becomes the message of the terminated container.',
+  }),
+  terminationMessagePolicy: string(20, {
+    enum: ['FallbackToLogsOnError', 'File'],
+    default: 'File',
+    doc: 'Where the message of a terminated container comes from.',
+  }),
+  tty: boolean(18, { doc: 'Gives the container a terminal.' }),
   volumeDevices: list(21, VolumeDevice, {
     listType: 'map',
     mapKeys: ['devicePath'],
@@ -448,8 +477,9 @@ export const Container = object('io.k8s.api.core.v1.Container', {
     mapKeys: ['mountPath'],
     patchStrategy: 'merge',
     patchMergeKey: 'mountPath',
+    doc: 'Where volumes of the pod appear in the container.',
   }),
-  workingDir: string(5),
+  workingDir: string(5, { doc: "Directory the command starts in; default is the image's." }),
 });
 export type Container = TypeOf<typeof Container>;
 
@@ -493,8 +523,8 @@ export const EphemeralContainer = object('io.k8s.api.core.v1.EphemeralContainer'
     startupProbe: struct(22, Probe),
     stdin: boolean(16),
     stdinOnce: boolean(17),
-    terminationMessagePath: string(13),
-    terminationMessagePolicy: string(20),
+    terminationMessagePath: string(13, { default: '/dev/termination-log' }),
+    terminationMessagePolicy: string(20, { default: 'File' }),
     tty: boolean(18),
     volumeDevices: list(21, VolumeDevice, {
       listType: 'map',
@@ -618,10 +648,10 @@ export const KeyToPath = object('io.k8s.api.core.v1.KeyToPath', {
 export type KeyToPath = TypeOf<typeof KeyToPath>;
 
 export const ConfigMapVolumeSource = object('io.k8s.api.core.v1.ConfigMapVolumeSource', {
-  defaultMode: int32(3, { pointer: true }),
-  items: list(2, KeyToPath, { listType: 'atomic' }),
-  optional: boolean(4, { pointer: true }),
-  ...embedded(1, { name: string(1) }),
+  defaultMode: int32(3, { pointer: true, default: 0o644, doc: 'Mode of the files.' }),
+  items: list(2, KeyToPath, { listType: 'atomic', doc: 'The entries that become files; default is all.' }),
+  optional: boolean(4, { pointer: true, doc: 'Whether the pod may start without it.' }),
+  ...embedded(1, { name: string(1, { doc: 'Name of the ConfigMap.' }) }),
 });
 export type ConfigMapVolumeSource = TypeOf<typeof ConfigMapVolumeSource>;
 
@@ -643,14 +673,14 @@ export const DownwardAPIVolumeFile = object('io.k8s.api.core.v1.DownwardAPIVolum
 export type DownwardAPIVolumeFile = TypeOf<typeof DownwardAPIVolumeFile>;
 
 export const DownwardAPIVolumeSource = object('io.k8s.api.core.v1.DownwardAPIVolumeSource', {
-  defaultMode: int32(2, { pointer: true }),
+  defaultMode: int32(2, { pointer: true, default: 0o644 }),
   items: list(1, DownwardAPIVolumeFile, { listType: 'atomic' }),
 });
 export type DownwardAPIVolumeSource = TypeOf<typeof DownwardAPIVolumeSource>;
 
 export const EmptyDirVolumeSource = object('io.k8s.api.core.v1.EmptyDirVolumeSource', {
-  medium: string(1),
-  sizeLimit: quantity(2, { pointer: true }),
+  medium: string(1, { doc: '`Memory` for a file system in memory; empty for the disk of the node.' }),
+  sizeLimit: quantity(2, { pointer: true, doc: 'The size at which the pod is evicted, or the memory is full.' }),
 });
 export type EmptyDirVolumeSource = TypeOf<typeof EmptyDirVolumeSource>;
 
@@ -710,8 +740,8 @@ export const ISCSIVolumeSource = object('io.k8s.api.core.v1.ISCSIVolumeSource', 
 export type ISCSIVolumeSource = TypeOf<typeof ISCSIVolumeSource>;
 
 export const PersistentVolumeClaimVolumeSource = object('io.k8s.api.core.v1.PersistentVolumeClaimVolumeSource', {
-  claimName: string(1, { required: true, always: true }),
-  readOnly: boolean(2),
+  claimName: string(1, { required: true, always: true, doc: 'Name of the PersistentVolumeClaim.' }),
+  readOnly: boolean(2, { doc: 'Mounts it read-only everywhere.' }),
 });
 export type PersistentVolumeClaimVolumeSource = TypeOf<typeof PersistentVolumeClaimVolumeSource>;
 
@@ -756,7 +786,7 @@ export type SecretProjection = TypeOf<typeof SecretProjection>;
 
 export const ServiceAccountTokenProjection = object('io.k8s.api.core.v1.ServiceAccountTokenProjection', {
   audience: string(1),
-  expirationSeconds: int64(2, { pointer: true }),
+  expirationSeconds: int64(2, { pointer: true, default: 3600 }),
   path: string(3, { required: true, always: true }),
 });
 export type ServiceAccountTokenProjection = TypeOf<typeof ServiceAccountTokenProjection>;
@@ -772,7 +802,7 @@ export const VolumeProjection = object('io.k8s.api.core.v1.VolumeProjection', {
 export type VolumeProjection = TypeOf<typeof VolumeProjection>;
 
 export const ProjectedVolumeSource = object('io.k8s.api.core.v1.ProjectedVolumeSource', {
-  defaultMode: int32(2, { pointer: true }),
+  defaultMode: int32(2, { pointer: true, default: 0o644 }),
   sources: list(1, VolumeProjection, { always: true, listType: 'atomic' }),
 });
 export type ProjectedVolumeSource = TypeOf<typeof ProjectedVolumeSource>;
@@ -804,10 +834,10 @@ export const ScaleIOVolumeSource = object('io.k8s.api.core.v1.ScaleIOVolumeSourc
 export type ScaleIOVolumeSource = TypeOf<typeof ScaleIOVolumeSource>;
 
 export const SecretVolumeSource = object('io.k8s.api.core.v1.SecretVolumeSource', {
-  defaultMode: int32(3, { pointer: true }),
-  items: list(2, KeyToPath, { listType: 'atomic' }),
-  optional: boolean(4, { pointer: true }),
-  secretName: string(1),
+  defaultMode: int32(3, { pointer: true, default: 0o644, doc: 'Mode of the files.' }),
+  items: list(2, KeyToPath, { listType: 'atomic', doc: 'The entries that become files; default is all.' }),
+  optional: boolean(4, { pointer: true, doc: 'Whether the pod may start without it.' }),
+  secretName: string(1, { doc: 'Name of the Secret.' }),
 });
 export type SecretVolumeSource = TypeOf<typeof SecretVolumeSource>;
 
@@ -821,17 +851,17 @@ export const StorageOSVolumeSource = object('io.k8s.api.core.v1.StorageOSVolumeS
 export type StorageOSVolumeSource = TypeOf<typeof StorageOSVolumeSource>;
 
 export const Volume = object('io.k8s.api.core.v1.Volume', {
-  name: string(1, { required: true, always: true }),
+  name: string(1, { required: true, always: true, doc: 'Name that volumeMounts use.' }),
   ...embedded(2, {
     awsElasticBlockStore: struct(4, AWSElasticBlockStoreVolumeSource),
     azureDisk: struct(22, AzureDiskVolumeSource),
     azureFile: struct(18, AzureFileVolumeSource),
     cephfs: struct(14, CephFSVolumeSource),
     cinder: struct(13, CinderVolumeSource),
-    configMap: struct(19, ConfigMapVolumeSource),
+    configMap: struct(19, ConfigMapVolumeSource, { doc: 'The entries of a ConfigMap as files.' }),
     csi: struct(28, CSIVolumeSource),
-    downwardAPI: struct(16, DownwardAPIVolumeSource),
-    emptyDir: struct(2, EmptyDirVolumeSource),
+    downwardAPI: struct(16, DownwardAPIVolumeSource, { doc: 'Fields of the pod as files.' }),
+    emptyDir: struct(2, EmptyDirVolumeSource, { doc: 'An empty directory that lives as long as the pod.' }),
     ephemeral: struct(29, EphemeralVolumeSource),
     fc: struct(17, FCVolumeSource),
     flexVolume: struct(12, FlexVolumeSource),
@@ -839,18 +869,20 @@ export const Volume = object('io.k8s.api.core.v1.Volume', {
     gcePersistentDisk: struct(3, GCEPersistentDiskVolumeSource),
     gitRepo: struct(5, GitRepoVolumeSource),
     glusterfs: struct(9, GlusterfsVolumeSource),
-    hostPath: struct(1, HostPathVolumeSource),
+    hostPath: struct(1, HostPathVolumeSource, { doc: 'A file or directory of the node.' }),
     image: struct(30, ImageVolumeSource),
     iscsi: struct(8, ISCSIVolumeSource),
     nfs: struct(7, NFSVolumeSource),
-    persistentVolumeClaim: struct(10, PersistentVolumeClaimVolumeSource),
+    persistentVolumeClaim: struct(10, PersistentVolumeClaimVolumeSource, {
+      doc: 'The storage bound to a PersistentVolumeClaim.',
+    }),
     photonPersistentDisk: struct(23, PhotonPersistentDiskVolumeSource),
     portworxVolume: struct(24, PortworxVolumeSource),
-    projected: struct(26, ProjectedVolumeSource),
+    projected: struct(26, ProjectedVolumeSource, { doc: 'Several sources in one directory.' }),
     quobyte: struct(21, QuobyteVolumeSource),
     rbd: struct(11, RBDVolumeSource),
     scaleIO: struct(25, ScaleIOVolumeSource),
-    secret: struct(6, SecretVolumeSource),
+    secret: struct(6, SecretVolumeSource, { doc: 'The entries of a Secret as files.' }),
     storageos: struct(27, StorageOSVolumeSource),
     vsphereVolume: struct(20, VsphereVirtualDiskVolumeSource),
   }),
@@ -858,10 +890,14 @@ export const Volume = object('io.k8s.api.core.v1.Volume', {
 export type Volume = TypeOf<typeof Volume>;
 
 export const PodSpec = object('io.k8s.api.core.v1.PodSpec', {
-  activeDeadlineSeconds: int64(5, { pointer: true }),
-  affinity: struct(18, Affinity),
-  automountServiceAccountToken: boolean(21, { pointer: true }),
+  activeDeadlineSeconds: int64(5, { pointer: true, doc: 'Seconds the pod may run before it is failed.' }),
+  affinity: struct(18, Affinity, { doc: 'Nodes and pods it should be near to or away from.' }),
+  automountServiceAccountToken: boolean(21, {
+    pointer: true,
+    doc: 'Whether a token of the service account is mounted.',
+  }),
   containers: list(2, Container, {
+    doc: 'The containers; at least one.',
     required: true,
     always: true,
     listType: 'map',
@@ -870,7 +906,11 @@ export const PodSpec = object('io.k8s.api.core.v1.PodSpec', {
     patchMergeKey: 'name',
   }),
   dnsConfig: struct(26, PodDNSConfig),
-  dnsPolicy: string(6, { enum: ['ClusterFirst', 'ClusterFirstWithHostNet', 'Default', 'None'] }),
+  dnsPolicy: string(6, {
+    enum: ['ClusterFirst', 'ClusterFirstWithHostNet', 'Default', 'None'],
+    default: 'ClusterFirst',
+    doc: 'Which name servers the containers use.',
+  }),
   enableServiceLinks: boolean(30, { pointer: true }),
   ephemeralContainers: list(34, EphemeralContainer, {
     listType: 'map',
@@ -879,31 +919,33 @@ export const PodSpec = object('io.k8s.api.core.v1.PodSpec', {
     patchMergeKey: 'name',
   }),
   hostAliases: list(23, HostAlias, { listType: 'map', mapKeys: ['ip'], patchStrategy: 'merge', patchMergeKey: 'ip' }),
-  hostIPC: boolean(13),
-  hostNetwork: boolean(11),
-  hostPID: boolean(12),
+  hostIPC: boolean(13, { doc: 'Shares the IPC namespace of the node.' }),
+  hostNetwork: boolean(11, { doc: 'Shares the network of the node.' }),
+  hostPID: boolean(12, { doc: 'Shares the process namespace of the node.' }),
   hostUsers: boolean(37, { pointer: true }),
-  hostname: string(16),
+  hostname: string(16, { doc: 'Host name of the pod; default is its name.' }),
   hostnameOverride: string(41, { pointer: true }),
   imagePullSecrets: list(15, LocalObjectReference, {
+    doc: 'Secrets with the credentials for pulling the images.',
     listType: 'map',
     mapKeys: ['name'],
     patchStrategy: 'merge',
     patchMergeKey: 'name',
   }),
   initContainers: list(20, Container, {
+    doc: 'Containers that run one after another before the others start.',
     listType: 'map',
     mapKeys: ['name'],
     patchStrategy: 'merge',
     patchMergeKey: 'name',
   }),
-  nodeName: string(10),
-  nodeSelector: map(7, types.string, { mapType: 'atomic' }),
+  nodeName: string(10, { doc: 'The node it runs on; set by the scheduler.' }),
+  nodeSelector: map(7, types.string, { mapType: 'atomic', doc: 'Labels that the node must have.' }),
   os: struct(36, PodOS),
   overhead: map(32, types.quantity),
   preemptionPolicy: string(31, { pointer: true, enum: ['Never', 'PreemptLowerPriority'] }),
   priority: int32(25, { pointer: true }),
-  priorityClassName: string(24),
+  priorityClassName: string(24, { doc: 'Name of the PriorityClass that gives the priority.' }),
   readinessGates: list(28, PodReadinessGate, { listType: 'atomic' }),
   resourceClaims: list(39, PodResourceClaim, {
     listType: 'map',
@@ -912,9 +954,13 @@ export const PodSpec = object('io.k8s.api.core.v1.PodSpec', {
     patchMergeKey: 'name',
   }),
   resources: struct(40, ResourceRequirements),
-  restartPolicy: string(3, { enum: ['Always', 'Never', 'OnFailure'] }),
-  runtimeClassName: string(29, { pointer: true }),
-  schedulerName: string(19),
+  restartPolicy: string(3, {
+    enum: ['Always', 'Never', 'OnFailure'],
+    default: 'Always',
+    doc: 'When containers that ended are started again.',
+  }),
+  runtimeClassName: string(29, { pointer: true, doc: 'Name of the RuntimeClass that runs the pod.' }),
+  schedulerName: string(19, { default: 'default-scheduler', doc: 'The scheduler that chooses the node.' }),
   schedulingGates: list(38, PodSchedulingGate, {
     listType: 'map',
     mapKeys: ['name'],
@@ -922,14 +968,21 @@ export const PodSpec = object('io.k8s.api.core.v1.PodSpec', {
     patchMergeKey: 'name',
   }),
   schedulingGroup: struct(43, PodSchedulingGroup),
-  securityContext: struct(14, PodSecurityContext),
-  serviceAccount: string(9),
-  serviceAccountName: string(8),
+  securityContext: struct(14, PodSecurityContext, {
+    default: {},
+    doc: 'User, groups and other limits of all containers.',
+  }),
+  serviceAccount: string(9, { doc: 'Old name of serviceAccountName.' }),
+  serviceAccountName: string(8, { doc: 'The ServiceAccount the pod acts as.' }),
   setHostnameAsFQDN: boolean(35, { pointer: true }),
   shareProcessNamespace: boolean(27, { pointer: true }),
   subdomain: string(17),
-  terminationGracePeriodSeconds: int64(4, { pointer: true }),
-  tolerations: list(22, Toleration, { listType: 'atomic' }),
+  terminationGracePeriodSeconds: int64(4, {
+    pointer: true,
+    default: 30,
+    doc: 'Seconds between the request to stop and the kill.',
+  }),
+  tolerations: list(22, Toleration, { listType: 'atomic', doc: 'Taints of nodes it puts up with.' }),
   topologySpreadConstraints: list(33, TopologySpreadConstraint, {
     listType: 'map',
     mapKeys: ['topologyKey', 'whenUnsatisfiable'],
@@ -937,6 +990,7 @@ export const PodSpec = object('io.k8s.api.core.v1.PodSpec', {
     patchMergeKey: 'topologyKey',
   }),
   volumes: list(1, Volume, {
+    doc: 'Storage that containers can mount.',
     listType: 'map',
     mapKeys: ['name'],
     patchStrategy: 'merge,retainKeys',

@@ -12,7 +12,12 @@ import {
   types,
   type TypeOf,
 } from '../../machinery/schema.ts';
+import { podColumns } from './pod-columns.ts';
+import { defaultPod } from './pod-spec-defaults.ts';
 import { PodSpec } from './pod-spec.ts';
+import { podGraceSeconds, preparePod } from './pod-strategy.ts';
+import { validatePod, validatePodCreate, validatePodStatusUpdate, validatePodUpdate } from './pod-validation.ts';
+import { podWarnings } from './pod-warnings.ts';
 import { ResourceRequirements } from './resource-requirements.ts';
 import { ObjectMeta } from '../../meta/v1/object-meta.ts';
 
@@ -277,6 +282,7 @@ export const Pod = defineKind({
   namespaced: true,
   shortNames: ['po'],
   categories: ['all'],
+  doc: 'A group of containers that run together on one node.',
   subresources: {
     attach: { verbs: ['create', 'get'], kind: { group: '', version: 'v1', kind: 'PodAttachOptions' } },
     binding: { verbs: ['create'], kind: { group: '', version: 'v1', kind: 'Binding' } },
@@ -294,9 +300,46 @@ export const Pod = defineKind({
   },
   type: 'io.k8s.api.core.v1.Pod',
   fields: {
-    metadata: struct(1, ObjectMeta, { required: true }),
-    spec: struct(2, PodSpec, { always: true }),
-    status: struct(3, PodStatus, { always: true }),
+    metadata: struct(1, ObjectMeta, { required: true, doc: 'Name, labels and what the server knows of the object.' }),
+    spec: struct(2, PodSpec, { always: true, doc: 'What is to run.' }),
+    status: struct(3, PodStatus, { always: true, doc: 'What runs, as the node agent reports it.' }),
   },
+  columns: podColumns,
+  fieldSelectors: {
+    'spec.nodeName': pod => pod.spec.nodeName ?? '',
+    'spec.host': pod => pod.spec.nodeName ?? '',
+    'spec.restartPolicy': pod => pod.spec.restartPolicy,
+    'spec.schedulerName': pod => pod.spec.schedulerName,
+    'spec.serviceAccountName': pod => pod.spec.serviceAccountName ?? '',
+    'spec.hostNetwork': pod => String(pod.spec.hostNetwork ?? false),
+    'status.phase': pod => pod.status.phase ?? '',
+    'status.podIP': pod => pod.status.podIPs?.[0]?.ip ?? pod.status.podIP ?? '',
+    'status.podIPs': pod => (pod.status.podIPs ?? []).map(({ ip }) => ip).join(','),
+    'status.nominatedNodeName': pod => pod.status.nominatedNodeName ?? '',
+  },
+  returnsDeleted: true,
+  graceSeconds: (pod, requestedSeconds) => podGraceSeconds(pod, requestedSeconds),
+  default(pod) {
+    defaultPod(pod.spec);
+  },
+  prepareForCreate(pod) {
+    preparePod(pod);
+  },
+  prepareForUpdate(pod, old) {
+    pod.status.qosClass ??= old.status.qosClass;
+  },
+  validate(pod, report) {
+    validatePod(pod, report);
+  },
+  validateCreate(pod, report) {
+    validatePodCreate(pod, report);
+  },
+  validateUpdate(pod, old, report) {
+    validatePodUpdate(pod, old, report);
+  },
+  validateStatusUpdate(pod, old, report) {
+    validatePodStatusUpdate(pod, old, report);
+  },
+  warnings: pod => podWarnings(pod.metadata, pod.spec),
 });
 export type Pod = ObjectOf<typeof Pod>;

@@ -9,7 +9,7 @@ export const APIResource = object('io.k8s.apimachinery.pkg.apis.meta.v1.APIResou
   shortNames: list(5, types.string, { listType: 'atomic' }),
   singularName: string(6, { required: true, always: true }),
   storageVersionHash: string(10),
-  verbs: list(4, types.string, { required: true, always: true }),
+  verbs: list(4, types.string, { required: true, always: true, wrapped: true }),
   version: string(9),
 });
 export type APIResource = TypeOf<typeof APIResource>;

@@ -4,8 +4,8 @@ import { LabelSelectorRequirement } from './label-selector-requirement.ts';
 export const LabelSelector = object(
   'io.k8s.apimachinery.pkg.apis.meta.v1.LabelSelector',
   {
-    matchExpressions: list(2, LabelSelectorRequirement, { listType: 'atomic' }),
-    matchLabels: map(1, types.string),
+    matchExpressions: list(2, LabelSelectorRequirement, { listType: 'atomic', doc: 'Conditions that must all hold.' }),
+    matchLabels: map(1, types.string, { doc: 'Labels that must all be there.' }),
   },
   { mapType: 'atomic' },
 );

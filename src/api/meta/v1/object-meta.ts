@@ -37,25 +37,30 @@ export const OwnerReference = object(
 export type OwnerReference = TypeOf<typeof OwnerReference>;
 
 export const ObjectMeta = object('io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta', {
-  annotations: map(12, types.string),
-  creationTimestamp: time(8),
+  annotations: map(12, types.string, { doc: 'Text for tools, not selectable.' }),
+  creationTimestamp: time(8, { doc: 'When it was created.' }),
   deletionGracePeriodSeconds: int64(10, { pointer: true }),
-  deletionTimestamp: time(9),
-  finalizers: list(14, types.string, { listType: 'set', patchStrategy: 'merge' }),
-  generateName: string(2),
-  generation: int64(7),
-  labels: map(11, types.string),
+  deletionTimestamp: time(9, { doc: 'When it is to be gone; set by a delete request.' }),
+  finalizers: list(14, types.string, {
+    listType: 'set',
+    patchStrategy: 'merge',
+    doc: 'Who has to agree before it is removed.',
+  }),
+  generateName: string(2, { doc: 'Start of a name that the server completes.' }),
+  generation: int64(7, { doc: 'Counts changes of the wanted state.' }),
+  labels: map(11, types.string, { doc: 'Keys and values that selectors match.' }),
   managedFields: list(17, ManagedFieldsEntry, { listType: 'atomic' }),
-  name: string(1),
-  namespace: string(3),
+  name: string(1, { doc: 'Name, unique for the kind in its namespace.' }),
+  namespace: string(3, { doc: 'Namespace it lives in.' }),
   ownerReferences: list(13, OwnerReference, {
+    doc: 'Objects it is deleted with.',
     listType: 'map',
     mapKeys: ['uid'],
     patchStrategy: 'merge',
     patchMergeKey: 'uid',
   }),
-  resourceVersion: string(6),
+  resourceVersion: string(6, { doc: 'Changes with every write; protects against lost updates.' }),
   selfLink: string(4),
-  uid: string(5),
+  uid: string(5, { doc: 'Unique over time and space.' }),
 });
 export type ObjectMeta = TypeOf<typeof ObjectMeta>;
