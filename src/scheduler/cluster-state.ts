@@ -1,7 +1,9 @@
 import type { Node } from '#api/core/v1/node.ts';
 import { NodeInfo } from './node-info.ts';
 import type { ClusterView } from './plugin.ts';
+import { domainOf, PodCounts } from './pod-counts.ts';
 import type { PodInfo } from './pod-info.ts';
+import { AntiAffinityIndex } from './anti-affinity-index.ts';
 
 /**
  * The scheduler's picture of the cluster: nodes with their pods, kept up to date by events, and ahead of them by the
@@ -11,6 +13,15 @@ export class ClusterState implements ClusterView {
   /** Compact, in no particular order; `topology` changes whenever it does. */
   readonly nodes: NodeInfo[] = [];
   topology = 0;
+  /** Pods by selection and topology domain. */
+  readonly counts = new PodCounts(() => this.nodes);
+  /** What the pods that run refuse to have beside them, and what they like. */
+  readonly podAffinities = new AntiAffinityIndex();
+  /** Labels of namespaces, for terms that select namespaces. */
+  readonly namespaceLabels = new Map<string, Readonly<Record<string, string>>>();
+  readonly #domains = new Map<string, ReadonlySet<string>>();
+  /** The topology for which the domains were collected. */
+  #domainsOf = -1;
   readonly #byName = new Map<string, NodeInfo>();
   /** Pods whose node is not known (yet): events of pods and nodes come in any order. */
   readonly #waiting = new Map<string, Map<string, PodInfo>>();
@@ -29,12 +40,31 @@ export class ClusterState implements ClusterView {
     return this.#imageCounts.get(name) ?? 0;
   }
 
+  /** All domains of a topology that the nodes have. */
+  domains(topologyKey: string): ReadonlySet<string> {
+    if (this.#domainsOf !== this.topology) {
+      this.#domains.clear();
+      this.#domainsOf = this.topology;
+    }
+    const known = this.#domains.get(topologyKey);
+    if (known) return known;
+    const found = new Set(this.nodes.flatMap(node => domainOf(node, topologyKey) ?? []));
+    this.#domains.set(topologyKey, found);
+    return found;
+  }
+
   setNode(node: Node): NodeInfo {
     const name = node.metadata.name ?? '';
     const known = this.#byName.get(name);
     if (known) {
       this.#countImages(known, -1);
+      const relabelled = !sameLabels(known.node.metadata.labels, node.metadata.labels);
+      if (relabelled) for (const pod of known.pods.values()) this.#podChanged(pod, known, -1);
       known.setNode(node);
+      if (relabelled) {
+        for (const pod of known.pods.values()) this.#podChanged(pod, known, 1);
+        this.topology++;
+      }
       this.#countImages(known, 1);
       return known;
     }
@@ -43,7 +73,7 @@ export class ClusterState implements ClusterView {
     this.nodes.push(added);
     this.topology++;
     this.#countImages(added, 1);
-    for (const pod of this.#waiting.get(name)?.values() ?? []) added.addPod(pod);
+    for (const pod of this.#waiting.get(name)?.values() ?? []) this.#addTo(added, pod);
     this.#waiting.delete(name);
     return added;
   }
@@ -56,6 +86,7 @@ export class ClusterState implements ClusterView {
     this.topology++;
     this.#countImages(gone, -1);
     if (gone.pods.size > 0) this.#waiting.set(name, new Map(gone.pods));
+    for (const pod of gone.pods.values()) this.#podChanged(pod, gone, -1);
   }
 
   /** Puts a pod on a node, whether an event says so or the scheduler assumes it. */
@@ -64,7 +95,7 @@ export class ClusterState implements ClusterView {
     if (before !== undefined && before !== nodeName) this.removePod(pod.key);
     this.#nodeOfPod.set(pod.key, nodeName);
     const node = this.#byName.get(nodeName);
-    if (node) node.addPod(pod);
+    if (node) this.#addTo(node, pod);
     else this.#waitFor(nodeName).set(pod.key, pod);
   }
 
@@ -75,12 +106,35 @@ export class ClusterState implements ClusterView {
     this.#nodeOfPod.delete(key);
     this.#waiting.get(nodeName)?.delete(key);
     const node = this.#byName.get(nodeName);
-    node?.removePod(key);
+    const pod = node?.pods.get(key);
+    if (node && pod) {
+      node.removePod(key);
+      this.#podChanged(pod, node, -1);
+    }
     return node;
   }
 
   nodeOfPod(key: string): string | undefined {
     return this.#nodeOfPod.get(key);
+  }
+
+  #addTo(node: NodeInfo, pod: PodInfo): void {
+    const before = node.pods.get(pod.key);
+    // Most updates of a pod change its status only.
+    const same =
+      before !== undefined &&
+      before.classKey === pod.classKey &&
+      sameLabels(before.pod.metadata.labels, pod.pod.metadata.labels) &&
+      before.pod.metadata.deletionTimestamp === pod.pod.metadata.deletionTimestamp;
+    if (same) return node.replacePod(pod);
+    if (before) this.#podChanged(before, node, -1);
+    node.addPod(pod);
+    this.#podChanged(pod, node, 1);
+  }
+
+  #podChanged(pod: PodInfo, node: NodeInfo, sign: 1 | -1): void {
+    this.counts.podChanged(pod, node, sign);
+    this.podAffinities.podChanged(pod, node, sign);
   }
 
   #waitFor(nodeName: string): Map<string, PodInfo> {
@@ -96,4 +150,14 @@ export class ClusterState implements ClusterView {
       else this.#imageCounts.delete(name);
     }
   }
+}
+
+function sameLabels(
+  a: Readonly<Record<string, string>> | undefined,
+  b: Readonly<Record<string, string>> | undefined,
+): boolean {
+  if (a === b) return true;
+  const entries = Object.entries(a ?? {});
+  if (entries.length !== Object.keys(b ?? {}).length) return false;
+  return entries.every(([key, value]) => b !== undefined && Object.hasOwn(b, key) && b[key] === value);
 }

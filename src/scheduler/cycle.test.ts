@@ -7,7 +7,7 @@ import { ClusterState } from './cluster-state.ts';
 import { SchedulingCycle } from './cycle.ts';
 import { fitErrorMessage } from './fit-error.ts';
 import { podInfo } from './pod-info.ts';
-import { defaultPlugins } from './plugins.ts';
+import { defaultClusterPlugins, defaultPlugins } from './plugins.ts';
 import { preempt } from './preemption.ts';
 
 function node(name: string, more: Partial<Node['spec']> = {}, amounts: Record<string, string> = {}): Node {
@@ -27,7 +27,7 @@ function pod(name: string, spec: Record<string, unknown> = {}, requests: Record<
 function clusterOf(...nodes: Node[]) {
   const cluster = new ClusterState();
   for (const each of nodes) cluster.setNode(each);
-  return { cluster, cycle: new SchedulingCycle(defaultPlugins, cluster, seededRandom(1)) };
+  return { cluster, cycle: new SchedulingCycle(defaultPlugins, defaultClusterPlugins, cluster, seededRandom(1)) };
 }
 
 function messageFor(cycle: SchedulingCycle, wanted: Pod): string {
@@ -138,4 +138,110 @@ test('preemption takes the least important pods, as few as needed', () => {
     found: undefined,
     why: '0/2 nodes are available: 1 No preemption victims found for incoming pod, 1 Preemption is not helpful for scheduling.',
   });
+});
+
+function placeAll(cluster: ClusterState, cycle: SchedulingCycle, pods: readonly Pod[]): (string | undefined)[] {
+  return pods.map(each => {
+    const info = podInfo(each);
+    const { node: chosen } = cycle.place(info);
+    if (chosen) cluster.setPod(info, chosen.name);
+    return chosen?.name;
+  });
+}
+
+const labelled = (name: string, spec: Record<string, unknown>) => {
+  const made = pod(name, spec);
+  return { ...made, metadata: { ...made.metadata, labels: { app: 'web' } } } as Pod;
+};
+const inZone = (name: string, zone: string) => {
+  const made = node(name);
+  return { ...made, metadata: { ...made.metadata, labels: { ...made.metadata.labels, zone } } } as Node;
+};
+
+test('spread constraints keep the skew over zones', () => {
+  const { cluster, cycle } = clusterOf(inZone('a1', 'a'), inZone('a2', 'a'), inZone('b1', 'b'), node('nowhere'));
+  const spread = {
+    topologySpreadConstraints: [
+      {
+        maxSkew: 1,
+        topologyKey: 'zone',
+        whenUnsatisfiable: 'DoNotSchedule',
+        labelSelector: { matchLabels: { app: 'web' } },
+      },
+    ],
+  };
+  const where = placeAll(
+    cluster,
+    cycle,
+    Array.from({ length: 6 }, (_, index) => labelled(`p${index}`, spread)),
+  );
+  assert.equal(where.filter(each => each === 'b1').length, 3);
+  cluster.removeNode('b1');
+  cluster.setNode({ ...inZone('b1', 'b'), spec: { unschedulable: true } } as Node);
+  assert.equal(where.filter(each => each === 'nowhere').length, 0);
+  // One more fits beside the three of the other zone, which is closed now.
+  assert.match(String(placeAll(cluster, cycle, [labelled('p6', spread)])[0]), /^a/);
+  assert.equal(
+    messageFor(cycle, labelled('more', spread)),
+    "0/4 nodes are available: 1 node(s) didn't match pod topology spread constraints (missing required label), " +
+      "1 node(s) were unschedulable, 2 node(s) didn't match pod topology spread constraints.",
+  );
+});
+
+test('anti-affinity holds for the pod that comes and for the pods that are there', () => {
+  const { cluster, cycle } = clusterOf(node('a'), node('b'));
+  const apart = {
+    affinity: {
+      podAntiAffinity: {
+        requiredDuringSchedulingIgnoredDuringExecution: [
+          { topologyKey: 'kubernetes.io/hostname', labelSelector: { matchLabels: { app: 'web' } } },
+        ],
+      },
+    },
+  };
+  const where = placeAll(cluster, cycle, [labelled('p0', apart), labelled('p1', apart)]);
+  assert.deepEqual(where.toSorted(), ['a', 'b']);
+  assert.equal(
+    messageFor(cycle, labelled('p2', apart)),
+    "0/2 nodes are available: 2 node(s) didn't match pod anti-affinity rules.",
+  );
+  assert.equal(
+    messageFor(cycle, labelled('plain', {})),
+    "0/2 nodes are available: 2 node(s) didn't satisfy existing pods anti-affinity rules.",
+  );
+  assert.ok(cycle.place(podInfo(pod('stranger'))).node);
+});
+
+test('affinity gathers a group around its first pod', () => {
+  const { cluster, cycle } = clusterOf(node('a'), node('b'), node('c'));
+  const together = {
+    affinity: {
+      podAffinity: {
+        requiredDuringSchedulingIgnoredDuringExecution: [
+          { topologyKey: 'kubernetes.io/hostname', labelSelector: { matchLabels: { app: 'web' } } },
+        ],
+      },
+    },
+  };
+  const where = placeAll(cluster, cycle, [
+    labelled('p0', together),
+    labelled('p1', together),
+    labelled('p2', together),
+  ]);
+  assert.equal(new Set(where).size, 1);
+  assert.equal(
+    messageFor(
+      cycle,
+      pod('lonely', {
+        affinity: {
+          podAffinity: {
+            requiredDuringSchedulingIgnoredDuringExecution: [
+              { topologyKey: 'kubernetes.io/hostname', labelSelector: { matchLabels: { app: 'db' } } },
+            ],
+          },
+        },
+      }),
+    ),
+    "0/3 nodes are available: 3 node(s) didn't match pod affinity rules.",
+  );
 });

@@ -1,7 +1,7 @@
 import type { Random } from '#base/random.ts';
 import type { ClusterState } from './cluster-state.ts';
 import type { NodeInfo } from './node-info.ts';
-import type { Plugin, Rejection } from './plugin.ts';
+import type { ClusterPlugin, Plugin, Prepared, Rejection } from './plugin.ts';
 import type { PodInfo } from './pod-info.ts';
 
 /** Where a pod goes, or why each node refuses it. */
@@ -18,12 +18,19 @@ const classesMax = 512;
  */
 export class SchedulingCycle {
   readonly #plugins: readonly Plugin[];
+  readonly #clusterPlugins: readonly ClusterPlugin[];
   readonly #cluster: ClusterState;
   readonly #random: Random;
   readonly #classes = new Map<string, ClassOfPods>();
 
-  constructor(plugins: readonly Plugin[], cluster: ClusterState, random: Random) {
+  constructor(
+    plugins: readonly Plugin[],
+    clusterPlugins: readonly ClusterPlugin[],
+    cluster: ClusterState,
+    random: Random,
+  ) {
     this.#plugins = plugins;
+    this.#clusterPlugins = clusterPlugins;
     this.#cluster = cluster;
     this.#random = random;
   }
@@ -31,13 +38,17 @@ export class SchedulingCycle {
   place(pod: PodInfo): Placement {
     const { nodes } = this.#cluster;
     const known = this.#upToDate(pod);
+    const prepared = this.#prepare(pod);
+    const refused = filterAll(nodes, known.rejections, prepared);
+    const fits = (index: number) => known.rejections[index] === undefined && refused?.[index] === undefined;
+    const total = known.totals(fits);
+    const more = scoreAll(nodes, fits, prepared);
     let best: NodeInfo | undefined;
     let bestScore = Number.NEGATIVE_INFINITY;
     let ties = 0;
-    const total = known.totals();
     for (let index = 0; index < nodes.length; index++) {
-      if (known.rejections[index] !== undefined) continue;
-      const score = total(index);
+      if (!fits(index)) continue;
+      const score = total(index) + (more?.[index] ?? 0);
       if (score < bestScore) continue;
       if (score > bestScore) {
         ties = 1;
@@ -46,7 +57,9 @@ export class SchedulingCycle {
         // Among equals each has the same chance, without collecting them.
       } else if (this.#random.next() * ++ties < 1) best = nodes[index];
     }
-    return best ? { node: best, score: bestScore } : { node: undefined, rejections: this.#rejections(known) };
+    if (best) return { node: best, score: bestScore };
+    const why = nodes.map((node, index) => [node.name, known.rejections[index] ?? refused?.[index]] as const);
+    return { node: undefined, rejections: new Map(why as [string, Rejection][]) };
   }
 
   /** Would this one node take the pod? For deciding whether an event is worth another try. */
@@ -55,7 +68,20 @@ export class SchedulingCycle {
   }
 
   rejection(pod: PodInfo, node: NodeInfo): Rejection | undefined {
-    return rejectionOf(this.#plugins, pod, node);
+    const own = rejectionOf(this.#plugins, pod, node);
+    if (own) return own;
+    for (const { prepared } of this.#prepare(pod)) {
+      const rejection = prepared.filter?.(node);
+      if (rejection) return rejection;
+    }
+    return undefined;
+  }
+
+  #prepare(pod: PodInfo): readonly Weighted[] {
+    return this.#clusterPlugins.flatMap(plugin => {
+      const prepared = plugin.prepare(pod, this.#cluster);
+      return prepared ? [{ prepared, weight: plugin.weight }] : [];
+    });
   }
 
   #upToDate(pod: PodInfo): ClassOfPods {
@@ -72,11 +98,56 @@ export class SchedulingCycle {
     }
     return known;
   }
+}
 
-  #rejections(known: ClassOfPods): ReadonlyMap<string, Rejection> {
-    const { nodes } = this.#cluster;
-    return new Map(nodes.map((node, index) => [node.name, known.rejections[index] as Rejection]));
+interface Weighted {
+  readonly prepared: Prepared;
+  readonly weight: number;
+}
+
+/** What the cluster-wide plugins refuse, by index; `undefined` when they refuse nothing at all. */
+function filterAll(
+  nodes: readonly NodeInfo[],
+  rejected: readonly (Rejection | undefined)[],
+  plugins: readonly Weighted[],
+): readonly (Rejection | undefined)[] | undefined {
+  const filters = plugins.flatMap(({ prepared }) => prepared.filter?.bind(prepared) ?? []);
+  if (filters.length === 0) return undefined;
+  return nodes.map((node, index) => {
+    if (rejected[index] !== undefined) return undefined;
+    for (const filter of filters) {
+      const rejection = filter(node);
+      if (rejection) return rejection;
+    }
+    return undefined;
+  });
+}
+
+/** The weighted scores of the cluster-wide plugins, by index; `undefined` when none scores. */
+function scoreAll(
+  nodes: readonly NodeInfo[],
+  fits: (index: number) => boolean,
+  plugins: readonly Weighted[],
+): Float64Array | undefined {
+  let sums: Float64Array | undefined;
+  for (const { prepared, weight } of plugins) {
+    const { score, normalize } = prepared;
+    if (!score || !normalize) continue;
+    sums ??= new Float64Array(nodes.length);
+    const raw = new Float64Array(nodes.length);
+    let min = Number.POSITIVE_INFINITY;
+    let max = Number.NEGATIVE_INFINITY;
+    for (const [index, node] of nodes.entries()) {
+      if (!fits(index)) continue;
+      const value = score(node);
+      raw[index] = value;
+      if (value < min) min = value;
+      if (value > max) max = value;
+    }
+    for (let index = 0; index < nodes.length; index++)
+      if (fits(index)) sums[index] = (sums[index] ?? 0) + weight * normalize(raw[index] ?? 0, min, max);
   }
+  return sums;
 }
 
 class ClassOfPods {
@@ -116,12 +187,11 @@ class ClassOfPods {
   }
 
   /** The score of a node by its index, with the relative scores brought to 0..100 over the nodes that fit. */
-  totals(): (index: number) => number {
+  totals(fits: (index: number) => boolean): (index: number) => number {
     const relative = this.#relative.flatMap((plugin, at) => {
       const raw = this.#raw[at] as Float64Array;
       let max = 0;
-      for (let index = 0; index < raw.length; index++)
-        if (this.rejections[index] === undefined) max = Math.max(max, raw[index] as number);
+      for (let index = 0; index < raw.length; index++) if (fits(index)) max = Math.max(max, raw[index] as number);
       // All alike: it cannot change who wins.
       return max === 0 ? [] : [{ raw, max, weight: plugin.weight ?? 1, reversed: plugin.normalize === 'reversed' }];
     });

@@ -42,6 +42,11 @@ export class NodeInfo {
     this.#count(pod, 1);
   }
 
+  /** The same pod with news that no filter looks at: what is remembered of this node stays true. */
+  replacePod(pod: PodInfo): void {
+    this.pods.set(pod.key, pod);
+  }
+
   removePod(key: string): void {
     const pod = this.pods.get(key);
     if (!pod) return;

@@ -1,5 +1,6 @@
 import type { NodeInfo } from './node-info.ts';
 import type { PodInfo } from './pod-info.ts';
+import type { ClusterState } from './cluster-state.ts';
 
 /** Why a node does not take a pod, in upstream's words; they are counted into the "0/3 nodes are available" message. */
 export interface Rejection {
@@ -31,4 +32,22 @@ export interface ClusterView {
   readonly nodeCount: number;
   /** On how many nodes an image is. */
   nodesWithImage(name: string): number;
+}
+
+/**
+ * A part of the decision that looks beyond one node: at the pods of a zone, or of the whole cluster. It is prepared anew for
+ * each pod, from counts that are kept up to date, and sees only nodes that passed everything else.
+ */
+export interface ClusterPlugin {
+  readonly name: string;
+  readonly weight: number;
+  /** `undefined`: it has nothing to say about such a pod. */
+  prepare(pod: PodInfo, cluster: ClusterState): Prepared | undefined;
+}
+
+export interface Prepared {
+  filter?(node: NodeInfo): Rejection | undefined;
+  /** Raw scores; `normalize` brings the lowest and highest of them to 0..100. */
+  score?(node: NodeInfo): number;
+  normalize?(raw: number, min: number, max: number): number;
 }

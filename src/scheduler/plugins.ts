@@ -1,11 +1,13 @@
-import type { Plugin } from './plugin.ts';
+import type { ClusterPlugin, Plugin } from './plugin.ts';
 import { balancedAllocation } from './plugins/balanced-allocation.ts';
 import { imageLocality } from './plugins/image-locality.ts';
+import { interPodAffinity } from './plugins/inter-pod-affinity.ts';
 import { nodeAffinity } from './plugins/node-affinity.ts';
 import { nodeName } from './plugins/node-name.ts';
 import { nodePorts } from './plugins/node-ports.ts';
 import { nodeResourcesFit } from './plugins/node-resources-fit.ts';
 import { nodeUnschedulable } from './plugins/node-unschedulable.ts';
+import { podTopologySpread } from './plugins/pod-topology-spread.ts';
 import { taintToleration } from './plugins/taint-toleration.ts';
 
 /** Upstream's default plugins in upstream's order: the first filter that refuses a node gives the reason. */
@@ -20,3 +22,6 @@ export const defaultPlugins: readonly Plugin[] = [
   balancedAllocation,
   imageLocality,
 ];
+
+/** Those that look beyond one node; they see only what is left by the others. */
+export const defaultClusterPlugins: readonly ClusterPlugin[] = [podTopologySpread, interPodAffinity];

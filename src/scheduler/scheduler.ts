@@ -2,6 +2,7 @@ import { eventLoopTurn, type Clock } from '#base/clock.ts';
 import type { Log } from '#base/log.ts';
 import type { Random } from '#base/random.ts';
 import { isReason } from '#api/machinery/errors.ts';
+import { Namespace } from '#api/core/v1/namespace.ts';
 import { Node } from '#api/core/v1/node.ts';
 import { Pod } from '#api/core/v1/pod.ts';
 import { PodDisruptionBudget } from '#api/policy/v1/pod-disruption-budget.ts';
@@ -12,8 +13,8 @@ import { ClusterState } from './cluster-state.ts';
 import { SchedulingCycle } from './cycle.ts';
 import { fitErrorMessage } from './fit-error.ts';
 import type { NodeInfo } from './node-info.ts';
-import type { Plugin, Rejection } from './plugin.ts';
-import { defaultPlugins } from './plugins.ts';
+import type { ClusterPlugin, Plugin, Rejection } from './plugin.ts';
+import { defaultClusterPlugins, defaultPlugins } from './plugins.ts';
 import { podInfo, type PodInfo } from './pod-info.ts';
 import { preempt, type Preemption } from './preemption.ts';
 import { SchedulingQueue, type QueuedPod } from './queue.ts';
@@ -27,6 +28,7 @@ export interface SchedulerOptions {
   readonly log: Log;
   readonly signal: AbortSignal;
   readonly plugins?: readonly Plugin[];
+  readonly clusterPlugins?: readonly ClusterPlugin[];
 }
 
 export interface Scheduler {
@@ -44,13 +46,14 @@ const flushEveryMs = 30_000;
 /** Places pods on nodes until the signal aborts. */
 export async function startScheduler(options: SchedulerOptions): Promise<Scheduler> {
   const { client, informers, events, clock, random, log, signal } = options;
-  const plugins = options.plugins ?? defaultPlugins;
+  const { plugins = defaultPlugins, clusterPlugins = defaultClusterPlugins } = options;
   const cluster = new ClusterState();
   const queue = new SchedulingQueue(clock);
-  const cycle = new SchedulingCycle(plugins, cluster, random);
+  const cycle = new SchedulingCycle(plugins, clusterPlugins, cluster, random);
   const budgets = informers.of(PodDisruptionBudget);
   const pods = informers.of(Pod);
   const nodes = informers.of(Node);
+  const namespaces = informers.of(Namespace);
   /** Pods that wait for their victims to go, with the node they are promised. */
   const nominated = new Map<string, { readonly pod: PodInfo; readonly node: string }>();
   let binding = 0;
@@ -61,6 +64,7 @@ export async function startScheduler(options: SchedulerOptions): Promise<Schedul
     updated: node => roomOn(cluster.setNode(node)),
     deleted: node => cluster.removeNode(node.metadata.name ?? ''),
   });
+  namespaces.subscribe({ added: seeNamespace, updated: seeNamespace, deleted: forgetNamespace });
   pods.subscribe({ added: seePod, updated: seePod, deleted: forgetPod });
   queue.onReady = wake;
   let cancelFlush = clock.after(flushEveryMs, function flush() {
@@ -68,13 +72,24 @@ export async function startScheduler(options: SchedulerOptions): Promise<Schedul
     cancelFlush = clock.after(flushEveryMs, flush);
   });
   signal.addEventListener('abort', () => cancelFlush(), { once: true });
-  await Promise.all([nodes.synced, pods.synced, budgets.synced]);
+  await Promise.all([nodes.synced, pods.synced, namespaces.synced, budgets.synced]);
   wake();
   return {
     get pending() {
       return queue.counts;
     },
   };
+
+  function seeNamespace(namespace: Namespace): void {
+    const { name = '', labels = {} } = namespace.metadata;
+    const before = cluster.namespaceLabels.get(name);
+    cluster.namespaceLabels.set(name, labels);
+    if (before !== undefined && JSON.stringify(before) !== JSON.stringify(labels)) cluster.counts.forget();
+  }
+
+  function forgetNamespace(namespace: Namespace): void {
+    cluster.namespaceLabels.delete(namespace.metadata.name ?? '');
+  }
 
   function seePod(pod: Pod): void {
     const info = podInfo(pod);

@@ -1,0 +1,99 @@
+import type { PodAffinityTerm } from '#api/core/v1/pod-spec.ts';
+import { affinityTerm, selectionOf } from '../affinity-term.ts';
+import type { ClusterState } from '../cluster-state.ts';
+import type { NodeInfo } from '../node-info.ts';
+import type { ClusterPlugin, Rejection } from '../plugin.ts';
+import { domainOf } from '../pod-counts.ts';
+import type { PodInfo } from '../pod-info.ts';
+
+const rejection = (reason: string, unresolvable = false): Rejection => ({
+  plugin: 'InterPodAffinity',
+  reasons: [reason],
+  unresolvable,
+});
+const withoutFriends = rejection("node(s) didn't match pod affinity rules", true);
+const besideEnemies = rejection("node(s) didn't match pod anti-affinity rules");
+const refusedByOthers = rejection("node(s) didn't satisfy existing pods anti-affinity rules");
+
+/** Pods that want to be near others, or far from them; both those that run and the one that comes have a say. */
+export const interPodAffinity: ClusterPlugin = {
+  name: 'InterPodAffinity',
+  weight: 2,
+  prepare(pod, cluster) {
+    const { podAffinity, podAntiAffinity } = pod.pod.spec.affinity ?? {};
+    const { refusing, scoring } = cluster.podAffinities;
+    const count = (term: PodAffinityTerm) => countsOf(term, pod, cluster);
+    const wanted = (podAffinity?.requiredDuringSchedulingIgnoredDuringExecution ?? []).map(count);
+    const unwanted = (podAntiAffinity?.requiredDuringSchedulingIgnoredDuringExecution ?? []).map(count);
+    const closed = [...refusing.values()].filter(each => each.term.matches(pod, cluster.namespaceLabels));
+    const likes: Weighted[] = [
+      ...(podAffinity?.preferredDuringSchedulingIgnoredDuringExecution ?? []).map(({ weight, podAffinityTerm }) => ({
+        weight,
+        ...count(podAffinityTerm),
+      })),
+      ...(podAntiAffinity?.preferredDuringSchedulingIgnoredDuringExecution ?? []).map(
+        ({ weight, podAffinityTerm }) => ({
+          weight: -weight,
+          ...count(podAffinityTerm),
+        }),
+      ),
+      ...[...scoring.values()]
+        .filter(each => each.term.matches(pod, cluster.namespaceLabels))
+        .map(({ term, weight, byDomain }) => ({ weight, byDomain, topologyKey: term.topologyKey, self: false })),
+    ];
+    const filters = wanted.length + unwanted.length + closed.length > 0;
+    if (!filters && likes.length === 0) return undefined;
+    // The first of a group that wants to be together has nobody to be near to yet.
+    const first = wanted.every(each => each.self && each.byDomain.size === 0);
+    return {
+      ...(filters && {
+        filter(node) {
+          if (!first || wanted.some(each => domainOf(node, each.topologyKey) === undefined))
+            if (!wanted.every(each => occupied(node, each))) return withoutFriends;
+          if (unwanted.some(each => occupied(node, each))) return besideEnemies;
+          if (closed.some(({ term, byDomain }) => occupied(node, { topologyKey: term.topologyKey, byDomain })))
+            return refusedByOthers;
+          return undefined;
+        },
+      }),
+      ...(likes.length > 0 && {
+        score: node => liking(node, likes),
+        normalize: (raw, min, max) => (max === min ? 0 : Math.floor((100 * (raw - min)) / (max - min))),
+      }),
+    };
+  },
+};
+
+interface Counts {
+  readonly topologyKey: string;
+  readonly byDomain: ReadonlyMap<string, number>;
+  /** The pod matches its own term. */
+  readonly self: boolean;
+}
+
+interface Weighted extends Counts {
+  readonly weight: number;
+}
+
+function countsOf(term: PodAffinityTerm, pod: PodInfo, cluster: ClusterState): Counts {
+  const resolved = affinityTerm(term, pod);
+  return {
+    topologyKey: term.topologyKey,
+    byDomain: cluster.counts.of(term.topologyKey, selectionOf(resolved, cluster.namespaceLabels)),
+    self: resolved.matches(pod, cluster.namespaceLabels),
+  };
+}
+
+function occupied(node: NodeInfo, { topologyKey, byDomain }: Omit<Counts, 'self'>): boolean {
+  const domain = domainOf(node, topologyKey);
+  return domain !== undefined && (byDomain.get(domain) ?? 0) > 0;
+}
+
+function liking(node: NodeInfo, likes: readonly Weighted[]): number {
+  let sum = 0;
+  for (const { topologyKey, byDomain, weight } of likes) {
+    const domain = domainOf(node, topologyKey);
+    if (domain !== undefined) sum += weight * (byDomain.get(domain) ?? 0);
+  }
+  return sum;
+}

@@ -1,0 +1,121 @@
+import type { TopologySpreadConstraint } from '#api/core/v1/pod-spec.ts';
+import type { ClusterState } from '../cluster-state.ts';
+import type { NodeInfo } from '../node-info.ts';
+import type { ClusterPlugin, Rejection } from '../plugin.ts';
+import { domainOf, podsInNamespace, type PodSelection } from '../pod-counts.ts';
+import type { PodInfo } from '../pod-info.ts';
+import { selectsNode } from './node-affinity.ts';
+import { tolerates } from './taint-toleration.ts';
+
+const tooSkewed: Rejection = {
+  plugin: 'PodTopologySpread',
+  reasons: ["node(s) didn't match pod topology spread constraints"],
+  unresolvable: false,
+};
+const withoutLabel: Rejection = {
+  plugin: 'PodTopologySpread',
+  reasons: ["node(s) didn't match pod topology spread constraints (missing required label)"],
+  unresolvable: true,
+};
+
+/** Keeps the pods of a selection spread over zones, hosts or any other topology. KEP-895. */
+export const podTopologySpread: ClusterPlugin = {
+  name: 'PodTopologySpread',
+  weight: 2,
+  prepare(pod, cluster) {
+    const all = pod.pod.spec.topologySpreadConstraints ?? [];
+    if (all.length === 0) return undefined;
+    const required = all
+      .filter(each => each.whenUnsatisfiable === 'DoNotSchedule')
+      .map(each => counted(each, pod, cluster));
+    const preferred = all
+      .filter(each => each.whenUnsatisfiable !== 'DoNotSchedule')
+      .map(each => counted(each, pod, cluster));
+    return {
+      ...(required.length > 0 && { filter: node => refusal(node, required) }),
+      ...(preferred.length > 0 && {
+        score: node => crowding(node, preferred),
+        // The emptier the domain, the better.
+        normalize: (raw, min, max) => (max === 0 ? 100 : Math.floor((100 * (max + min - raw)) / max)),
+      }),
+    };
+  },
+};
+
+interface Counted {
+  readonly constraint: TopologySpreadConstraint;
+  readonly byDomain: ReadonlyMap<string, number>;
+  /** The emptiest domain's count. */
+  readonly minimum: number;
+  /** The pod itself counts where it goes. */
+  readonly self: 0 | 1;
+  readonly domains: number;
+}
+
+function counted(constraint: TopologySpreadConstraint, pod: PodInfo, cluster: ClusterState): Counted {
+  const selection = selectionFor(constraint, pod);
+  const byDomain = cluster.counts.of(constraint.topologyKey, selection);
+  const domains = eligibleDomains(constraint, pod, cluster);
+  let minimum = Number.POSITIVE_INFINITY;
+  for (const domain of domains) minimum = Math.min(minimum, byDomain.get(domain) ?? 0);
+  // KEP-3022: too few domains count as an empty one.
+  if (domains.size < (constraint.minDomains ?? 1) || domains.size === 0) minimum = 0;
+  return { constraint, byDomain, minimum, self: selection.matches(pod) ? 1 : 0, domains: domains.size };
+}
+
+function selectionFor({ labelSelector, matchLabelKeys }: TopologySpreadConstraint, pod: PodInfo): PodSelection {
+  const { namespace = '', labels } = pod.pod.metadata;
+  const extra: Record<string, string> = {};
+  for (const key of matchLabelKeys ?? []) {
+    const value = labels?.[key];
+    if (value !== undefined) extra[key] = value;
+  }
+  return podsInNamespace(namespace, labelSelector, extra);
+}
+
+/** Domains of nodes on which the pod could be at all, by the constraint's inclusion policies. KEP-3094. */
+function eligibleDomains(
+  constraint: TopologySpreadConstraint,
+  pod: PodInfo,
+  cluster: ClusterState,
+): ReadonlySet<string> {
+  const { spec } = pod.pod;
+  const honorsTaints = constraint.nodeTaintsPolicy === 'Honor';
+  const selects = spec.nodeSelector !== undefined || spec.affinity?.nodeAffinity !== undefined;
+  const honorsAffinity = constraint.nodeAffinityPolicy !== 'Ignore' && selects;
+  if (!honorsTaints && !honorsAffinity) return cluster.domains(constraint.topologyKey);
+  const domains = new Set<string>();
+  for (const node of cluster.nodes) {
+    const domain = domainOf(node, constraint.topologyKey);
+    if (domain === undefined || domains.has(domain)) continue;
+    if (honorsAffinity && !selectsNode(pod, node.node)) continue;
+    if (honorsTaints && untolerated(node, pod)) continue;
+    domains.add(domain);
+  }
+  return domains;
+}
+
+function untolerated({ node }: NodeInfo, { pod }: PodInfo): boolean {
+  const hard = (node.spec.taints ?? []).filter(taint => taint.effect !== 'PreferNoSchedule');
+  return hard.some(taint => !tolerates(pod.spec.tolerations, taint));
+}
+
+function refusal(node: NodeInfo, constraints: readonly Counted[]): Rejection | undefined {
+  for (const { constraint, byDomain, minimum, self } of constraints) {
+    const domain = domainOf(node, constraint.topologyKey);
+    if (domain === undefined) return withoutLabel;
+    if ((byDomain.get(domain) ?? 0) + self - minimum > constraint.maxSkew) return tooSkewed;
+  }
+  return undefined;
+}
+
+function crowding(node: NodeInfo, constraints: readonly Counted[]): number {
+  let sum = 0;
+  for (const { constraint, byDomain, domains } of constraints) {
+    const domain = domainOf(node, constraint.topologyKey);
+    if (domain === undefined) continue;
+    // Topologies with many domains count for more, or hosts would drown in zones.
+    sum += (byDomain.get(domain) ?? 0) * Math.log(domains + 2) + (constraint.maxSkew - 1);
+  }
+  return Math.round(sum);
+}
