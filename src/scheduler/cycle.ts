@@ -22,6 +22,8 @@ export class SchedulingCycle {
   readonly #cluster: ClusterState;
   readonly #random: Random;
   readonly #classes = new Map<string, ClassOfPods>();
+  /** Indexes of the best nodes, written anew for each pod. */
+  #tied = new Int32Array(0);
 
   constructor(
     plugins: readonly Plugin[],
@@ -40,23 +42,26 @@ export class SchedulingCycle {
     const known = this.#upToDate(pod);
     const prepared = this.#prepare(pod);
     const refused = filterAll(nodes, known.rejections, prepared);
-    const fits = (index: number) => known.rejections[index] === undefined && refused?.[index] === undefined;
+    const { rejections } = known;
+    const fits = (index: number) =>
+      rejections[index] === undefined && (refused === undefined || refused[index] === undefined);
     const total = known.totals(fits);
     const more = scoreAll(nodes, fits, prepared);
-    let best: NodeInfo | undefined;
     let bestScore = Number.NEGATIVE_INFINITY;
     let ties = 0;
+    if (this.#tied.length < nodes.length) this.#tied = new Int32Array(nodes.length * 2);
     for (let index = 0; index < nodes.length; index++) {
-      if (!fits(index)) continue;
-      const score = total(index) + (more?.[index] ?? 0);
+      if (rejections[index] !== undefined || (refused !== undefined && refused[index] !== undefined)) continue;
+      const score = more === undefined ? total(index) : total(index) + (more[index] as number);
       if (score < bestScore) continue;
       if (score > bestScore) {
-        ties = 1;
+        ties = 0;
         bestScore = score;
-        best = nodes[index];
-        // Among equals each has the same chance, without collecting them.
-      } else if (this.#random.next() * ++ties < 1) best = nodes[index];
+      }
+      this.#tied[ties++] = index;
     }
+    // Among equals each has the same chance.
+    const best = ties === 0 ? undefined : nodes[this.#tied[Math.floor(this.#random.next() * ties)] as number];
     if (best) return { node: best, score: bestScore };
     const why = nodes.map((node, index) => [node.name, known.rejections[index] ?? refused?.[index]] as const);
     return { node: undefined, rejections: new Map(why as [string, Rejection][]) };
@@ -191,7 +196,7 @@ class ClassOfPods {
     const relative = this.#relative.flatMap((plugin, at) => {
       const raw = this.#raw[at] as Float64Array;
       let max = 0;
-      for (let index = 0; index < raw.length; index++) if (fits(index)) max = Math.max(max, raw[index] as number);
+      for (let index = 0; index < raw.length; index++) if (fits(index)) max = raw[index] as number;
       // All alike: it cannot change who wins.
       return max === 0 ? [] : [{ raw, max, weight: plugin.weight ?? 1, reversed: plugin.normalize === 'reversed' }];
     });
