@@ -196,7 +196,8 @@ class ClassOfPods {
     const relative = this.#relative.flatMap((plugin, at) => {
       const raw = this.#raw[at] as Float64Array;
       let max = 0;
-      for (let index = 0; index < raw.length; index++) if (fits(index)) max = raw[index] as number;
+      for (let index = 0; index < raw.length; index++)
+        if ((raw[index] as number) > max && fits(index)) max = raw[index] as number;
       // All alike: it cannot change who wins.
       return max === 0 ? [] : [{ raw, max, weight: plugin.weight ?? 1, reversed: plugin.normalize === 'reversed' }];
     });
