@@ -19,6 +19,8 @@ export type LinkChange =
       readonly up?: boolean;
       readonly mtu?: number;
       readonly master?: string;
+      /** Links of one group can be deleted together. */
+      readonly group?: number;
     }
   | {
       readonly do: 'setBridgePort';
@@ -28,6 +30,8 @@ export type LinkChange =
       readonly unicastFlood: boolean;
     }
   | { readonly do: 'deleteLink'; readonly name: string }
+  /** The kernel waits for other processors once, not once a link. */
+  | { readonly do: 'deleteGroup'; readonly group: number }
   | { readonly do: 'addAddress' | 'deleteAddress'; readonly link: string; readonly address: string }
   | {
       readonly do: 'addRoute' | 'deleteRoute';
@@ -79,7 +83,16 @@ const messageType = {
   newNeighbour: 28,
   deleteNeighbour: 29,
 } as const;
-const linkAttribute = { address: 1, name: 3, mtu: 4, master: 10, protinfo: 12, info: 18, netnsFd: 28 } as const;
+const linkAttribute = {
+  address: 1,
+  name: 3,
+  mtu: 4,
+  master: 10,
+  protinfo: 12,
+  info: 18,
+  group: 27,
+  netnsFd: 28,
+} as const;
 const interfaceUp = 1;
 
 export function encodeChange(change: LinkChange, context: EncodeContext): Buffer {
@@ -112,8 +125,9 @@ export function encodeChange(change: LinkChange, context: EncodeContext): Buffer
       return message(messageType.newLink, create, linkHeader({ up: true }), ...attributes);
     }
     case 'setLink': {
-      const { name, up, mtu, master } = change;
+      const { name, up, mtu, master, group } = change;
       const attributes: Buffer[] = [];
+      if (group !== undefined) attributes.push(attribute(linkAttribute.group, u32(group)));
       if (mtu !== undefined) attributes.push(attribute(linkAttribute.mtu, u32(mtu)));
       if (master !== undefined) attributes.push(attribute(linkAttribute.master, u32(context.indexOf(master))));
       return message(messageType.newLink, ack, linkHeader({ index: context.indexOf(name), up }), ...attributes);
@@ -131,6 +145,8 @@ export function encodeChange(change: LinkChange, context: EncodeContext): Buffer
     }
     case 'deleteLink':
       return message(messageType.deleteLink, ack, linkHeader({ index: context.indexOf(change.name) }));
+    case 'deleteGroup':
+      return message(messageType.deleteLink, ack, linkHeader({}), attribute(linkAttribute.group, u32(change.group)));
     case 'addAddress':
     case 'deleteAddress':
       return encodeAddress(change, context, change.do === 'addAddress' ? create : ack);
@@ -215,9 +231,16 @@ export function changeWords(change: LinkChange): readonly string[] {
       ];
     }
     case 'setLink': {
-      const { name, up, mtu, master } = change;
+      const { name, up, mtu, master, group } = change;
       const state = up === undefined ? [] : [up ? 'up' : 'down'];
-      return ['link set', name, ...state, ...optional('mtu', mtu), ...optional('master', master)];
+      return [
+        'link set',
+        name,
+        ...state,
+        ...optional('mtu', mtu),
+        ...optional('master', master),
+        ...optional('group', group),
+      ];
     }
     case 'setBridgePort': {
       const on = (value: boolean) => (value ? 'on' : 'off');
@@ -227,6 +250,8 @@ export function changeWords(change: LinkChange): readonly string[] {
     }
     case 'deleteLink':
       return ['link del', change.name];
+    case 'deleteGroup':
+      return ['link del group', String(change.group)];
     case 'addAddress':
     case 'deleteAddress': {
       const noDetection = change.do === 'addAddress' && change.address.includes(':') ? ['nodad'] : [];

@@ -1,7 +1,14 @@
 import { closeSync, openSync } from 'node:fs';
 import { parentPort } from 'node:worker_threads';
 import { checked, libc, SystemError } from './libc.ts';
-import { decodeAnswer, encodeChange, encodeLinkDump, type EncodeContext, type Link } from './netlink-message.ts';
+import {
+  decodeAnswer,
+  encodeChange,
+  encodeLinkDump,
+  type EncodeContext,
+  type Link,
+  type LinkChange,
+} from './netlink-message.ts';
 import type { NetlinkCall, NetlinkReply, Step } from './netlink.ts';
 
 // The thread that talks to the kernel about links. Changes of links wait for other processors (RCU), which the main
@@ -46,14 +53,18 @@ function applyStep(socket: number, step: Step): void {
     try {
       send(socket, encodeChange(change, context), change.do);
       const { errno } = receive(socket, change.do);
-      const subject = 'name' in change ? change.name : change.link;
-      if (errno !== 0) throw new SystemError(`${change.do} ${subject}`, 'netlink', errno);
+      if (errno !== 0) throw new SystemError(`${change.do} ${subjectOf(change)}`, 'netlink', errno);
     } catch (error) {
       if (!(error instanceof SystemError) || !step.tolerate?.some(code => code === error.code)) throw error;
     } finally {
       for (const fd of opened) closeSync(fd);
     }
   }
+}
+
+function subjectOf(change: LinkChange): string {
+  if ('name' in change) return change.name;
+  return 'link' in change ? change.link : String(change.group);
 }
 
 function dumpLinks(socket: number): Link[] {

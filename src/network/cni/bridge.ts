@@ -1,0 +1,361 @@
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { addressAt, AddressPool, cidrContains, formatIp, parseCidr, parseIp, type IpNetwork } from '#base/ip.ts';
+import { systemClock, type Clock } from '#base/clock.ts';
+import { Netlink, type LinkChange } from '#base/kernel/netlink.ts';
+import { silentLog, type Log } from '#base/log.ts';
+import { forgetConnections } from '../conntrack.ts';
+import { bridgeName, linkGroup, podLink, podLinkPrefix, podTable } from '../names.ts';
+import { deleteTable } from '../nftables/run.ts';
+import { NftTable } from '../nftables/table.ts';
+import { Leases, type Lease } from './leases.ts';
+import { LinkRemover } from './link-remover.ts';
+import type { NetworkedSandbox, PodNetwork } from './pod-network.ts';
+import { hostPortElements, podRules } from './rules.ts';
+
+export interface BridgeNetworkOptions {
+  readonly clusterId: string;
+  /** This node's networks, one a family; none: known later by `updatePodCidrs`. The first address is the gateway. */
+  readonly podCidrs: readonly string[];
+  /** The whole cluster's pods: no masquerading between them. Absent: this node's. */
+  readonly clusterCidrs?: readonly string[];
+  /** Where leases are kept over restarts of the agent. */
+  readonly stateDir: string;
+  /** Absent: that of the default route's link. */
+  readonly mtu?: number;
+  readonly clock?: Clock;
+  readonly log?: Log;
+}
+
+export interface BridgeNetwork extends PodNetwork, AsyncDisposable {
+  /** The node's own address on the bridge, one a family: where DNS listens. */
+  readonly gateways: readonly string[];
+  readonly mtu: number;
+}
+
+/**
+ * The built-in pod network: a bridge with the gateway addresses, and a pair of links for each pod. A pod's address has no
+ * neighbours: everything it sends passes the host's routing, so that services, host ports and policies see it, whether
+ * or not br_netfilter is loaded. What is made stays when the object is disposed of, for the pods that run on;
+ * `removeBridgeNetwork` takes it away.
+ */
+export async function bridgeNetwork(options: BridgeNetworkOptions): Promise<BridgeNetwork> {
+  const network = new Bridge(options);
+  try {
+    await network.updatePodCidrs(options.podCidrs);
+    return network;
+  } catch (error) {
+    await network[Symbol.asyncDispose]();
+    throw error;
+  }
+}
+
+/** Removes a cluster's bridge, its pods' links and its rules from this machine. */
+export async function removeBridgeNetwork(clusterId: string): Promise<void> {
+  await using netlink = new Netlink();
+  const bridge = bridgeName(clusterId);
+  const ours = (await netlink.links()).filter(
+    link => link.name === bridge || link.name.startsWith(podLinkPrefix(clusterId)),
+  );
+  const changes = ours.map((link): LinkChange => ({ do: 'deleteLink', name: link.name }));
+  if (changes.length > 0) await netlink.apply([{ changes, tolerate: ['ENODEV'] }]);
+  await deleteTable(podTable(clusterId));
+}
+
+const podInterface = 'eth0';
+
+interface Range {
+  readonly cidr: string;
+  readonly network: IpNetwork;
+  readonly gateway: string;
+  readonly pool: AddressPool;
+}
+
+class Bridge implements BridgeNetwork {
+  readonly #options: BridgeNetworkOptions;
+  readonly #name: string;
+  readonly #log: Log;
+  readonly #netlink = new Netlink();
+  readonly #remover: LinkRemover;
+  readonly #leases: Leases;
+  #ranges: readonly Range[] = [];
+  #table: NftTable | undefined;
+  #mtu = 1500;
+  #mac = '';
+
+  constructor(options: BridgeNetworkOptions) {
+    this.#options = options;
+    this.#name = bridgeName(options.clusterId);
+    this.#log = options.log ?? silentLog;
+    this.#remover = new LinkRemover(linkGroup(options.clusterId));
+    this.#leases = new Leases(join(options.stateDir, 'leases'));
+  }
+
+  get gateways(): readonly string[] {
+    return this.#ranges.map(range => range.gateway);
+  }
+
+  get mtu(): number {
+    return this.#mtu;
+  }
+
+  notReady(): string | undefined {
+    return this.#ranges.length > 0 ? undefined : 'the node has no pod CIDR yet';
+  }
+
+  async updatePodCidrs(podCidrs: readonly string[]): Promise<void> {
+    if (podCidrs.length === 0 || podCidrs.join() === this.#ranges.map(range => range.cidr).join()) return;
+    const ranges = podCidrs.map(cidr => this.#rangeOf(cidr));
+    await this.#makeBridge(ranges);
+    await this.#loadRules(podCidrs);
+    this.#ranges = ranges;
+  }
+
+  async setup(sandbox: NetworkedSandbox, signal?: AbortSignal): Promise<{ ips: readonly string[] }> {
+    signal?.throwIfAborted();
+    const reason = this.notReady();
+    if (reason !== undefined) throw new Error(`cannot connect sandbox ${sandbox.id}: ${reason}`);
+    if (this.#leases.get(sandbox.id)) await this.teardown(sandbox);
+    const portMappings = (sandbox.config.portMappings ?? []).filter(mapping => mapping.hostPort > 0);
+    const lease: Lease = { sandboxId: sandbox.id, ips: this.#allocate(sandbox.id), portMappings };
+    try {
+      this.#leases.put(lease);
+      await this.#connect(lease, sandbox.netnsPath);
+      await this.#openHostPorts(lease);
+      signal?.throwIfAborted();
+    } catch (error) {
+      await this.teardown(sandbox);
+      throw error;
+    }
+    return { ips: lease.ips };
+  }
+
+  async teardown({ id }: { readonly id: string }): Promise<void> {
+    const lease = this.#leases.get(id);
+    if (!lease) return;
+    await this.#closeHostPorts(lease);
+    const mac = macOf(lease.ips[0] ?? '');
+    await this.#remover.remove(podLink(this.#options.clusterId, id));
+    await this.#netlink.apply([
+      {
+        changes: lease.ips.map(address => ({ do: 'deleteNeighbour', link: this.#name, address, mac })),
+        tolerate: ['ENODEV', 'ENOENT'],
+      },
+    ]);
+    // An agent that is killed here repeats the above at its start.
+    this.#leases.delete(id);
+    for (const ip of lease.ips) for (const { pool } of this.#ranges) pool.release(ip);
+  }
+
+  async check(sandbox: NetworkedSandbox): Promise<void> {
+    const lease = this.#leases.get(sandbox.id);
+    if (!lease) throw new Error(`cannot find the network of sandbox ${sandbox.id}: it has no lease`);
+    const [links, inside] = await Promise.all([this.#netlink.links(), this.#netlink.links(sandbox.netnsPath)]);
+    const name = podLink(this.#options.clusterId, sandbox.id);
+    const bridge = links.find(link => link.name === this.#name);
+    const link = links.find(candidate => candidate.name === name);
+    if (!link || !bridge || link.master !== bridge.index || !link.up)
+      throw new Error(`cannot use the network of sandbox ${sandbox.id}: link ${name} is not on ${this.#name}`);
+    if (!inside.some(candidate => candidate.name === podInterface && candidate.up))
+      throw new Error(`cannot use the network of sandbox ${sandbox.id}: ${podInterface} is gone or down`);
+  }
+
+  async reconcile(sandboxes: readonly NetworkedSandbox[]): Promise<void> {
+    const alive = new Set(sandboxes.map(sandbox => sandbox.id));
+    for (const { sandboxId } of [...this.#leases.all()]) {
+      if (alive.has(sandboxId)) continue;
+      this.#log.info('giving back the network of a sandbox that is gone', { sandbox: sandboxId });
+      await this.teardown({ id: sandboxId });
+    }
+    const { clusterId } = this.#options;
+    const known = new Set([...this.#leases.all()].map(lease => podLink(clusterId, lease.sandboxId)));
+    const leaked = (await this.#netlink.links()).filter(
+      link => link.name.startsWith(podLinkPrefix(clusterId)) && !known.has(link.name),
+    );
+    const changes = leaked.map((link): LinkChange => ({ do: 'deleteLink', name: link.name }));
+    if (changes.length > 0) await this.#netlink.apply([{ changes, tolerate: ['ENODEV'] }]);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#table?.[Symbol.asyncDispose]();
+    await this.#netlink[Symbol.asyncDispose]();
+    await this.#remover[Symbol.asyncDispose]();
+  }
+
+  #rangeOf(cidr: string): Range {
+    const network = parseCidr(cidr);
+    if (!network) throw new Error(`cannot use ${cidr} for pods: it is no CIDR`);
+    const bits = network.address.family === 4 ? 32 : 128;
+    if (bits - network.prefixLength < 3) throw new Error(`cannot use ${cidr} for pods: it has too few addresses`);
+    const gateway = formatIp(addressAt(network, 1n));
+    const last = addressAt(network, (1n << BigInt(bits - network.prefixLength)) - 1n);
+    const pool = new AddressPool(network, [formatIp(addressAt(network, 0n)), gateway, formatIp(last)]);
+    for (const lease of this.#leases.all()) for (const ip of lease.ips) pool.take(ip);
+    return { cidr, network, gateway, pool };
+  }
+
+  #allocate(sandboxId: string): readonly string[] {
+    const ips: string[] = [];
+    for (const { pool, cidr } of this.#ranges) {
+      const ip = pool.allocate();
+      if (ip === undefined) {
+        for (const given of ips) for (const range of this.#ranges) range.pool.release(given);
+        throw new Error(`cannot give sandbox ${sandboxId} an address: no addresses are free in ${cidr}`);
+      }
+      ips.push(ip);
+    }
+    return ips;
+  }
+
+  async #makeBridge(ranges: readonly Range[]): Promise<void> {
+    this.#mtu = this.#options.mtu ?? (await this.#uplinkMtu());
+    // A bridge without an address of its own takes that of a port, and changes it with the ports.
+    this.#mac = macOf(ranges[0]?.gateway ?? '');
+    await this.#netlink.apply([
+      {
+        changes: [{ do: 'addBridge', name: this.#name, mtu: this.#mtu, mac: this.#mac }],
+        tolerate: ['EEXIST'],
+      },
+      { changes: [{ do: 'setLink', name: this.#name, up: true, mtu: this.#mtu }] },
+      {
+        changes: ranges.map(range => ({
+          do: 'addAddress',
+          link: this.#name,
+          address: `${range.gateway}/${range.network.prefixLength}`,
+        })),
+        tolerate: ['EEXIST'],
+      },
+    ]);
+    if (ranges.some(range => range.network.address.family === 4)) {
+      setSysctl('net/ipv4/ip_forward', '1');
+      // Lets processes of the node reach host ports and node ports of pods at 127.0.0.1; `guard-loopback` keeps pods out.
+      setSysctl(`net/ipv4/conf/${this.#name}/route_localnet`, '1');
+    }
+    if (ranges.some(range => range.network.address.family === 6)) setSysctl('net/ipv6/conf/all/forwarding', '1');
+  }
+
+  async #loadRules(podCidrs: readonly string[]): Promise<void> {
+    const { clusterId, clusterCidrs = podCidrs, clock = systemClock } = this.#options;
+    await this.#table?.[Symbol.asyncDispose]();
+    this.#table = new NftTable({
+      name: podTable(clusterId),
+      declarations: podRules({ bridge: this.#name, podCidrs, clusterCidrs }),
+      clock,
+      log: this.#log,
+    });
+    for (const lease of this.#leases.all())
+      for (const { set, key, value } of hostPortElements(lease)) this.#table.set(set, key, value);
+    await this.#table.flush();
+    this.#table.guard();
+  }
+
+  async #connect(lease: Lease, netnsPath: string): Promise<void> {
+    const link = podLink(this.#options.clusterId, lease.sandboxId);
+    const mac = macOf(lease.ips[0] ?? '');
+    const gateways = lease.ips.map(ip => this.#rangeWith(ip).gateway);
+    await this.#netlink.apply([
+      {
+        changes: [
+          {
+            do: 'addVeth',
+            name: link,
+            mtu: this.#mtu,
+            master: this.#name,
+            peer: { name: podInterface, mac, netnsPath },
+          },
+          // The bridge is told who sits where and learns nothing from what pods send: none can take another's traffic.
+          { do: 'setBridgePort', name: link, hairpin: true, learning: false, unicastFlood: false },
+          { do: 'addForwarding', link, mac },
+          ...lease.ips.map((address): LinkChange => ({ do: 'addNeighbour', link: this.#name, address, mac })),
+        ],
+      },
+      {
+        netnsPath,
+        changes: [
+          { do: 'setLink', name: 'lo', up: true },
+          { do: 'setLink', name: podInterface, up: true },
+          ...lease.ips.map(
+            (ip): LinkChange => ({
+              do: 'addAddress',
+              link: podInterface,
+              address: ip.includes(':') ? `${ip}/128` : `${ip}/32`,
+            }),
+          ),
+          ...gateways.flatMap((gateway): LinkChange[] => [
+            { do: 'addNeighbour', link: podInterface, address: gateway, mac: this.#mac },
+            {
+              do: 'addRoute',
+              link: podInterface,
+              destination: gateway.includes(':') ? '::/0' : '0.0.0.0/0',
+              gateway,
+              onLink: true,
+            },
+          ]),
+        ],
+      },
+    ]);
+  }
+
+  async #openHostPorts(lease: Lease): Promise<void> {
+    const table = this.#table;
+    const elements = hostPortElements(lease);
+    if (!table || elements.length === 0) return;
+    for (const { set, key, value } of elements) {
+      const other = table.get(set, key);
+      if (other !== undefined && other !== value)
+        throw new Error(`cannot open host port ${key.replaceAll(' . ', '/')}: ${other.replace(' . ', ':')} has it`);
+    }
+    for (const { set, key, value } of elements) table.set(set, key, value);
+    await table.flush();
+  }
+
+  async #closeHostPorts(lease: Lease): Promise<void> {
+    const table = this.#table;
+    const elements = hostPortElements(lease);
+    if (!table || elements.length === 0) return;
+    for (const { set, key, value } of elements) if (table.get(set, key) === value) table.delete(set, key);
+    await table.flush();
+    // A flow of UDP has no end: it would go on to whoever gets the address next.
+    const flows = lease.portMappings
+      .filter(mapping => mapping.protocol === 'UDP')
+      .flatMap(({ hostPort }) => lease.ips.map(target => ({ protocol: 'udp', port: hostPort, target }) as const));
+    await forgetConnections(flows, this.#log);
+  }
+
+  #rangeWith(ip: string): Range {
+    const address = parseIp(ip);
+    const range = this.#ranges.find(candidate => address && cidrContains(candidate.network, address));
+    if (!range) throw new Error(`cannot connect ${ip}: it is in none of the node's networks`);
+    return range;
+  }
+
+  /** The MTU of the link that leads outside, so that pods' packets fit. */
+  async #uplinkMtu(): Promise<number> {
+    const uplink = defaultRouteLink();
+    const link = uplink === undefined ? undefined : (await this.#netlink.links()).find(({ name }) => name === uplink);
+    return link ? Math.min(link.mtu, 65_535) : 1500;
+  }
+}
+
+/** A local unicast address that an IP address determines. */
+function macOf(ip: string): string {
+  const value = parseIp(ip)?.value ?? 0n;
+  const low = (value & 0xffff_ffffn).toString(16).padStart(8, '0');
+  return `0a:58:${low.match(/../g)?.join(':')}`;
+}
+
+/** `/proc/net/route`: the first line with destination and mask 0, by metric. */
+function defaultRouteLink(): string | undefined {
+  const routes = readFileSync('/proc/net/route', 'latin1')
+    .split('\n')
+    .slice(1)
+    .map(line => line.split('\t'))
+    .filter(([, destination, , , , , , mask]) => destination === '00000000' && mask === '00000000');
+  return routes.toSorted((left, right) => Number(left[6]) - Number(right[6]))[0]?.[0];
+}
+
+function setSysctl(path: string, value: string): void {
+  const file = `/proc/sys/${path}`;
+  // Writing is refused where somebody has set it for us already, as in a container.
+  if (readFileSync(file, 'latin1').trim() !== value) writeFileSync(file, value);
+}

@@ -1,0 +1,35 @@
+import { createHash } from 'node:crypto';
+
+// Every name that a cluster takes on its host carries the cluster's id, so that clusters live side by side.
+
+export function bridgeName(clusterId: string): string {
+  return `wl-${clusterId}`;
+}
+
+/** The table of services. */
+export function serviceTable(clusterId: string): string {
+  return `windlass-${clusterId}`;
+}
+
+/** The table of the pod network: masquerading and host ports. */
+export function podTable(clusterId: string): string {
+  return `windlass-${clusterId}-pods`;
+}
+
+/** How the host's ends of a cluster's pod links begin. */
+export function podLinkPrefix(clusterId: string): string {
+  return `wv${clusterId}`;
+}
+
+/** A link's name has at most 15 characters. */
+const linkNameLength = 15;
+
+export function podLink(clusterId: string, sandboxId: string): string {
+  const digest = createHash('sha256').update(sandboxId).digest('hex');
+  return `${podLinkPrefix(clusterId)}${digest}`.slice(0, linkNameLength);
+}
+
+/** The number of a cluster's group of links that are on their way out. */
+export function linkGroup(clusterId: string): number {
+  return createHash('sha256').update(clusterId).digest().readUInt32LE(0) & 0x7fff_ffff;
+}
