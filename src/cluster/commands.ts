@@ -121,14 +121,10 @@ export const commands: readonly Command[] = [
   },
   {
     name: 'node-agent',
-    usage: 'node-agent --data-dir DIR --node NAME',
-    does: 'is the node agent process of a cluster',
+    usage: 'node-agent --data-dir DIR',
+    does: 'runs the nodes of a cluster that are on this machine',
     hidden: true,
-    flags: [
-      dataDir,
-      { name: 'node', type: 'text', value: 'NAME', does: 'the name of the node' },
-      { name: 'clean', type: 'boolean', does: 'only remove what the node left on this machine' },
-    ],
+    flags: [dataDir, { name: 'clean', type: 'boolean', does: 'only remove what the nodes left on this machine' }],
     run: async flags => (await import('./roles/node-agent.ts')).nodeAgent(flags),
   },
 ];

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { systemClock } from '#base/clock.ts';
 import { releaseRanges } from './addresses.ts';
 import type { Flags } from './commands.ts';
-import { dataDirFrom, livePid, readConfig, removePid, type DataDir } from './data-dir.ts';
+import { dataDirFrom, livePid, readConfig, removePid, type ClusterConfig, type DataDir } from './data-dir.ts';
 
 /** `windlass down`: stops the cluster through its supervisor, and cleans up by itself after one that was killed. */
 export async function down(flags: Flags): Promise<number> {
@@ -16,7 +16,7 @@ export async function down(flags: Flags): Promise<number> {
   const supervisor = livePid(dir, 'supervisor');
   if (supervisor !== undefined) await end(supervisor, () => livePid(dir, 'supervisor') === undefined);
   const left = await endOrphans(dir);
-  cleanNodes(dir);
+  cleanNodes(dir, readConfig(dir));
   releaseRanges(dir);
   const stopped = supervisor !== undefined || left > 0;
   process.stdout.write(
@@ -47,16 +47,18 @@ async function endOrphans(dir: DataDir): Promise<number> {
 }
 
 /** Containers, networks and mounts outlive a node agent that was killed. */
-function cleanNodes(dir: DataDir): void {
-  const config = readConfig(dir);
-  const nodes = join(dir.path, 'node');
-  if (!config || config.runtime !== 'oci' || !existsSync(nodes) || process.getuid?.() !== 0) return;
-  for (const node of readdirSync(nodes)) {
-    const cli = join(import.meta.dirname, 'cli.ts');
-    const args = [...process.execArgv, cli, 'node-agent', '--data-dir', dir.path, '--node', node, '--clean'];
-    const { status, stderr } = spawnSync(process.execPath, args, { encoding: 'utf8' });
-    if (status !== 0) throw new Error(`cannot clean up after node ${node}: ${stderr.trim()}`);
-  }
+function cleanNodes(dir: DataDir, config: ClusterConfig | undefined): void {
+  if (!config || config.runtime !== 'oci' || config.nodes === 0 || process.getuid?.() !== 0) return;
+  const args = [
+    ...process.execArgv,
+    join(import.meta.dirname, 'cli.ts'),
+    'node-agent',
+    '--data-dir',
+    dir.path,
+    '--clean',
+  ];
+  const { status, stderr } = spawnSync(process.execPath, args, { encoding: 'utf8' });
+  if (status !== 0) throw new Error(`cannot clean up this machine: ${stderr.trim()}`);
 }
 
 const graceMs = 60_000;

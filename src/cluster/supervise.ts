@@ -1,6 +1,5 @@
 import { fork, type ChildProcess } from 'node:child_process';
 import { openSync, closeSync } from 'node:fs';
-import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { exponentialBackoff } from '#base/backoff.ts';
 import { systemClock, type Clock } from '#base/clock.ts';
@@ -71,10 +70,8 @@ export function startSupervisor(options: {
 
   const context = { dir, progress, clock };
   const controlPlane = new Role(context, 'control-plane', ['control-plane', '--data-dir', dir.path]);
-  // A node agent loads while the control plane starts, and waits for its word to go on.
-  const agents = nodeNames(config).map(
-    node => new Role(context, `node-agent-${node}`, ['node-agent', '--data-dir', dir.path, '--node', node]),
-  );
+  // The node agent loads while the control plane starts, and waits for its word to go on.
+  const agents = config.nodes > 0 ? [new Role(context, 'node-agent', ['node-agent', '--data-dir', dir.path])] : [];
   const all = [controlPlane, ...agents];
   for (const role of all) role.start();
 
