@@ -84,7 +84,7 @@ function compile(schema: Schema): Decoder {
     case 'map':
       return compileMap(schema.values, goType(schema));
     default:
-      return scalarDecoders[schema.type];
+      return schema.of ? eitherDecoder(schema.of) : scalarDecoders[schema.type];
   }
 }
 
@@ -255,6 +255,22 @@ function compileMap(values: Schema, type: string): Decoder {
       if (unknown !== undefined && unknown.length > known) prefix(unknown, known, `.${key}`);
     }
     return map;
+  };
+}
+
+/** Either an object of the type, or a boolean, or a list of such objects or of texts. */
+function eitherDecoder(of: () => Schema): Decoder {
+  let decode: Decoder | undefined;
+  let decodeItems: Decoder | undefined;
+  return (value, unknown) => {
+    if (typeof value === 'boolean') return value;
+    if (!Array.isArray(value)) {
+      decode ??= decoderOf(resolve(of()));
+      return decode(value, unknown);
+    }
+    if (value.every(item => typeof item === 'string')) return value as Json;
+    decodeItems ??= compileList(of(), '[]v1.JSONSchemaProps');
+    return decodeItems(value, unknown);
   };
 }
 

@@ -45,6 +45,9 @@ export interface ScalarSchema {
   readonly name?: string;
   /** OpenAPI format where it is not implied by the type (`byte`, `date-time`, or a CRD's own). */
   readonly format?: string;
+  /** For `json` that is either an object of the type `of`, or this. Has messages of its own in protobuf. */
+  readonly either?: 'boolean' | 'list' | 'stringList';
+  readonly of?: () => Schema;
 }
 
 export interface ListSchema {
@@ -56,6 +59,8 @@ export interface ListSchema {
   /** x-kubernetes-patch-strategy: `merge`, `retainKeys`, `merge,retainKeys`, `replace` */
   readonly patchStrategy?: string;
   readonly patchMergeKey?: string;
+  /** A message of its own in protobuf, around the items: a named slice in Go. Lists in maps always are. */
+  readonly wrapped?: true;
 }
 
 export interface MapSchema {
@@ -121,6 +126,7 @@ export interface ListOptions extends FieldOptions {
   readonly listType?: 'atomic' | 'set' | 'map';
   readonly mapKeys?: readonly string[];
   readonly patchMergeKey?: string;
+  readonly wrapped?: true;
 }
 
 export interface MapOptions extends FieldOptions {
@@ -203,7 +209,7 @@ export function list<S extends Schema, const Options extends ListOptions = Recor
   items: S,
   options?: Options,
 ): Field<readonly TypeOf<S>[], PresentBy<Options>> {
-  const { listType, mapKeys, patchMergeKey, patchStrategy, ...field } = (options ?? {}) as ListOptions;
+  const { listType, mapKeys, patchMergeKey, patchStrategy, wrapped, ...field } = (options ?? {}) as ListOptions;
   const schema: ListSchema = {
     type: 'list',
     items,
@@ -211,6 +217,7 @@ export function list<S extends Schema, const Options extends ListOptions = Recor
     ...(mapKeys && { mapKeys }),
     ...(patchMergeKey && { patchMergeKey }),
     ...(patchStrategy && { patchStrategy }),
+    ...(wrapped && { wrapped }),
   };
   return { tag, schema: schema as Schema<readonly TypeOf<S>[]>, ...field };
 }
@@ -258,6 +265,11 @@ export function listOf<S extends Schema>(items: S, options?: ListOptions): Schem
 /** A type that is used before it is defined: `JSONSchemaProps` holds itself. */
 export function lazy<Value>(of: () => Schema<Value>): Schema<Value> {
   return { type: 'lazy', of };
+}
+
+/** Either an object of a type, or a boolean or list: how CRD schemas say `items` and `additionalProperties`. */
+export function eitherOr(name: string, either: NonNullable<ScalarSchema['either']>, of: () => Schema): Schema<Json> {
+  return { type: 'json', name, either, of };
 }
 
 /** Follows `lazy`. */

@@ -3,6 +3,7 @@ import {
   boolean,
   bytes,
   double,
+  eitherOr,
   int32,
   int64,
   json,
@@ -147,13 +148,18 @@ export interface JSONSchemaProps {
   readonly 'x-kubernetes-preserve-unknown-fields'?: boolean | undefined;
   readonly 'x-kubernetes-validations'?: readonly ValidationRule[] | undefined;
 }
+const propsPackage = 'io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1';
+const schemaOrBoolean = eitherOr(`${propsPackage}.JSONSchemaPropsOrBool`, 'boolean', () => JSONSchemaProps);
+const schemaOrList = eitherOr(`${propsPackage}.JSONSchemaPropsOrArray`, 'list', () => JSONSchemaProps);
+const schemaOrNames = eitherOr(`${propsPackage}.JSONSchemaPropsOrStringArray`, 'stringList', () => JSONSchemaProps);
+
 export const JSONSchemaProps: Schema<JSONSchemaProps> = object(
   'io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.JSONSchemaProps',
   {
     $ref: string(3, { pointer: true }),
     $schema: string(2),
-    additionalItems: json(33, { pointer: true }),
-    additionalProperties: json(30, { pointer: true }),
+    additionalItems: struct(33, schemaOrBoolean, { pointer: true }),
+    additionalProperties: struct(30, schemaOrBoolean, { pointer: true }),
     allOf: list(
       25,
       lazy(() => JSONSchemaProps),
@@ -169,7 +175,7 @@ export const JSONSchemaProps: Schema<JSONSchemaProps> = object(
       34,
       lazy(() => JSONSchemaProps),
     ),
-    dependencies: map(32, types.json),
+    dependencies: map(32, schemaOrNames),
     description: string(4),
     enum: list(20, types.json, { listType: 'atomic' }),
     example: json(36, { pointer: true }),
@@ -178,7 +184,7 @@ export const JSONSchemaProps: Schema<JSONSchemaProps> = object(
     externalDocs: struct(35, ExternalDocumentation),
     format: string(6),
     id: string(1),
-    items: json(24, { pointer: true }),
+    items: struct(24, schemaOrList, { pointer: true }),
     maxItems: int64(16, { pointer: true }),
     maxLength: int64(13, { pointer: true }),
     maxProperties: int64(21, { pointer: true }),
