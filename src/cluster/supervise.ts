@@ -22,8 +22,9 @@ export async function supervise(flags: Flags): Promise<number> {
   const dir = dataDirFrom(flags);
   const config = readConfig(dir);
   if (!config) throw new Error(`cannot supervise ${dir.path}: there is no cluster`);
+  const send = process.send?.bind(process) as ((message: FromRole) => boolean) | undefined;
   const tell = (message: FromRole) => {
-    if (process.connected && process.send) process.send(message);
+    if (process.connected) send?.(message);
   };
   const supervisor = startSupervisor({
     dir,
@@ -43,17 +44,9 @@ export async function supervise(flags: Flags): Promise<number> {
     await supervisor.stop();
     return 1;
   }
-  if (process.connected) process.disconnect();
+  if (process.connected) process.disconnect?.();
   await stopped;
   return 0;
-}
-
-export function nodeNames(config: ClusterConfig): readonly string[] {
-  const base =
-    hostname()
-      .toLowerCase()
-      .replace(/[^a-z0-9.-]/g, '-') || 'node';
-  return Array.from({ length: config.nodes }, (_, index) => (index === 0 ? base : `${base}-${index + 1}`));
 }
 
 export function startSupervisor(options: {

@@ -1,0 +1,116 @@
+import { createServer, request, type IncomingMessage, type Server } from 'node:http';
+import { rmSync, chmodSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Readable } from 'node:stream';
+import type { Image, ImageLoader, ImageService } from '#runtime/runtime.ts';
+import type { DataDir } from './data-dir.ts';
+
+/** The images of a running node agent, for the command line of the same machine. Only the agent's own user may connect. */
+export interface ImageSocket extends AsyncDisposable {}
+
+export type NodeImages = ImageService & ImageLoader;
+
+export function imageSocketPath(dir: DataDir): string {
+  return join(dir.run, 'images.sock');
+}
+
+/** Serves `POST /load` (an archive), `GET /` , `POST /pull?name=`, `DELETE /?name=`; errors are sentences with 400. */
+export async function serveImages(path: string, stores: readonly NodeImages[]): Promise<ImageSocket> {
+  rmSync(path, { force: true });
+  const server = createServer((incoming, outgoing) => {
+    answer(incoming, stores).then(
+      value => outgoing.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify(value)),
+      (error: unknown) =>
+        outgoing
+          .writeHead(400, { 'content-type': 'text/plain' })
+          .end(error instanceof Error ? error.message : String(error)),
+    );
+  });
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', reject);
+    server.listen(path, () => resolve());
+  });
+  chmodSync(path, 0o600);
+  return {
+    async [Symbol.asyncDispose]() {
+      await closed(server);
+      rmSync(path, { force: true });
+    },
+  };
+}
+
+async function answer(incoming: IncomingMessage, stores: readonly NodeImages[]): Promise<unknown> {
+  const url = new URL(incoming.url ?? '/', 'http://socket');
+  const name = url.searchParams.get('name') ?? '';
+  const [first] = stores;
+  if (!first) throw new Error('cannot reach images: this machine has no node');
+  switch (`${incoming.method} ${url.pathname}`) {
+    case 'GET /':
+      return first.listImages();
+    case 'POST /load':
+      return loadInto(stores, incoming);
+    case 'POST /pull':
+      await Promise.all(stores.map(store => store.pullImage({ image: name })));
+      return first.imageStatus({ image: name });
+    case 'DELETE /':
+      if ((await first.imageStatus({ image: name })) === undefined)
+        throw new Error(`cannot remove image ${name}: it is not here`);
+      await Promise.all(stores.map(store => store.removeImage({ image: name })));
+      return {};
+    default:
+      throw new Error(`cannot serve ${incoming.method} ${url.pathname}`);
+  }
+}
+
+/** One archive into several stores: each reads at its own pace, the slowest sets the pace. */
+async function loadInto(stores: readonly NodeImages[], archive: Readable): Promise<readonly string[]> {
+  const [first, ...others] = stores;
+  if (!first) return [];
+  if (others.length === 0) return first.loadImage(archive);
+  const { PassThrough } = await import('node:stream');
+  const branches = stores.map(() => new PassThrough());
+  for (const branch of branches) archive.pipe(branch);
+  const names = await Promise.all(stores.map((store, index) => store.loadImage(branches[index] as Readable)));
+  return names[0] ?? [];
+}
+
+/** The other end, for the command line. */
+export interface ImageSocketClient {
+  list(): Promise<readonly Image[]>;
+  load(archive: Readable): Promise<readonly string[]>;
+  pull(name: string): Promise<Image>;
+  remove(name: string): Promise<void>;
+}
+
+export function imageSocketClient(path: string): ImageSocketClient {
+  const call = (method: string, target: string, body?: Readable) =>
+    new Promise<unknown>((resolve, reject) => {
+      const outgoing = request({ socketPath: path, method, path: target }, incoming => {
+        let text = '';
+        incoming.setEncoding('utf8');
+        incoming.on('data', (chunk: string) => (text += chunk));
+        incoming.on('end', () => (incoming.statusCode === 200 ? resolve(JSON.parse(text)) : reject(new Error(text))));
+        incoming.on('error', reject);
+      });
+      outgoing.on('error', reject);
+      if (!body) return outgoing.end();
+      body.on('error', error => outgoing.destroy(error));
+      return body.pipe(outgoing);
+    });
+  const named = (name: string) => `?name=${encodeURIComponent(name)}`;
+  return {
+    list: () => call('GET', '/') as Promise<readonly Image[]>,
+    load: archive => call('POST', '/load', archive) as Promise<readonly string[]>,
+    pull: name => call('POST', `/pull${named(name)}`) as Promise<Image>,
+    remove: async name => {
+      await call('DELETE', `/${named(name)}`);
+    },
+  };
+}
+
+function closed(server: Server): Promise<void> {
+  return new Promise(resolve => {
+    server.close(() => resolve());
+    server.closeAllConnections();
+  });
+}
