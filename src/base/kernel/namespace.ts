@@ -142,7 +142,7 @@ function connectBySpawning(netnsPath: string, port: number): Promise<Duplex> {
   });
   return new Promise((resolve, reject) => {
     child.on('error', reject);
-    child.stdout.once('data', (said: Buffer) => {
+    child.stdout?.once('data', (said: Buffer) => {
       if (said.toString() === '+') resolve(child.stdio[3] as Duplex);
       else reject(Object.assign(new Error(`cannot connect to port ${port}: ${said}`), { code: said.toString() }));
     });
