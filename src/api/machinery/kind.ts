@@ -125,8 +125,9 @@ export function schemaOf<Type extends ApiObject>(kind: Kind<Type>): Schema<Type>
   return kind.schema as Schema<Type>;
 }
 
+/** The type comes from the fields alone: columns are made for parts of it as well. */
 type Definition<Fields extends FieldTable, Type extends ApiObject> = Omit<
-  Partial<Kind<Type>>,
+  Partial<Kind<NoInfer<Type>>>,
   'schema' | 'group' | 'version' | 'kind' | 'plural' | 'namespaced'
 > & {
   readonly group: string;

@@ -1,5 +1,7 @@
-import { defineKind, type ObjectOf } from '../../machinery/kind.ts';
+import { type ApiObject, defineKind, type ObjectOf } from '../../machinery/kind.ts';
 import { int64, rawExtension, struct } from '../../machinery/schema.ts';
+import { checkImmutable, checkNonNegative } from '../../machinery/checks.ts';
+import { ageColumn, nameColumn, text } from '../../machinery/columns.ts';
 import { ObjectMeta } from '../../meta/v1/object-meta.ts';
 
 export const ControllerRevision = defineKind({
@@ -8,11 +10,31 @@ export const ControllerRevision = defineKind({
   kind: 'ControllerRevision',
   plural: 'controllerrevisions',
   namespaced: true,
+  doc: 'A kept state of a DaemonSet or StatefulSet, for going back to it.',
   type: 'io.k8s.api.apps.v1.ControllerRevision',
   fields: {
-    data: rawExtension(2, { always: true }),
+    data: rawExtension(2, { doc: 'The state that is kept.' }),
     metadata: struct(1, ObjectMeta, { required: true }),
     revision: int64(3, { required: true, always: true }),
+  },
+  columns: [
+    nameColumn,
+    text('Controller', 'Whose state it is.', ({ metadata }: ApiObject) => {
+      const owner = metadata.ownerReferences?.find(reference => reference.controller);
+      if (!owner) return '<none>';
+      const slash = owner.apiVersion.indexOf('/');
+      const group = slash < 0 ? '' : `.${owner.apiVersion.slice(0, slash)}`;
+      return `${owner.kind}${group}`.toLowerCase() + `/${owner.name}`;
+    }),
+    text('Revision', 'Its number.', (item: { readonly revision: number }) => item.revision),
+    ageColumn,
+  ],
+  validate({ data, revision }, report) {
+    if (data === undefined) report.at('data').required('data is mandatory');
+    checkNonNegative(revision, report.at('revision'));
+  },
+  validateUpdate({ data }, old, report) {
+    checkImmutable(data, old.data, report.at('data'));
   },
 });
 export type ControllerRevision = ObjectOf<typeof ControllerRevision>;
