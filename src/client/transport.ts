@@ -48,4 +48,9 @@ export interface WatchSink<Item> {
   /** False: the sink is full, and the watch will be ended for it. */
   push(item: Item): boolean;
   end(): void;
+  /**
+   * Resolves when there is room again. The state at the beginning of a watch can be larger than any buffer: it is sent at
+   * the client's pace where the sink has this.
+   */
+  room?(): Promise<void>;
 }
