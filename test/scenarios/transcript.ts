@@ -79,7 +79,8 @@ export async function runExchange(exchange: Exchange, options: RunOptions): Prom
 
 const commandMsMax = 120_000;
 
-async function runCommand(command: string, { env, cwd }: RunOptions): Promise<readonly string[]> {
+/** The lines that a command prints on both outputs; the last one says how it failed, if it did. */
+export async function runCommand(command: string, { env, cwd }: RunOptions): Promise<readonly string[]> {
   const child = spawn('bash', ['-c', command], {
     cwd,
     env: { ...process.env, ...env },

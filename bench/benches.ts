@@ -1,0 +1,14 @@
+import { api } from './api.ts';
+import { idle } from './idle.ts';
+import { pods } from './pods.ts';
+import { scheduler } from './scheduler.ts';
+import { startup } from './startup.ts';
+
+export interface Bench {
+  readonly name: string;
+  readonly measures: string;
+  run(): Promise<void>;
+}
+
+/** Quick ones first. */
+export const benches: readonly Bench[] = [startup, pods, idle, api, scheduler];

@@ -1,0 +1,162 @@
+import { execFile, spawn } from 'node:child_process';
+import { appendFileSync, existsSync, mkdtempSync, readFileSync, readdirSync, rmSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { cpus, tmpdir, totalmem } from 'node:os';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+
+export const root = join(import.meta.dirname, '..');
+const program = join(root, 'bin', 'windlass.js');
+const run = promisify(execFile);
+
+/** A cluster of its own, made for a measurement and deleted behind it. */
+export interface BenchCluster extends AsyncDisposable {
+  readonly dataDir: string;
+  readonly port: number;
+  readonly server: string;
+  readonly kubeconfig: string;
+  /** How long `up --detach` took. */
+  readonly startMs: number;
+  /** What `up` printed: each step with its time. */
+  readonly output: string;
+  /** Pids of the cluster's processes by name. */
+  pids(): Readonly<Record<string, number>>;
+  kubectl(...args: readonly string[]): Promise<string>;
+  windlass(...args: readonly string[]): Promise<string>;
+  token(): Promise<string>;
+}
+
+export async function startBenchCluster(...flags: readonly string[]): Promise<BenchCluster> {
+  const dataDir = mkdtempSync(join(tmpdir(), 'windlass-bench-'));
+  const port = await freePort();
+  const started = performance.now();
+  const { stdout } = await windlass(['up', '--detach', '--data-dir', dataDir, '--port', String(port), ...flags]);
+  const startMs = performance.now() - started;
+  const kubeconfig = join(dataDir, 'kubeconfig');
+  const kubectl = async (...args: readonly string[]) =>
+    (await run('kubectl', [...args], { env: { ...process.env, KUBECONFIG: kubeconfig }, maxBuffer: 1 << 28 })).stdout;
+  return {
+    dataDir,
+    port,
+    server: `https://127.0.0.1:${port}`,
+    kubeconfig,
+    startMs,
+    output: stdout,
+    pids: () =>
+      Object.fromEntries(
+        readdirSync(join(dataDir, 'run'))
+          .filter(name => name.endsWith('.pid'))
+          .map(name => [name.slice(0, -4), Number(readFileSync(join(dataDir, 'run', name), 'utf8'))]),
+      ),
+    kubectl,
+    windlass: async (...args) => (await windlass([...args, '--data-dir', dataDir])).stdout,
+    async token() {
+      await kubectl('create', 'serviceaccount', 'bench', '-n', 'kube-system');
+      await kubectl(
+        'create',
+        'clusterrolebinding',
+        'bench',
+        '--clusterrole=cluster-admin',
+        '--serviceaccount=kube-system:bench',
+      );
+      return (await kubectl('create', 'token', 'bench', '-n', 'kube-system', '--duration=24h')).trim();
+    },
+    async [Symbol.asyncDispose]() {
+      await windlass(['down', '--delete', '--data-dir', dataDir]);
+      rmSync(dataDir, { recursive: true, force: true });
+    },
+  };
+}
+
+function windlass(args: readonly string[]): Promise<{ stdout: string; stderr: string }> {
+  return run(process.execPath, [program, ...args], { maxBuffer: 1 << 28 });
+}
+
+export function freePort(): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const probe = createServer();
+    probe.once('error', reject);
+    probe.listen(0, '127.0.0.1', () => {
+      const address = probe.address();
+      probe.close(() => resolve(typeof address === 'object' && address ? address.port : 0));
+    });
+  });
+}
+
+/** Builds one of the reference's Go load generators; `undefined` where they or Go are missing. */
+export async function loadGenerator(name: 'kload' | 'ksched'): Promise<string | undefined> {
+  const source = join(root, '..', 'shared', 'bench', name);
+  if (!existsSync(source)) return undefined;
+  const binary = join(tmpdir(), `windlass-${name}`);
+  try {
+    await run('go', ['build', '-o', binary, '.'], { cwd: source, env: { ...process.env, GOFLAGS: '-mod=mod' } });
+    return binary;
+  } catch (error) {
+    process.stderr.write(`cannot build ${name}: ${error instanceof Error ? error.message : String(error)}\n`);
+    return undefined;
+  }
+}
+
+/** Runs a program to its end, passing its output on, and returns it. */
+export function watchRun(command: string, args: readonly string[]): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const child = spawn(command, [...args], { stdio: ['ignore', 'pipe', 'inherit'] });
+    let text = '';
+    child.stdout.on('data', (chunk: Buffer) => {
+      process.stdout.write(chunk);
+      text += chunk.toString();
+    });
+    child.on('error', reject);
+    child.on('close', code => (code === 0 ? resolve(text) : reject(new Error(`${command} ended with code ${code}`))));
+  });
+}
+
+export interface Usage {
+  readonly residentBytes: number;
+  readonly proportionalBytes: number;
+  readonly cpuMs: number;
+}
+
+/** What a process uses now; CPU since it started. */
+export function usageOf(pid: number): Usage {
+  const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]?.split(' ') ?? [];
+  const smaps = readFileSync(`/proc/${pid}/smaps_rollup`, 'utf8');
+  const kilobytes = (name: string) => Number(new RegExp(`^${name}:\\s+(\\d+)`, 'm').exec(smaps)?.[1] ?? 0);
+  return {
+    residentBytes: kilobytes('Rss') * 1024,
+    proportionalBytes: kilobytes('Pss') * 1024,
+    // utime and stime in ticks of 10 ms.
+    cpuMs: (Number(fields[11]) + Number(fields[12])) * 10,
+  };
+}
+
+export function quantile(values: readonly number[], share: number): number {
+  const sorted = values.toSorted((a, b) => a - b);
+  return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? Number.NaN;
+}
+
+export interface Row {
+  readonly what: string;
+  readonly figure: string;
+  /** The goal or the peer's figure beside it. */
+  readonly against?: string;
+}
+
+/** Prints a table and appends it to RESULTS.md with machine, date and commit. */
+export async function record(name: string, rows: readonly Row[]): Promise<void> {
+  const { stdout } = await run('git', ['rev-parse', '--short', 'HEAD'], { cwd: root });
+  const machine = `${cpus().length} × ${cpus()[0]?.model.trim() ?? 'unknown'}, ${Math.round(totalmem() / 2 ** 30)} GiB`;
+  const date = new Date().toISOString().slice(0, 10);
+  const lines = [
+    `\n## ${name}`,
+    '',
+    `${date}, commit ${stdout.trim()}, Node ${process.version}, ${machine}`,
+    '',
+    '| what | figure | goal or peer |',
+    '|---|---|---|',
+    ...rows.map(row => `| ${row.what} | ${row.figure} | ${row.against ?? ''} |`),
+    '',
+  ];
+  process.stdout.write(`${lines.join('\n')}\n`);
+  appendFileSync(join(root, 'bench', 'RESULTS.md'), `${lines.join('\n')}`);
+}

@@ -1,0 +1,63 @@
+import { execFile } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { missing, nodePackages } from '../../src/cluster/packages.ts';
+import { buildImages, pushImage } from '../../tools/images.ts';
+import { freePort } from '../../bench/harness.ts';
+import { startRegistry } from '../../tools/registry.ts';
+
+const root = join(import.meta.dirname, '..', '..');
+const run = promisify(execFile);
+
+/** Why real containers cannot be had here; `undefined` when they can. */
+export const realContainers: string | undefined =
+  process.platform !== 'linux'
+    ? 'real containers need Linux'
+    : process.getuid?.() !== 0
+      ? 'real containers need root'
+      : missing([...nodePackages, { command: 'kubectl', debian: 'kubernetes-client' }]).length > 0
+        ? 'Linux packages are missing'
+        : undefined;
+
+/** A cluster with real containers beside a registry with the project's images. */
+export interface ScenarioCluster extends AsyncDisposable {
+  readonly dataDir: string;
+  readonly port: number;
+  readonly kubeconfig: string;
+  /** `127.0.0.1:41234` */
+  readonly registry: string;
+  readonly env: Readonly<Record<string, string>>;
+  windlass(...args: readonly string[]): Promise<string>;
+}
+
+export async function startScenarioCluster(...flags: readonly string[]): Promise<ScenarioCluster> {
+  const dataDir = mkdtempSync(join(tmpdir(), 'windlass-scenario-'));
+  const port = await freePort();
+  const registry = await startRegistry();
+  for (const image of await buildImages()) await pushImage(registry.host, image);
+  const windlass = async (...args: readonly string[]) =>
+    (await run(process.execPath, [join(root, 'bin', 'windlass.js'), ...args, '--data-dir', dataDir])).stdout;
+  const kubeconfig = join(dataDir, 'kubeconfig');
+  try {
+    await windlass('up', '--detach', '--port', String(port), ...flags);
+  } catch (error) {
+    await windlass('down', '--delete');
+    await registry[Symbol.asyncDispose]();
+    throw error;
+  }
+  return {
+    dataDir,
+    port,
+    kubeconfig,
+    registry: registry.host,
+    env: { KUBECONFIG: kubeconfig, REGISTRY: registry.host, DATA_DIR: dataDir, PORT: String(port) },
+    windlass,
+    async [Symbol.asyncDispose]() {
+      await windlass('down', '--delete');
+      rmSync(dataDir, { recursive: true, force: true });
+      await registry[Symbol.asyncDispose]();
+    },
+  };
+}
