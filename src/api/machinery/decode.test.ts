@@ -171,3 +171,24 @@ test('static defaults and fields that are always there', () => {
     inner: { count: 3, always: '' },
   });
 });
+
+function frozen<Value>(value: Value): Value {
+  if (typeof value !== 'object' || value === null) return value;
+  for (const each of Object.values(value)) frozen(each);
+  return Object.freeze(value);
+}
+
+test('frozen parts are taken as they are, and copied where they change', () => {
+  const text = `{"metadata":{"labels":{"a":"b"}},"spec":{"containers":[{"name":"a","resources":{"limits":{"cpu":"1000m"}},"args":[]}],"nodeName":""}}`;
+  const stored = frozen(JSON.parse(text));
+  const { object } = decodeObject(Pod.schema, stored, { unknown: 'drop' });
+  assert.deepEqual(object, {
+    metadata: { labels: { a: 'b' } },
+    spec: { containers: [{ name: 'a', resources: { limits: { cpu: '1' } } }] },
+  });
+  assert.equal(JSON.stringify(stored), text);
+  const again = frozen(object);
+  assert.equal(decodeObject(Pod.schema, again as never, { unknown: 'drop' }).object, again);
+  const empty = frozen({ spec: { containers: null } });
+  assert.equal(decodeObject(Pod.schema, empty, { unknown: 'drop' }).object, empty);
+});

@@ -112,29 +112,28 @@ function compileObject(schema: ObjectSchema): Decoder {
     }
   };
   const decodeFields = (object: JsonDraft, unknown: string[] | undefined): JsonDraft => {
+    let target = object;
     let dropped = false;
     for (const name in object) {
       const field = fields.get(name);
+      const value = object[name] as Json;
+      let decoded: Json | undefined;
       if (field === undefined) {
         if (schema.preserveUnknown) continue;
         unknown?.push(`.${name}`);
-        object[name] = undefined;
-        dropped = true;
-        continue;
-      }
-      const value = object[name] as Json;
-      if (field.type === 'string' && typeof value === 'string') {
+      } else if (field.type === 'string' && typeof value === 'string') {
         if (value !== '' || field.keepsZero) continue;
-        object[name] = undefined;
-        dropped = true;
+      } else if (value === null && field.always) {
         continue;
+      } else {
+        decoded = decodeField(name, field, value, unknown, owner);
+        if (decoded === value) continue;
       }
-      const decoded = decodeField(name, field, value, unknown, owner);
-      if (decoded === value) continue;
-      object[name] = decoded;
+      if (target === object && Object.isFrozen(object)) target = copied(object);
+      target[name] = decoded;
       if (decoded === undefined) dropped = true;
     }
-    return dropped ? compacted(object) : object;
+    return dropped ? compacted(target) : target;
   };
   return (value, unknown) => {
     if (!ready) prepare();
@@ -208,6 +207,13 @@ function prefix(unknown: string[], from: number, text: string): void {
   for (let index = from; index < unknown.length; index++) unknown[index] = text + unknown[index];
 }
 
+/** Parts of stored objects may come back in new ones; they are frozen, and copied where they have to change. */
+function copied(object: JsonDraft): JsonDraft {
+  const copy: JsonDraft = {};
+  for (const name in object) setOwn(copy, name, object[name]);
+  return copy;
+}
+
 /** The object without what was dropped. A new one: deleting keys would make the object slow for good. */
 function compacted(object: JsonDraft): JsonDraft {
   const copy: JsonDraft = {};
@@ -225,14 +231,17 @@ function compileList(items: Schema, type: string): Decoder {
   return (value, unknown) => {
     decodeItem ??= decoderOf(items);
     if (!Array.isArray(value)) throw mismatch(value, type);
-    const list = value as Json[];
+    let list = value as Json[];
     if (itemType === 'string' && list.every(item => typeof item === 'string')) return list;
     for (let index = 0; index < list.length; index++) {
       const known = unknown?.length ?? 0;
       const item = list[index] as Json;
       // Go reads null as the zero value of the item's type.
-      list[index] = item === null ? zero() : (decodeItem(item, unknown) ?? zero());
+      const decoded = item === null ? zero() : (decodeItem(item, unknown) ?? zero());
       if (unknown !== undefined && unknown.length > known) prefix(unknown, known, `[${index}]`);
+      if (decoded === item) continue;
+      if (Object.isFrozen(list)) list = [...list];
+      list[index] = decoded;
     }
     return list;
   };
@@ -245,13 +254,16 @@ function compileMap(values: Schema, type: string): Decoder {
   return (value, unknown) => {
     decodeValue ??= decoderOf(values);
     if (typeof value !== 'object' || value === null || Array.isArray(value)) throw mismatch(value, type);
-    const map = value as JsonDraft;
+    let map = value as JsonDraft;
     for (const key in map) {
       const each = map[key] as Json;
       if (isString && typeof each === 'string') continue;
       const known = unknown?.length ?? 0;
       const decoded = each === null ? zero() : (decodeValue(each, unknown) ?? zero());
-      if (decoded !== each) map[key] = decoded;
+      if (decoded !== each) {
+        if (Object.isFrozen(map)) map = copied(map);
+        map[key] = decoded;
+      }
       if (unknown !== undefined && unknown.length > known) prefix(unknown, known, `.${key}`);
     }
     return map;
@@ -441,10 +453,15 @@ function compilePruner(schema: Schema): Decoder {
       const prune = prunerOf(schema.items);
       return (value, unknown) => {
         if (!Array.isArray(value)) return value;
-        const list = value as Json[];
+        let list = value as Json[];
         for (let index = 0; index < list.length; index++) {
           const found = unknown?.length ?? 0;
-          list[index] = prune(list[index] as Json, unknown) as Json;
+          const item = list[index] as Json;
+          const pruned = prune(item, unknown) as Json;
+          if (pruned !== item) {
+            if (Object.isFrozen(list)) list = [...list];
+            list[index] = pruned;
+          }
           if (unknown !== undefined && unknown.length > found) prefix(unknown, found, `[${index}]`);
         }
         return list;
@@ -454,10 +471,15 @@ function compilePruner(schema: Schema): Decoder {
       const prune = prunerOf(schema.values);
       return (value, unknown) => {
         if (!isObject(value)) return value;
-        const map = value as JsonDraft;
+        let map = value as JsonDraft;
         for (const key in map) {
           const found = unknown?.length ?? 0;
-          map[key] = prune(map[key] as Json, unknown) as Json;
+          const each = map[key] as Json;
+          const pruned = prune(each, unknown) as Json;
+          if (pruned !== each) {
+            if (Object.isFrozen(map)) map = copied(map);
+            map[key] = pruned;
+          }
           if (unknown !== undefined && unknown.length > found) prefix(unknown, found, `.${key}`);
         }
         return map;
