@@ -15,7 +15,7 @@ export type PodFailurePolicyOnExitCodesRequirement = TypeOf<typeof PodFailurePol
 export const PodFailurePolicyOnPodConditionsPattern = object(
   'io.k8s.api.batch.v1.PodFailurePolicyOnPodConditionsPattern',
   {
-    status: string(2, { always: true }),
+    status: string(2, { always: true, default: 'True' }),
     type: string(1, { required: true, always: true }),
   },
 );
@@ -45,21 +45,21 @@ export const SuccessPolicy = object('io.k8s.api.batch.v1.SuccessPolicy', {
 export type SuccessPolicy = TypeOf<typeof SuccessPolicy>;
 
 export const JobSpec = object('io.k8s.api.batch.v1.JobSpec', {
-  activeDeadlineSeconds: int64(3, { pointer: true }),
-  backoffLimit: int32(7, { pointer: true }),
+  activeDeadlineSeconds: int64(3, { pointer: true, doc: 'Seconds the job may run before it is failed.' }),
+  backoffLimit: int32(7, { pointer: true, doc: 'Failed pods after which the job is failed.' }),
   backoffLimitPerIndex: int32(12, { pointer: true }),
   completionMode: string(9, { pointer: true, enum: ['Indexed', 'NonIndexed'] }),
-  completions: int32(2, { pointer: true }),
+  completions: int32(2, { pointer: true, doc: 'Pods that must succeed.' }),
   managedBy: string(15, { pointer: true }),
   manualSelector: boolean(5, { pointer: true }),
   maxFailedIndexes: int32(13, { pointer: true }),
-  parallelism: int32(1, { pointer: true }),
+  parallelism: int32(1, { pointer: true, doc: 'Pods that may run at the same time.' }),
   podFailurePolicy: struct(11, PodFailurePolicy),
   podReplacementPolicy: string(14, { pointer: true, enum: ['Failed', 'TerminatingOrFailed'] }),
   selector: struct(4, LabelSelector),
   successPolicy: struct(16, SuccessPolicy),
-  suspend: boolean(10, { pointer: true }),
-  template: struct(6, PodTemplateSpec, { required: true, always: true }),
-  ttlSecondsAfterFinished: int32(8, { pointer: true }),
+  suspend: boolean(10, { pointer: true, doc: 'Holds back its pods.' }),
+  template: struct(6, PodTemplateSpec, { required: true, always: true, doc: 'What its pods look like.' }),
+  ttlSecondsAfterFinished: int32(8, { pointer: true, doc: 'Seconds after its end when it is removed.' }),
 });
 export type JobSpec = TypeOf<typeof JobSpec>;
