@@ -40,9 +40,9 @@ export function tokenRequest(options: TokenRequestOptions): SubresourceHandler {
     const { namespace = '', name = '', uid = '' } = account.metadata;
     checkIdentity(request.metadata, account.metadata);
     request.metadata = { ...request.metadata, name, namespace };
-    request.spec.audiences = request.spec.audiences?.length ? request.spec.audiences : [...audiences];
     request.spec.expirationSeconds ??= secondsDefault;
     await context.admit('CREATE', request as unknown as ApiObject);
+    request.spec.audiences = request.spec.audiences?.length ? request.spec.audiences : [...audiences];
 
     const asked = Number(request.spec.expirationSeconds);
     checkSpec(name, asked);

@@ -1,0 +1,52 @@
+import type { Authorizer } from '#auth/authorization/authorizer.ts';
+import type { RbacWrite } from '#auth/authorization/escalation.ts';
+import type { AdmissionPlugin } from './admission.ts';
+import { certificateApproval, certificateSigning, certificateSubjectRestriction } from './plugins/certificates.ts';
+import { defaultIngressClass } from './plugins/default-ingress-class.ts';
+import { defaultStorageClass } from './plugins/default-storage-class.ts';
+import { defaultTolerationSeconds } from './plugins/default-toleration-seconds.ts';
+import { limitRanger } from './plugins/limit-ranger.ts';
+import { namespaceLifecycle } from './plugins/namespace-lifecycle.ts';
+import { nodeRestriction } from './plugins/node-restriction.ts';
+import { persistentVolumeClaimResize } from './plugins/persistent-volume-claim-resize.ts';
+import { podTopologyLabels } from './plugins/pod-topology-labels.ts';
+import { priority } from './plugins/priority.ts';
+import { rbacEscalation } from './plugins/rbac-escalation.ts';
+import { runtimeClass } from './plugins/runtime-class.ts';
+import { serviceAccount } from './plugins/service-account.ts';
+import { storageObjectInUseProtection } from './plugins/storage-object-in-use-protection.ts';
+import { taintNodesByCondition } from './plugins/taint-nodes-by-condition.ts';
+import type { Sources } from './sources.ts';
+
+export interface AdmissionOptions extends Sources {
+  readonly authorizer: Authorizer;
+  /** From `rbacEscalationCheck`; absent where everybody may do everything. */
+  readonly checkEscalation?: (write: RbacWrite) => Promise<void>;
+}
+
+/**
+ * The plugins in upstream's order: first what makes sure of namespace and defaults, then what judges the whole object,
+ * then webhooks, and quota last, so that nothing is charged for a request that another plugin refuses.
+ */
+export function admissionChain(options: AdmissionOptions): readonly AdmissionPlugin[] {
+  const { authorizer, checkEscalation } = options;
+  return [
+    namespaceLifecycle(options),
+    ...(checkEscalation ? [rbacEscalation(checkEscalation)] : []),
+    limitRanger(options),
+    serviceAccount(options),
+    nodeRestriction(options),
+    taintNodesByCondition,
+    priority(options),
+    defaultTolerationSeconds,
+    defaultStorageClass(options),
+    storageObjectInUseProtection,
+    persistentVolumeClaimResize(options),
+    runtimeClass(options),
+    certificateApproval(authorizer),
+    certificateSigning(authorizer),
+    certificateSubjectRestriction,
+    defaultIngressClass(options),
+    podTopologyLabels(options),
+  ];
+}
