@@ -234,6 +234,16 @@ export function removeCgroup(tree: CgroupTree, path: string): boolean {
   return removed.every(Boolean);
 }
 
+/** Removes the group only where nothing at all is in it. */
+export function pruneCgroup(tree: CgroupTree, path: string): void {
+  for (const hierarchy of tree.hierarchies)
+    try {
+      rmdirSync(join(hierarchy, path));
+    } catch (error) {
+      if (!hasCode(error, 'ENOENT', 'EBUSY', 'ENOTEMPTY')) throw error;
+    }
+}
+
 function removeDirectory(directory: string): boolean {
   try {
     rmdirSync(directory);

@@ -1,7 +1,14 @@
 import { copyFileSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
-import { join } from 'node:path';
-import { createCgroup, killCgroup, limitCgroup, removeCgroup, type CgroupTree } from '#base/kernel/cgroup.ts';
+import { dirname, join } from 'node:path';
+import {
+  createCgroup,
+  killCgroup,
+  limitCgroup,
+  pruneCgroup,
+  removeCgroup,
+  type CgroupTree,
+} from '#base/kernel/cgroup.ts';
 import { mount, unmount, unmountTree } from '#base/kernel/mount.ts';
 import { isNamespace, releaseNamespace, type Namespaces } from '#base/kernel/namespace.ts';
 import { identifyProcess, type ProcessIdentity, sendSignal, spawnToEnd } from '#base/kernel/process.ts';
@@ -205,6 +212,8 @@ export async function eraseSandbox(
     const cgroup = podCgroup(id, config);
     if (!(await retry(() => removeCgroup(cgroups, cgroup))))
       throw new RuntimeError('Unavailable', `cannot remove the cgroup ${cgroup}: it still has processes`);
+    // Its parents are shared: the last pod takes them along, for the others they are busy.
+    for (let parent = dirname(cgroup); parent !== '/'; parent = dirname(parent)) pruneCgroup(cgroups, parent);
   }
   await unmountTree(paths.directory);
   rmSync(join(at.crun, id), { recursive: true, force: true });
