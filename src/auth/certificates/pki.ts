@@ -4,14 +4,12 @@ import type { Clock } from '#base/clock.ts';
 import { systemRandom, type Random } from '#base/random.ts';
 import {
   authorityExpires,
-  issue,
-  issueAuthority,
   newKeyPem,
   publicKeyPemOf,
   reasonToRenew,
   type CertificateRequest,
   type CertifiedKey,
-} from './issue.ts';
+} from './certificate.ts';
 
 const dayMs = 24 * 60 * 60_000;
 const authorityValidMs = 3650 * dayMs;
@@ -61,6 +59,7 @@ export async function ensurePki(directory: string, options: PkiOptions): Promise
   const authority = async (file: string, commonName: string): Promise<CertifiedKey> => {
     const found = await readPair(directory, file);
     if (found && !authorityExpires(found.certPem, issuing.clock, renewBeforeMs)) return found;
+    const { issueAuthority } = await issuer();
     const made = await issueAuthority(
       { commonName, validForMs: authorityValidMs, ...(found && { keyPem: found.keyPem }) },
       issuing,
@@ -71,6 +70,7 @@ export async function ensurePki(directory: string, options: PkiOptions): Promise
   const leaf = async (by: CertifiedKey, file: string, request: Omit<CertificateRequest, 'validForMs'>) => {
     const found = await readPair(directory, file);
     if (found && reasonToRenew(found, by.certPem, request, issuing.clock, renewBeforeMs) === undefined) return found;
+    const { issue } = await issuer();
     const made = await issue(by, { ...request, validForMs: leafValidMs }, issuing);
     await writePair(directory, file, made);
     return made;
@@ -133,6 +133,11 @@ export async function ensurePki(directory: string, options: PkiOptions): Promise
       return { client: nodeClient, serving: nodeServing };
     },
   };
+}
+
+/** The library that makes certificates takes a tenth of a second to load: a start that finds everything goes without. */
+function issuer() {
+  return import('./issue.ts');
 }
 
 async function serviceAccountKeys(directory: string) {
