@@ -1,11 +1,11 @@
-import { spawn } from 'node:child_process';
+import { spawn, type StdioOptions } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
-import { readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { closeSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Readable, Transform, type Writable } from 'node:stream';
 import type { Clock } from '#base/clock.ts';
 import { identifyProcess, sendSignal } from '#base/kernel/process.ts';
-import { resizeTerminal } from '#base/kernel/terminal.ts';
+import { openPseudoterminal, resizeTerminal } from '#base/kernel/terminal.ts';
 import {
   type ExecRequest,
   type ExecSession,
@@ -63,6 +63,8 @@ export async function execToEnd(
     signal ? AbortSignal.any([signal, stop.signal]) : stop.signal,
   );
   const outputs = Promise.all([collect(session.stdout), collect(session.stderr)]);
+  // When the command is killed nobody asks for them.
+  outputs.catch(() => undefined);
   let timedOut = false;
   const cancel =
     timeoutMs > 0
@@ -116,11 +118,15 @@ function start(target: ExecTarget, request: ExecRequest): Run {
     tty && !process.env.some(entry => entry.startsWith('TERM=')) ? [...process.env, 'TERM=xterm'] : process.env;
   writeFileSync(specFile, JSON.stringify({ ...process, args: command, terminal: tty, env }), { mode: 0o600 });
   const args = [...crunArguments(at), 'exec', '--process', specFile, '--pid-file', pidFile, id];
-  const child = spawn(crun, args, {
-    stdio: [request.stdin ? 'pipe' : 'ignore', request.stdout === false ? 'ignore' : 'pipe', 'pipe'],
-    env: {},
-    detached: true,
-  });
+  const terminal = tty ? openPseudoterminal() : undefined;
+  if (tty && !terminal)
+    throw new RuntimeError('Unimplemented', 'cannot open a terminal: Node runs without --experimental-ffi');
+  const stdio: StdioOptions = terminal
+    ? [terminal.slave, terminal.slave, 'pipe']
+    : [request.stdin ? 'pipe' : 'ignore', request.stdout === false ? 'ignore' : 'pipe', 'pipe'];
+  const child = spawn(crun, args, { stdio, env: {}, detached: true });
+  if (terminal) closeSync(terminal.slave);
+  if (terminal && request.stdout === false) terminal.output.resume();
   // A command that ends before it has read everything closes its input; that is its right.
   child.stdin?.on('error', () => child.stdin?.destroy());
   let pid: number | undefined;
@@ -158,8 +164,8 @@ function start(target: ExecTarget, request: ExecRequest): Run {
     });
   });
   return {
-    stdin: child.stdin ?? undefined,
-    stdout: child.stdout ?? undefined,
+    stdin: request.stdin ? (terminal?.input ?? child.stdin ?? undefined) : undefined,
+    stdout: request.stdout === false ? undefined : (terminal?.output ?? child.stdout ?? undefined),
     stderr: wantsErrors ? stderr : undefined,
     exitCode,
     kill() {
@@ -170,6 +176,7 @@ function start(target: ExecTarget, request: ExecRequest): Run {
       child.stdout?.destroy();
       child.stderr?.destroy();
       stderr?.end();
+      terminal?.output.destroy();
     },
     resize({ columns, rows }) {
       if (!tty) return;

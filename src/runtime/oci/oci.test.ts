@@ -338,8 +338,8 @@ describe('oci', { skip: skip ?? false }, () => {
   it('hides and guards parts of /proc and /sys', async () => {
     const script = [
       'cat /proc/kcore 2>/dev/null | head -c 1 | wc -c',
-      'echo 1 >/proc/sys/kernel/panic 2>/dev/null || echo proc-sys-readonly',
-      'mkdir /sys/fs/cgroup/memory/x 2>/dev/null || mkdir /sys/fs/cgroup/x 2>/dev/null || echo cgroup-readonly',
+      '(echo 1 >/proc/sys/kernel/panic) 2>/dev/null || echo proc-sys-readonly',
+      'mkdir /sys/fs/cgroup/*/x /sys/fs/cgroup/memory/x 2>/dev/null || echo cgroup-readonly',
       'ls /sys/firmware | wc -l',
     ].join('; ');
     assert.deepEqual(await outputOf(script), ['0', 'proc-sys-readonly', 'cgroup-readonly', '0']);
@@ -623,11 +623,11 @@ describe('oci', { skip: skip ?? false }, () => {
     const [privileged] = await outputOf(count, { privileged: true });
     const [plain] = await outputOf(count);
     assert.ok(Number(privileged) > Number(plain));
-    const devices = [{ containerPath: '/dev/mine', hostPath: '/dev/zero', permissions: 'r' }];
-    assert.deepEqual(
-      await outputOf('head -c 4 /dev/mine | wc -c; echo x >/dev/mine || echo readonly', {}, { devices }),
-      ['4', 'readonly'],
-    );
+    const hostPath = ['/dev/vda', '/dev/sda', '/dev/nvme0n1', '/dev/loop0'].find(path => existsSync(path));
+    if (hostPath === undefined) return;
+    const devices = [{ containerPath: '/dev/mine', hostPath, permissions: 'r' }];
+    const open = '(: </dev/mine) && echo readable; (: >>/dev/mine) 2>/dev/null || echo readonly';
+    assert.deepEqual(await outputOf(open, {}, { devices }), ['readable', 'readonly']);
   });
 
   it('leaves nothing of a sandbox that could not be connected', async () => {

@@ -136,7 +136,7 @@ export async function startPause(
   const paths = at.sandbox(id);
   const own = ownNamespaces(config);
   const rootfs = join(paths.pause, 'rootfs');
-  mkdirSync(rootfs, { recursive: true });
+  for (const name of ['proc', 'dev']) mkdirSync(join(rootfs, name), { recursive: true });
   writeFileSync(join(rootfs, 'pause'), pauseProgram(), { mode: 0o555 });
   const nobody = 65_535;
   const spec = {
