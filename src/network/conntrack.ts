@@ -21,6 +21,26 @@ export async function forgetConnections(flows: readonly FlowSelection[], log: Lo
     await Promise.all(flows.slice(at, at + conntrackProcessesMax).map(flow => forget(flow, log)));
 }
 
+/** A flow of UDP that was led to another address than the one it was sent to. */
+export interface LedFlow {
+  readonly address: string;
+  readonly port: number;
+  readonly target: string;
+}
+
+/** The flows of UDP that are led somewhere now. A failure is logged: none. */
+export async function listLedFlows(family: 4 | 6, log: Log): Promise<readonly LedFlow[]> {
+  try {
+    const { exitCode, stdout, stderr } = await spawnToEnd('conntrack', ['-L', '-f', `ipv${family}`, '-p', 'udp', '-g']);
+    if (exitCode !== 0) throw new Error(stderr.toString().trim());
+    const flows = stdout.toString().matchAll(/ src=\S+ dst=(\S+) sport=\d+ dport=(\d+) .*?src=(\S+) /g);
+    return Array.from(flows, ([, address = '', port, target = '']) => ({ address, port: Number(port), target }));
+  } catch (error) {
+    log.warn('cannot list connections', { error });
+    return [];
+  }
+}
+
 async function forget({ protocol, address, port, target }: FlowSelection, log: Log): Promise<void> {
   const family = (address ?? target ?? '').includes(':') ? 'ipv6' : 'ipv4';
   const args = ['-D', '-f', family, '-p', protocol];

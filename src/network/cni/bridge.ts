@@ -162,13 +162,13 @@ class Bridge implements BridgeNetwork {
 
   async reconcile(sandboxes: readonly NetworkedSandbox[]): Promise<void> {
     const alive = new Set(sandboxes.map(sandbox => sandbox.id));
-    for (const { sandboxId } of [...this.#leases.all()]) {
+    for (const { sandboxId } of this.#leases.all()) {
       if (alive.has(sandboxId)) continue;
       this.#log.info('giving back the network of a sandbox that is gone', { sandbox: sandboxId });
       await this.teardown({ id: sandboxId });
     }
     const { clusterId } = this.#options;
-    const known = new Set([...this.#leases.all()].map(lease => podLink(clusterId, lease.sandboxId)));
+    const known = new Set(this.#leases.all().map(lease => podLink(clusterId, lease.sandboxId)));
     const leaked = (await this.#netlink.links()).filter(
       link => link.name.startsWith(podLinkPrefix(clusterId)) && !known.has(link.name),
     );
@@ -230,6 +230,10 @@ class Bridge implements BridgeNetwork {
       setSysctl('net/ipv4/ip_forward', '1');
       // Lets processes of the node reach host ports and node ports of pods at 127.0.0.1; `guard-loopback` keeps pods out.
       setSysctl(`net/ipv4/conf/${this.#name}/route_localnet`, '1');
+      // Pods have no neighbours to be redirected to, and redirects use up the rate at which callers are told of refusal.
+      // An interface has what it or `all` says, so the other interfaces keep theirs.
+      setSysctl(`net/ipv4/conf/${this.#name}/send_redirects`, '0');
+      setSysctl('net/ipv4/conf/all/send_redirects', '0');
     }
     if (ranges.some(range => range.network.address.family === 6)) setSysctl('net/ipv6/conf/all/forwarding', '1');
   }

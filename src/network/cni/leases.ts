@@ -33,8 +33,8 @@ export class Leases {
     return this.#leases.get(sandboxId);
   }
 
-  all(): Iterable<Lease> {
-    return this.#leases.values();
+  all(): readonly Lease[] {
+    return [...this.#leases.values()];
   }
 
   put(lease: Lease): void {
