@@ -1,0 +1,97 @@
+import type { Clock } from '#base/clock.ts';
+import type { Log } from '#base/log.ts';
+import type { Random } from '#base/random.ts';
+import type { Client } from '#client/client.ts';
+import type { Informers } from '#client/informers.ts';
+import type { WorkQueueObserver } from '#client/workqueue.ts';
+import { deploymentController } from './apps/deployment.ts';
+import { replicaSetController } from './apps/replica-set.ts';
+import type { Controller, ControllerSettings } from './controller.ts';
+import { endpointsController } from './core/endpoints.ts';
+import { namespaceController } from './core/namespace.ts';
+import { podGarbageCollector } from './core/pod-garbage.ts';
+import { rootCaController } from './core/root-ca.ts';
+import { serviceAccountController } from './core/service-account.ts';
+import { endpointSliceController } from './discovery/endpoint-slice.ts';
+import { garbageCollector } from './meta/garbage-collector.ts';
+import { nodeIpamController } from './node/node-ipam.ts';
+import { nodeLifecycleController } from './node/node-lifecycle.ts';
+import { taintEvictionController } from './node/taint-eviction.ts';
+import { clusterRoleAggregationController } from './rbac/cluster-role-aggregation.ts';
+
+/**
+ * Every controller, in the order of their start. They do not depend on it; it only makes the first second short: what pods
+ * cannot be admitted without, then what makes pods, then what makes them reachable, then what tidies up.
+ */
+export const controllers: readonly Controller[] = [
+  // A pod needs its namespace's service account and the certificate authority.
+  serviceAccountController,
+  rootCaController,
+  // Permissions that others wait for.
+  clusterRoleAggregationController,
+  // A node needs its addresses before it is ready.
+  nodeIpamController,
+  // From the owner of pods to the pods.
+  deploymentController,
+  replicaSetController,
+  // Who serves a service.
+  endpointSliceController,
+  endpointsController,
+  // Nodes that fail, and the pods on them.
+  nodeLifecycleController,
+  taintEvictionController,
+  podGarbageCollector,
+  // What is to go. The collector last: it watches every kind, also those that the others have read by then.
+  namespaceController,
+  garbageCollector,
+];
+
+export interface StartControllersOptions {
+  readonly client: Client;
+  readonly informers: Informers;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+  /** A client with the identity of a controller's own service account; without it all share `client`. */
+  readonly clientFor?: (controller: string) => Client;
+  readonly settings?: Partial<ControllerSettings>;
+  readonly observe?: (queue: string) => WorkQueueObserver;
+  /** Only the controllers with these names. */
+  readonly only?: readonly string[];
+  /** All but the controllers with these names. */
+  readonly except?: readonly string[];
+}
+
+/** Upstream's defaults. */
+export const defaultSettings: ControllerSettings = {
+  clusterCidrs: ['10.244.0.0/16'],
+  nodeCidrPrefixLengthV4: 24,
+  nodeCidrPrefixLengthV6: 64,
+  caCertPem: '',
+  signer: undefined,
+  nodeMonitorGraceMs: 50_000,
+  terminatedPodsMax: 12_500,
+};
+
+/** Starts the controllers; disposing of the answer stops them, and resolves when the last write is done. */
+export function startControllers(options: StartControllersOptions): AsyncDisposable {
+  const { only, except = [], clientFor, settings, observe, client, ...shared } = options;
+  const unknown = [...(only ?? []), ...except].find(name => !controllers.some(controller => controller.name === name));
+  if (unknown !== undefined)
+    throw new Error(`cannot start controllers: there is none called ${JSON.stringify(unknown)}`);
+  const started = controllers
+    .filter(({ name }) => (only === undefined || only.includes(name)) && !except.includes(name))
+    .map(controller =>
+      controller.start({
+        ...shared,
+        client: clientFor?.(controller.name) ?? client,
+        settings: { ...defaultSettings, ...settings },
+        ...(observe && { observe }),
+      }),
+    );
+  return {
+    async [Symbol.asyncDispose]() {
+      await Promise.all(started.map(controller => controller[Symbol.asyncDispose]()));
+    },
+  };
+}
