@@ -106,6 +106,13 @@ export function isDualStack(values: readonly string[]): boolean {
   return new Set(values.map(value => value.includes(':'))).size === 2;
 }
 
+/** Without a domain only Kubernetes' own finalizers are allowed. */
+export function checkFinalizerName(name: string, report: Report): void {
+  checkQualifiedName(name, report);
+  if (!name.includes('/') && !['kubernetes', 'orphan', 'foregroundDeletion'].includes(name))
+    report.invalid(name, 'name is neither a standard finalizer name nor is it fully qualified');
+}
+
 /** Whether two values are the same for the API: an empty list, map or object is as good as none. */
 export function sameValue(left: unknown, right: unknown): boolean {
   if (left === right) return true;

@@ -71,7 +71,10 @@ function compileObject(schema: ObjectSchema): Filler {
   const fillings = Object.entries(schema.fields)
     .map(([name, field]): Filling => {
       const make = makerOf(field);
-      return { name, make, fill: fillerOf(field.schema), replacesNull: field.default !== undefined };
+      // Go reads null into a struct as the empty struct.
+      const isStruct = field.always === true && resolve(field.schema).type === 'object';
+      const replacesNull = field.default !== undefined || isStruct;
+      return { name, make, fill: fillerOf(field.schema), replacesNull };
     })
     .filter(({ make, fill }) => make !== undefined || fill !== undefined);
   if (fillings.length === 0) return undefined;

@@ -2,6 +2,9 @@ import { defineKind, type ObjectOf } from '../../machinery/kind.ts';
 import { int32, microTime, object, string, struct, time, type TypeOf } from '../../machinery/schema.ts';
 import { EventSource } from './event-source.ts';
 import { ObjectReference } from './object-reference.ts';
+import type { ApiObject } from '../../machinery/kind.ts';
+import { type EventView, eventColumns, involvedSelectors } from './event-columns.ts';
+import { validateEvent } from './event-validation.ts';
 import { ObjectMeta } from '../../meta/v1/object-meta.ts';
 
 export const EventSeries = object('io.k8s.api.core.v1.EventSeries', {
@@ -16,6 +19,7 @@ export const Event = defineKind({
   kind: 'Event',
   plural: 'events',
   namespaced: true,
+  doc: 'Something that happened to an object, kept for an hour.',
   shortNames: ['ev'],
   type: 'io.k8s.api.core.v1.Event',
   fields: {
@@ -35,5 +39,53 @@ export const Event = defineKind({
     source: struct(5, EventSource, { always: true }),
     type: string(9),
   },
+  columns: eventColumns(viewEvent),
+  fieldSelectors: {
+    ...involvedSelectors<WithInvolved>('involvedObject', event => event.involvedObject),
+    reason: event => event.reason ?? '',
+    reportingComponent: event => event.reportingComponent ?? '',
+    source: event => event.source.component || event.reportingComponent || '',
+    type: event => event.type ?? '',
+  },
+  createOnUpdate: true,
+  validate(event, report) {
+    const { involvedObject, reportingComponent, message } = event;
+    const parts = { involved: involvedObject, controller: reportingComponent, message };
+    validateEvent(event, { ...parts, controllerField: 'reportingComponent' }, report);
+  },
 });
 export type Event = ObjectOf<typeof Event>;
+
+interface WithInvolved extends ApiObject {
+  readonly involvedObject: ObjectReference;
+}
+
+interface CoreEvent extends WithInvolved {
+  readonly type?: string | undefined;
+  readonly reason?: string | undefined;
+  readonly message?: string | undefined;
+  readonly source: EventSource;
+  readonly reportingComponent?: string | undefined;
+  readonly reportingInstance?: string | undefined;
+  readonly firstTimestamp?: string | null | undefined;
+  readonly lastTimestamp?: string | null | undefined;
+  readonly eventTime?: string | null | undefined;
+  readonly count?: number | undefined;
+  readonly series?: EventSeries | undefined;
+}
+
+function viewEvent(event: CoreEvent): EventView {
+  const firstSeen = event.firstTimestamp || event.eventTime || undefined;
+  return {
+    metadata: event.metadata,
+    type: event.type ?? '',
+    reason: event.reason ?? '',
+    message: event.message ?? '',
+    involved: event.involvedObject,
+    component: event.source.component || event.reportingComponent || '',
+    instance: event.source.host || event.reportingInstance || '',
+    firstSeen,
+    lastSeen: event.series ? event.series.lastObservedTime : event.lastTimestamp || firstSeen,
+    count: event.series?.count ?? (event.count || 1),
+  };
+}

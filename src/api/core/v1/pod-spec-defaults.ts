@@ -5,11 +5,17 @@ import type { Container, EphemeralContainer, PodSpec, Volume } from './pod-spec.
 import { aggregateLimits, aggregateRequests, isHugePages, isPodLevelResource } from './pod-resources.ts';
 import type { PodTemplateSpec } from './pod-template-spec.ts';
 
+/*
+ * A patched object shares with the stored one what did not change, and what is stored is frozen: defaults write only
+ * where something is missing.
+ */
+
 /** Defaults of every pod spec, in pods and in templates. */
 export function defaultPodSpec(spec: Draft<PodSpec>): void {
   // The old name of the field follows the new one; a spec that has only the old one gives it to the new.
-  if (spec.serviceAccountName) spec.serviceAccount = spec.serviceAccountName;
-  else if (spec.serviceAccount) spec.serviceAccountName = spec.serviceAccount;
+  if (!spec.serviceAccountName && spec.serviceAccount) spec.serviceAccountName = spec.serviceAccount;
+  if (spec.serviceAccountName && spec.serviceAccount !== spec.serviceAccountName)
+    spec.serviceAccount = spec.serviceAccountName;
   for (const volume of spec.volumes ?? []) defaultVolume(volume);
   for (const container of spec.initContainers ?? []) defaultContainer(container);
   for (const container of spec.containers ?? []) defaultContainer(container);
@@ -56,9 +62,9 @@ function defaultContainer(container: Draft<Container> | Draft<EphemeralContainer
 }
 
 function defaultRequestsFromLimits(container: Draft<Container>): void {
-  const { limits } = container.resources ?? {};
-  if (!limits) return;
-  container.resources.requests = { ...limits, ...container.resources.requests };
+  const { limits = {}, requests = {} } = container.resources ?? {};
+  if (Object.keys(limits).some(name => !Object.hasOwn(requests, name)))
+    container.resources = { ...container.resources, requests: { ...limits, ...requests } };
 }
 
 /** KEP-2837: requests of the pod follow from those of its containers, then from its limits. */
@@ -76,5 +82,5 @@ function defaultPodLevelResources(spec: Draft<PodSpec>): void {
     if (isPodLevelResource(name) && !isHugePages(name)) requests[name] ??= request;
   for (const [name, limit] of Object.entries(resources.limits ?? {}))
     if (isPodLevelResource(name)) requests[name] ??= limit;
-  if (Object.keys(requests).length > 0) resources.requests = requests;
+  if (Object.keys(requests).length > Object.keys(resources.requests ?? {}).length) resources.requests = requests;
 }

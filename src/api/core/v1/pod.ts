@@ -325,9 +325,6 @@ export const Pod = defineKind({
   prepareForCreate(pod) {
     preparePod(pod);
   },
-  prepareForUpdate(pod, old) {
-    pod.status.qosClass ??= old.status.qosClass;
-  },
   validate(pod, report) {
     validatePod(pod, report);
   },

@@ -62,7 +62,8 @@ export function prepareServiceUpdate(spec: Spec, old: ServiceSpec): void {
   }
   if (needsNodePort(old) && !needsNodePort(spec)) {
     const nodePorts = (each: ServiceSpec) => (each.ports ?? []).map(port => port.nodePort ?? 0).sort();
-    if (sameValue(nodePorts(spec), nodePorts(old))) for (const port of spec.ports ?? []) delete port.nodePort;
+    if (sameValue(nodePorts(spec), nodePorts(old)))
+      spec.ports = (spec.ports ?? []).map(({ nodePort: _, ...port }) => port);
   }
   if (needsHealthCheck(old) && !needsHealthCheck(spec) && spec.healthCheckNodePort === old.healthCheckNodePort)
     delete spec.healthCheckNodePort;

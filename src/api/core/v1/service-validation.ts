@@ -31,8 +31,7 @@ export function validateService(service: ServiceLike, report: Report, old: Parti
   if (ports.length === 0 && !isHeadless(spec) && spec.type !== 'ExternalName') at.at('ports').required();
   validateType(spec, at);
   const names = new Set<string>();
-  for (const [index, port] of ports.entries())
-    validatePort(port, ports.length > 1, names, at.at('ports').index(index));
+  for (const [index, port] of ports.entries()) validatePort(port, ports.length > 1, names, at.at('ports').index(index));
   validateLabels(spec.selector, at.at('selector'));
   checkRequiredOneOf(spec.sessionAffinity, ['ClientIP', 'None'], at.at('sessionAffinity'));
   validateAffinityConfig(spec, at.at('sessionAffinityConfig'));
@@ -99,10 +98,7 @@ function checkTopologyAnnotations(annotations: Readonly<Record<string, string>>,
 function validateType(spec: ServiceSpec, report: Report): void {
   if (spec.type === 'LoadBalancer' || spec.type === 'NodePort') {
     if (isHeadless(spec))
-      report
-        .at('clusterIPs')
-        .index(0)
-        .invalid('None', `may not be set to 'None' for ${spec.type} services`);
+      report.at('clusterIPs').index(0).invalid('None', `may not be set to 'None' for ${spec.type} services`);
     return;
   }
   if (spec.type !== 'ExternalName') return;
@@ -252,8 +248,7 @@ function validateClusterIpUpdate(spec: ServiceSpec, old: ServiceSpec, report: Re
   const olds = old.clusterIPs ?? [];
   const at = (index: number) => report.at('clusterIPs').index(index);
   if (olds.length === ips.length) {
-    for (const [index, ip] of olds.entries())
-      if (ip !== ips[index]) at(index).invalid(ips, 'may not change once set');
+    for (const [index, ip] of olds.entries()) if (ip !== ips[index]) at(index).invalid(ips, 'may not change once set');
     return;
   }
   if (ips.length === 0) at(0).invalid(ips, 'primary clusterIP can not be unset');

@@ -199,8 +199,6 @@ function externalAddresses(spec: ServiceSpec, status: ServiceStatus): string {
 }
 
 function portsOf({ ports = [] }: ServiceSpec): string {
-  const shown = ports.map(
-    ({ port, nodePort, protocol }) => `${port}${nodePort ? `:${nodePort}` : ''}/${protocol}`,
-  );
+  const shown = ports.map(({ port, nodePort, protocol }) => `${port}${nodePort ? `:${nodePort}` : ''}/${protocol}`);
   return shown.join(',') || '<none>';
 }

@@ -2,6 +2,12 @@ import { defineKind, type ObjectOf } from '../../machinery/kind.ts';
 import { int32, microTime, object, string, struct, time, type TypeOf } from '../../machinery/schema.ts';
 import { EventSource } from '../../core/v1/event-source.ts';
 import { ObjectReference } from '../../core/v1/object-reference.ts';
+import { checkImmutable, sameValue } from '../../machinery/checks.ts';
+import type { ApiObject } from '../../machinery/kind.ts';
+import type { Report } from '../../machinery/validation.ts';
+import type { Event as CoreEvent } from '../../core/v1/event.ts';
+import { type EventView, eventColumns, involvedSelectors } from '../../core/v1/event-columns.ts';
+import { validateEvent } from '../../core/v1/event-validation.ts';
 import { ObjectMeta } from '../../meta/v1/object-meta.ts';
 
 export const EventSeries = object('io.k8s.api.events.v1.EventSeries', {
@@ -16,6 +22,8 @@ export const Event = defineKind({
   kind: 'Event',
   plural: 'events',
   namespaced: true,
+  doc: 'Something that happened to an object, kept for an hour.',
+  storedAs: { group: '', version: 'v1' },
   shortNames: ['ev'],
   type: 'io.k8s.api.events.v1.Event',
   fields: {
@@ -35,5 +43,127 @@ export const Event = defineKind({
     series: struct(3, EventSeries),
     type: string(11),
   },
+  columns: eventColumns(viewEvent),
+  fieldSelectors: {
+    ...involvedSelectors<{ readonly regarding: ObjectReference }>('regarding', event => event.regarding),
+    reason: event => event.reason ?? '',
+    reportingController: event => event.reportingController ?? '',
+    type: event => event.type ?? '',
+  },
+  createOnUpdate: true,
+  toStored: event => asCore(event),
+  fromStored: stored => fromCore(stored as CoreEvent) as never,
+  validate(event, report) {
+    const { regarding, reportingController, note } = event;
+    const parts = { involved: regarding, controller: reportingController, message: note };
+    validateEvent(event, { ...parts, controllerField: 'reportingController' }, report);
+  },
+  validateCreate(event, report) {
+    validateSeries(event.series, report);
+    if (!event.eventTime) report.at('eventTime').required();
+    if (event.type !== 'Normal' && event.type !== 'Warning')
+      report.at('type').invalid('', `has invalid value: ${event.type ?? ''}`);
+    const unset = 'needs to be unset';
+    if (event.deprecatedFirstTimestamp) report.at('firstTimestamp').invalid('', unset);
+    if (event.deprecatedLastTimestamp) report.at('lastTimestamp').invalid('', unset);
+    if (event.deprecatedCount) report.at('count').invalid('', unset);
+    if (event.deprecatedSource.component || event.deprecatedSource.host) report.at('source').invalid('', unset);
+  },
+  validateUpdate(event, old, report) {
+    if (!sameValue(event.series, old.series)) validateSeries(event.series, report);
+    for (const [name, field] of Object.entries(immutableFields) as [keyof typeof immutableFields, string][])
+      checkImmutable(event[name], old[name], report.at(field));
+  },
 });
 export type Event = ObjectOf<typeof Event>;
+
+/** Field → what upstream calls it in messages: those speak of the stored form. */
+const immutableFields = {
+  regarding: 'involvedObject',
+  reason: 'reason',
+  note: 'message',
+  deprecatedSource: 'source',
+  deprecatedFirstTimestamp: 'firstTimestamp',
+  deprecatedLastTimestamp: 'lastTimestamp',
+  deprecatedCount: 'count',
+  type: 'type',
+  eventTime: 'eventTime',
+  action: 'action',
+  related: 'related',
+  reportingController: 'reportingController',
+  reportingInstance: 'reportingInstance',
+} as const;
+
+interface NewEvent extends ApiObject {
+  readonly action?: string | undefined;
+  readonly deprecatedCount?: number | undefined;
+  readonly deprecatedFirstTimestamp?: string | undefined;
+  readonly deprecatedLastTimestamp?: string | undefined;
+  readonly deprecatedSource: EventSource;
+  readonly eventTime: string | null;
+  readonly note?: string | undefined;
+  readonly reason?: string | undefined;
+  readonly regarding: ObjectReference;
+  readonly related?: ObjectReference | undefined;
+  readonly reportingController?: string | undefined;
+  readonly reportingInstance?: string | undefined;
+  readonly series?: EventSeries | undefined;
+  readonly type?: string | undefined;
+}
+
+/** Old and new events are the same objects under other names. */
+function asCore(event: NewEvent): ApiObject {
+  const { regarding, note, deprecatedCount, deprecatedFirstTimestamp, deprecatedLastTimestamp, ...rest } = event;
+  const { deprecatedSource, reportingController, reportingInstance, ...same } = rest;
+  return {
+    ...same,
+    ...(deprecatedCount !== undefined && { count: deprecatedCount }),
+    ...(deprecatedFirstTimestamp && { firstTimestamp: deprecatedFirstTimestamp }),
+    ...(deprecatedLastTimestamp && { lastTimestamp: deprecatedLastTimestamp }),
+    involvedObject: regarding,
+    ...(note !== undefined && { message: note }),
+    reportingComponent: reportingController ?? '',
+    reportingInstance: reportingInstance ?? '',
+    source: deprecatedSource,
+  } as ApiObject;
+}
+
+function fromCore(event: CoreEvent): NewEvent {
+  const { involvedObject, message, count, firstTimestamp, lastTimestamp, source, series, ...rest } = event;
+  const { reportingComponent, reportingInstance, eventTime, ...same } = rest;
+  return {
+    ...same,
+    ...(count !== undefined && { deprecatedCount: count }),
+    ...(firstTimestamp && { deprecatedFirstTimestamp: firstTimestamp }),
+    ...(lastTimestamp && { deprecatedLastTimestamp: lastTimestamp }),
+    deprecatedSource: source,
+    eventTime: eventTime ?? null,
+    ...(message !== undefined && { note: message }),
+    regarding: involvedObject,
+    ...(reportingComponent && { reportingController: reportingComponent }),
+    ...(reportingInstance && { reportingInstance }),
+    ...(series && { series: { count: series.count ?? 0, lastObservedTime: series.lastObservedTime ?? '' } }),
+  };
+}
+
+function viewEvent(event: NewEvent): EventView {
+  const firstSeen = event.deprecatedFirstTimestamp || event.eventTime || undefined;
+  return {
+    metadata: event.metadata,
+    type: event.type ?? '',
+    reason: event.reason ?? '',
+    message: event.note ?? '',
+    involved: event.regarding,
+    component: event.deprecatedSource.component || event.reportingController || '',
+    instance: event.deprecatedSource.host || event.reportingInstance || '',
+    firstSeen,
+    lastSeen: event.series ? event.series.lastObservedTime : event.deprecatedLastTimestamp || firstSeen,
+    count: event.series?.count ?? (event.deprecatedCount || 1),
+  };
+}
+
+function validateSeries(series: EventSeries | undefined, report: Report): void {
+  if (!series) return;
+  if (series.count < 2) report.at('series.count').invalid('', 'should be at least 2');
+  if (!series.lastObservedTime) report.at('series.lastObservedTime').required();
+}

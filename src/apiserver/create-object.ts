@@ -1,0 +1,167 @@
+import { nameSuffix } from '#base/random.ts';
+import { type ApiError, errors } from '#api/machinery/errors.ts';
+import { trackUpdate } from './field-owners.ts';
+import { applyDefaults } from '#api/machinery/defaults.ts';
+import { type ApiObject, type Draft, type Kind } from '#api/machinery/kind.ts';
+import { validateObjectMeta } from '#api/machinery/object-meta-validation.ts';
+import { Report } from '#api/machinery/validation.ts';
+import { Admission } from './admit.ts';
+import type { CachedObject } from './cache/entry.ts';
+import type { Call, WriteOptions } from './call.ts';
+import { dedupeOwnerReferences, matchNamespace, timestamp } from './metadata.ts';
+import { keyOf, type Resource } from './registry.ts';
+import { StaleError } from './writer.ts';
+
+/** What a write leaves: an entry of the cache, or with dryRun only the object. */
+export type Written = { readonly entry: CachedObject } | { readonly entry: undefined; readonly object: ApiObject };
+
+export interface CreateOptions extends WriteOptions {
+  /** The owners of fields are already worked out (server-side apply). */
+  readonly ownersKnown?: boolean;
+  /** For createOnUpdate the name is the path's, and the operation asked of admission is a create all the same. */
+  readonly name?: string;
+}
+
+/** Takes a decoded and defaulted object through admission and validation into the store. */
+export async function createObject(
+  call: Call,
+  resource: Resource,
+  draft: Draft<ApiObject>,
+  options: CreateOptions,
+): Promise<Written> {
+  const { kind } = resource;
+  const { clock } = call.foundation;
+  const { metadata } = draft;
+  matchNamespace(metadata, call.info.namespace !== '' && kind.namespaced ? call.info.namespace : '');
+  if (metadata.resourceVersion !== undefined && metadata.resourceVersion !== '')
+    throw errors.other('', 'resourceVersion should not be set on objects to be created');
+  dedupeOwnerReferences(call, metadata, false);
+  dropServerFields(draft);
+  const nowMs = clock.now();
+  if (options.ownersKnown !== true)
+    trackUpdate({ kind, old: undefined, updated: draft, manager: options.fieldManager, operation: 'Update', subresource: '', nowMs });
+  const admission = new Admission(call, kind, {
+    operation: 'CREATE',
+    namespace: metadata.namespace ?? '',
+    name: metadata.name ?? '',
+    object: draft,
+    old: undefined,
+    options: admissionOptions('CreateOptions', options),
+    dryRun: options.dryRun,
+  });
+  await admission.admit();
+  dedupeOwnerReferences(call, metadata, true);
+  prepare(kind, draft, nowMs, call.foundation.random.uuid());
+  const generated = (metadata.name ?? '') === '' && (metadata.generateName ?? '') !== '';
+  for (let attempt = 1; ; attempt++) {
+    if (generated) metadata.name = generatedName(metadata.generateName as string, call);
+    if (attempt === 1) {
+      validate(call, kind, draft);
+      await admission.validate();
+    }
+    try {
+      return await store(call, resource, draft, options.dryRun);
+    } catch (error) {
+      if (!(error instanceof StaleError)) throw error;
+      if (!generated) throw alreadyExists(resource, draft);
+      if (attempt === generateNameAttemptsMax) throw errors.generateNameExhausted(kind, metadata.name as string);
+    }
+  }
+}
+
+/** The options of a write as admission and webhooks see them. */
+export function admissionOptions(kind: string, options: WriteOptions): Readonly<Record<string, unknown>> {
+  return {
+    kind,
+    apiVersion: 'meta.k8s.io/v1',
+    ...(options.dryRun && { dryRun: ['All'] }),
+    fieldManager: options.fieldManager,
+    fieldValidation: options.fieldValidation,
+  };
+}
+
+/** Whether the kind counts changes of the wanted state. */
+export function hasGeneration(kind: Kind): boolean {
+  return kind.hasGeneration ?? Object.hasOwn(kind.schema.fields, 'spec');
+}
+
+const generateNameAttemptsMax = 8;
+const generatedBaseLengthMax = 58;
+
+/** Kinds whose creators say how they are: a kubelet registers its node with its status. */
+const keepsStatusOnCreate = new Set(['Node']);
+
+async function store(call: Call, resource: Resource, draft: Draft<ApiObject>, dryRun: boolean): Promise<Written> {
+  const { metadata } = draft;
+  const key = keyOf(resource.kind, metadata.namespace ?? '', metadata.name as string);
+  const allocation = call.foundation.hooks.allocate(resource.kind, draft as ApiObject, undefined, dryRun);
+  try {
+    if (!dryRun) return { entry: await call.foundation.writer.create(resource, key, draft as ApiObject) };
+    if (resource.cache.get(key)) throw new StaleError(`${key} exists`);
+    allocation?.release();
+    return { entry: undefined, object: draft as ApiObject };
+  } catch (error) {
+    allocation?.release();
+    throw error;
+  }
+}
+
+const serverFields = [
+  'deletionTimestamp',
+  'deletionGracePeriodSeconds',
+  'selfLink',
+  'uid',
+  'creationTimestamp',
+  'generation',
+  'resourceVersion',
+] as const;
+
+function dropServerFields({ metadata }: Draft<ApiObject>): void {
+  // Not deleted: that would make the object slow for good. Undefined is as good as absent.
+  for (const field of serverFields) if (metadata[field] !== undefined) metadata[field] = undefined;
+}
+
+function prepare(kind: Kind, draft: Draft<ApiObject>, nowMs: number, uid: string): void {
+  const { metadata } = draft;
+  dropServerFields(draft);
+  metadata.uid = uid;
+  metadata.creationTimestamp = timestamp(nowMs);
+  if (hasGeneration(kind)) metadata.generation = 1;
+  if (Object.hasOwn(kind.subresources, 'status') && !keepsStatusOnCreate.has(kind.kind)) emptyStatus(kind, draft);
+  kind.prepareForCreate?.(draft);
+}
+
+/** What the creator of an object says of its observed state does not count. */
+function emptyStatus(kind: Kind, draft: Draft<ApiObject>): void {
+  const holder = draft as { status?: unknown };
+  if (kind.custom) {
+    delete holder.status;
+    return;
+  }
+  if (holder.status === undefined) return;
+  holder.status = {};
+  applyDefaults(kind.schema, draft as never);
+}
+
+function generatedName(base: string, call: Call): string {
+  return base.slice(0, generatedBaseLengthMax) + nameSuffix(call.foundation.random);
+}
+
+function validate(call: Call, kind: Kind, draft: Draft<ApiObject>): void {
+  const object = draft as ApiObject;
+  const report = new Report();
+  validateObjectMeta(kind, object.metadata, report.at('metadata'));
+  kind.validate?.(object, report);
+  kind.validateCreate?.(object, report);
+  if (report.errors.length > 0) throw errors.invalid(kind.group, kind.kind, object.metadata.name ?? '', report.errors);
+  for (const warning of kind.warnings?.(object, undefined) ?? []) call.warn(warning);
+}
+
+function alreadyExists({ kind, cache }: Resource, draft: Draft<ApiObject>): ApiError {
+  const { namespace = '', name = '' } = draft.metadata;
+  const error = errors.alreadyExists(kind, name);
+  const deleting = cache.get(keyOf(kind, namespace, name))?.object.metadata.deletionTimestamp;
+  if (deleting === undefined) return error;
+  return errors.other('AlreadyExists', `object is being deleted: ${error.message}`, error.status.details);
+}
+
