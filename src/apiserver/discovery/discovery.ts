@@ -1,0 +1,106 @@
+import type { Kind } from '#api/machinery/kind.ts';
+import type { ApiRequest, ApiResponse } from '#client/transport.ts';
+import type { RawPath, RawPathHandler } from '../subresource.ts';
+import { discoveryDocuments, type AggregatedDocument, type DiscoveryDocuments } from './documents.ts';
+
+const aggregatedType = 'application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList';
+
+export interface DiscoveryOptions {
+  /** What is served now. */
+  readonly kinds: () => readonly Kind[];
+  /** Calls back when kinds come or go. */
+  readonly onChange: (listener: () => void) => void;
+  /** `host:port`, for `serverAddressByClientCIDRs`. */
+  readonly serverAddress: string;
+}
+
+/** `/api`, `/apis` and what is below them and no resource. */
+export function discoveryPaths({ kinds, onChange, serverAddress }: DiscoveryOptions): readonly RawPath[] {
+  let cached: DiscoveryDocuments | undefined;
+  onChange(() => {
+    cached = undefined;
+  });
+  const documents = () => {
+    cached ??= discoveryDocuments(kinds());
+    return cached;
+  };
+  const versions = {
+    kind: 'APIVersions',
+    versions: ['v1'],
+    serverAddressByClientCIDRs: [{ clientCIDR: '0.0.0.0/0', serverAddress }],
+  };
+  const core: RawPathHandler = (request, context) => {
+    const [, version, ...more] = segmentsOf(request.path);
+    if (more.length > 0) return notFound;
+    if (version !== undefined) return found(documents().resources.get(version), context.respond);
+    if (wantsAggregated(request)) return answerAggregated(request, documents().aggregated.core);
+    return withVary(context.respond(200, versions));
+  };
+  const named: RawPathHandler = (request, context) => {
+    const [, group, version, ...more] = segmentsOf(request.path);
+    if (more.length > 0) return notFound;
+    if (version !== undefined) return found(documents().resources.get(`${group}/${version}`), context.respond);
+    if (group !== undefined) return found(documents().group.get(group), context.respond);
+    if (wantsAggregated(request)) return answerAggregated(request, documents().aggregated.named);
+    return withVary(context.respond(200, documents().groupList));
+  };
+  return [
+    { path: '/api', prefix: true, handle: core },
+    { path: '/apis', prefix: true, handle: named },
+  ];
+}
+
+const notFound: ApiResponse = {
+  code: 404,
+  headers: { 'content-type': 'text/plain; charset=utf-8', 'x-content-type-options': 'nosniff' },
+  kind: 'bytes',
+  bytes: [Buffer.from('404 page not found\n')],
+};
+
+function found(document: object | undefined, respond: (code: number, object: unknown) => ApiResponse): ApiResponse {
+  return document ? respond(200, document) : notFound;
+}
+
+/** The first acceptable form in the client's order: aggregated, or the plain one? */
+function wantsAggregated(request: ApiRequest): boolean {
+  const accept = [request.headers['accept'] ?? ''].flat().join(',');
+  for (const clause of byQuality(accept)) {
+    const { type, parameters } = clause;
+    const as = parameters.get('as');
+    if (as === undefined && type !== '') return false;
+    const json = type === 'application/json' || type === '*/*' || type === 'application/*';
+    if (
+      json &&
+      as === 'APIGroupDiscoveryList' &&
+      parameters.get('g') === 'apidiscovery.k8s.io' &&
+      parameters.get('v') === 'v2'
+    )
+      return true;
+  }
+  return false;
+}
+
+function byQuality(accept: string) {
+  return accept
+    .split(',')
+    .map(text => {
+      const [type = '', ...rest] = text.split(';').map(each => each.trim());
+      const parameters = new Map(rest.map(each => each.split('=', 2) as [string, string]));
+      return { type: type.toLowerCase(), parameters, quality: Number(parameters.get('q') ?? 1) };
+    })
+    .sort((left, right) => right.quality - left.quality);
+}
+
+function answerAggregated(request: ApiRequest, { bytes, etag }: AggregatedDocument): ApiResponse {
+  const headers = { etag, vary: 'Accept', 'cache-control': 'public' };
+  if (request.headers['if-none-match'] === etag) return { code: 304, headers, kind: 'bytes', bytes: [] };
+  return { code: 200, headers: { ...headers, 'content-type': aggregatedType }, kind: 'bytes', bytes: [bytes] };
+}
+
+function withVary(response: ApiResponse): ApiResponse {
+  return { ...response, headers: { ...response.headers, vary: 'Accept' } };
+}
+
+function segmentsOf(path: string): string[] {
+  return path.split('/').filter(each => each !== '');
+}

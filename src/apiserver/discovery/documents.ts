@@ -1,0 +1,135 @@
+import { createHash } from 'node:crypto';
+import { apiVersionOf, type Kind, type Subresource } from '#api/machinery/kind.ts';
+import { compareText, servedGroups, type ServedGroup } from './group-order.ts';
+
+/** Every discovery document of a set of kinds. */
+export interface DiscoveryDocuments {
+  readonly groups: readonly ServedGroup[];
+  /** `/apis` */
+  readonly groupList: object;
+  /** `/apis/<group>` */
+  readonly group: ReadonlyMap<string, object>;
+  /** `/api/v1`, `/apis/<group>/<version>`: by `v1`, `apps/v1`. */
+  readonly resources: ReadonlyMap<string, object>;
+  /** The aggregated form of `/api` and of `/apis`. */
+  readonly aggregated: { readonly core: AggregatedDocument; readonly named: AggregatedDocument };
+}
+
+export interface AggregatedDocument {
+  readonly bytes: Uint8Array;
+  readonly etag: string;
+}
+
+export function discoveryDocuments(kinds: readonly Kind[]): DiscoveryDocuments {
+  const groups = servedGroups(kinds);
+  const named = groups.filter(group => group.name !== '');
+  const core = groups.filter(group => group.name === '');
+  return {
+    groups,
+    groupList: { kind: 'APIGroupList', apiVersion: 'v1', groups: named.map(apiGroup) },
+    group: new Map(named.map(group => [group.name, { kind: 'APIGroup', apiVersion: 'v1', ...apiGroup(group) }])),
+    resources: new Map(
+      groups.flatMap(group =>
+        group.versions.map(({ version, kinds: served }) => {
+          const groupVersion = apiVersionOf({ group: group.name, version });
+          return [groupVersion, resourceList(groupVersion, served)] as const;
+        }),
+      ),
+    ),
+    aggregated: { core: aggregated(core), named: aggregated(named) },
+  };
+}
+
+function apiGroup({ name, versions }: ServedGroup) {
+  const listed = versions.map(({ version }) => ({ groupVersion: `${name}/${version}`, version }));
+  return { name, versions: listed, preferredVersion: listed[0] };
+}
+
+function resourceList(groupVersion: string, kinds: readonly Kind[]): object {
+  return {
+    kind: 'APIResourceList',
+    // The core group has never said it.
+    ...(groupVersion.includes('/') && { apiVersion: 'v1' }),
+    groupVersion,
+    resources: kinds.flatMap(apiResources),
+  };
+}
+
+function apiResources(kind: Kind): object[] {
+  return [
+    {
+      name: kind.plural,
+      singularName: kind.singular,
+      namespaced: kind.namespaced,
+      kind: kind.kind,
+      verbs: kind.verbs.toSorted(),
+      ...(kind.shortNames.length > 0 && { shortNames: kind.shortNames }),
+      ...(kind.categories.length > 0 && { categories: kind.categories }),
+      ...(isStored(kind) && { storageVersionHash: storageVersionHash(kind) }),
+    },
+    ...subresourcesOf(kind).map(([name, subresource]) => {
+      const other = subresource.kind;
+      const foreign = other && (other.group !== kind.group || other.version !== kind.version);
+      return {
+        name: `${kind.plural}/${name}`,
+        singularName: '',
+        namespaced: kind.namespaced,
+        ...(foreign && { ...(other.group !== '' && { group: other.group }), version: other.version }),
+        kind: other?.kind ?? kind.kind,
+        verbs: subresource.verbs.toSorted(),
+      };
+    }),
+  ];
+}
+
+function aggregated(groups: readonly ServedGroup[]): AggregatedDocument {
+  const document = {
+    kind: 'APIGroupDiscoveryList',
+    apiVersion: 'apidiscovery.k8s.io/v2',
+    metadata: {},
+    items: groups.map(({ name, versions }) => ({
+      metadata: name === '' ? {} : { name },
+      versions: versions.map(({ version, kinds }) => ({
+        version,
+        resources: kinds.map(discoveredResource),
+        freshness: 'Current',
+      })),
+    })),
+  };
+  const bytes = Buffer.from(JSON.stringify(document));
+  return { bytes, etag: `"${createHash('sha512').update(bytes).digest('hex').toUpperCase()}"` };
+}
+
+function discoveredResource(kind: Kind): object {
+  const subresources = subresourcesOf(kind);
+  return {
+    resource: kind.plural,
+    responseKind: { group: kind.group, version: kind.version, kind: kind.kind },
+    scope: kind.namespaced ? 'Namespaced' : 'Cluster',
+    singularResource: kind.singular,
+    verbs: kind.verbs.toSorted(),
+    ...(kind.shortNames.length > 0 && { shortNames: kind.shortNames }),
+    ...(kind.categories.length > 0 && { categories: kind.categories }),
+    ...(subresources.length > 0 && {
+      subresources: subresources.map(([name, { kind: other = kind, verbs }]) => ({
+        subresource: name,
+        responseKind: { group: other.group, version: other.version, kind: other.kind },
+        verbs: verbs.toSorted(),
+      })),
+    }),
+  };
+}
+
+function subresourcesOf(kind: Kind): (readonly [string, Subresource])[] {
+  return Object.entries(kind.subresources).sort(([left], [right]) => compareText(left, right));
+}
+
+function isStored(kind: Kind): boolean {
+  return kind.verbs.includes('create') && kind.verbs.includes('get');
+}
+
+/** Clients that migrate storage compare it: the first bytes of a hash of the version that is stored. */
+function storageVersionHash(kind: Kind): string {
+  const { group, version } = kind.storedAs ?? kind;
+  return createHash('sha256').update(`${group}/${version}/${kind.kind}`).digest().subarray(0, 8).toString('base64');
+}
