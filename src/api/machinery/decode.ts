@@ -94,10 +94,18 @@ interface FieldDecoder {
   readonly decode: Decoder;
   /** Zero stays: a pointer upstream. */
   readonly keepsZero: boolean;
+  /** An empty list is not an absent one: managedFields, which an empty list clears. */
+  readonly keepsEmpty: boolean;
   readonly always: boolean;
 }
 
-const typeMetaField: FieldDecoder = { type: 'string', decode: decodeString, keepsZero: false, always: false };
+const typeMetaField: FieldDecoder = {
+  type: 'string',
+  decode: decodeString,
+  keepsZero: false,
+  keepsEmpty: false,
+  always: false,
+};
 
 function compileObject(schema: ObjectSchema): Decoder {
   const owner = schema.name.split('.').at(-1) ?? '';
@@ -159,12 +167,13 @@ function fieldDecoder(field: Field): FieldDecoder {
   const resolved = resolve(field.schema);
   // A CRD's fields are checked by its validation, not here; its objects lose unknown fields all the same.
   if (field.tag === 0 && !isTyped(resolved)) {
-    return { type: 'custom', decode: prunerOf(field.schema), keepsZero: true, always: false };
+    return { type: 'custom', decode: prunerOf(field.schema), keepsZero: true, keepsEmpty: true, always: false };
   }
   return {
     type: resolved.type,
     decode: decoderOf(field.schema),
     keepsZero: field.pointer === true || field.always === true,
+    keepsEmpty: field.pointer === true,
     always: field.always === true,
   };
 }
@@ -184,15 +193,9 @@ function decodeField(
     throw error instanceof DecodeFailure ? error.under(name, owner) : error;
   }
   if (unknown !== undefined && unknown.length > known) prefix(unknown, known, `.${name}`);
-  if (decoded === undefined || field.keepsZero)
-    return isEmptyCollection(decoded) && field.type !== 'custom' ? undefined : decoded;
-  return decoded === 0 || decoded === false || decoded === '' || isEmptyCollectionOf(field, decoded)
-    ? undefined
-    : decoded;
-}
-
-function isEmptyCollection(value: Json | undefined): boolean {
-  return Array.isArray(value) && value.length === 0;
+  if (decoded === undefined || field.keepsEmpty) return decoded;
+  if (isEmptyCollectionOf(field, decoded)) return undefined;
+  return !field.keepsZero && (decoded === 0 || decoded === false || decoded === '') ? undefined : decoded;
 }
 
 function isEmptyCollectionOf(field: FieldDecoder, value: Json): boolean {

@@ -49,7 +49,7 @@ export const ObjectMeta = object('io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMet
   generateName: string(2, { doc: 'Start of a name that the server completes.' }),
   generation: int64(7, { doc: 'Counts changes of the wanted state.' }),
   labels: map(11, types.string, { doc: 'Keys and values that selectors match.' }),
-  managedFields: list(17, ManagedFieldsEntry, { listType: 'atomic' }),
+  managedFields: list(17, ManagedFieldsEntry, { listType: 'atomic', pointer: true }),
   name: string(1, { doc: 'Name, unique for the kind in its namespace.' }),
   namespace: string(3, { doc: 'Namespace it lives in.' }),
   ownerReferences: list(13, OwnerReference, {

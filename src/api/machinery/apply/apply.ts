@@ -1,0 +1,391 @@
+import type { ManagedFieldsEntry, ObjectMeta } from '../../meta/v1/object-meta.ts';
+import type { JsonDraft } from '../decode.ts';
+import { errors } from '../errors.ts';
+import { decodeJson, encodeJson } from '../json.ts';
+import { apiVersionOf, type Kind } from '../kind.ts';
+import { resolve, type Json, type JsonObject, type Schema } from '../schema.ts';
+import { formatTime } from '../time.ts';
+import { compareObjects, type Comparison } from './compare.ts';
+import {
+  differenceOf,
+  emptySet,
+  formatPath,
+  intersectionOf,
+  isEmptySet,
+  leaf,
+  pathsOf,
+  recursiveDifferenceOf,
+  unionOf,
+  type FieldSet,
+} from './field-set.ts';
+import {
+  capUpdateManagers,
+  conflictsWith,
+  giveToUpdater,
+  ownerKey,
+  readOwners,
+  takeFromOthers,
+  writeOwners,
+  type Owner,
+} from './managed-fields.ts';
+import { fieldSetOf, mergeObjects, withNamedFields, withoutPaths } from './merge.ts';
+import { isObject, sameValue, structureOf, type Structure } from './structure.ts';
+
+/** What ownership needs to know of a kind. */
+export type AppliedKind = Pick<Kind, 'group' | 'version' | 'kind' | 'plural' | 'schema' | 'custom' | 'subresources'>;
+
+export interface ApplyRequest {
+  readonly kind: AppliedKind;
+  /** Undefined creates. */
+  readonly live: object | undefined;
+  /** The configuration as it was sent: decoded, without defaults. */
+  readonly applied: object;
+  readonly manager: string;
+  readonly force: boolean;
+  readonly subresource?: string;
+  readonly nowMs: number;
+}
+
+export interface Applied {
+  /** Shares with `live` what did not change; not defaulted. Its metadata.managedFields are set. */
+  readonly object: JsonDraft;
+  readonly managedFields: readonly ManagedFieldsEntry[];
+}
+
+/**
+ * Server-side apply: merges a configuration into the live object, takes what only this manager had and no longer sets,
+ * and keeps account of who owns what. Throws an ApiError: 409 when others own what would change, 400 and 500 as upstream.
+ */
+export function applyObject(request: ApplyRequest): Applied {
+  const { kind, manager, force, subresource = '', nowMs } = request;
+  const applied = request.applied as JsonObject;
+  checkConfiguration(kind, applied, request.live);
+  const structure = structureOf(kind.schema);
+  const live = withoutManagedFields((request.live ?? emptyObject(kind)) as JsonObject);
+  const before = entriesOf(request.live);
+  const owners = readOwners(before);
+  if (owners === undefined) throw unexpected('failed to decode managed fields: malformed entry');
+  if (owners.size === 0) claimExisting(kind, structure, live, owners, nowMs);
+
+  const version = apiVersionOf(kind);
+  const self = { manager: manager || 'unknown', operation: 'Apply' as const, apiVersion: version, subresource };
+  const key = ownerKey(self);
+  const last = owners.get(key);
+  const configured = configuredFields(kind, structure, applied, subresource);
+  const merged = mergeObjects(structure, live, applied);
+  owners.set(key, { ...self, time: last?.time, fields: configured });
+  const pruned = pruneObject(structure, merged, owners, last?.fields) as JsonObject;
+  const comparison = filtered(compareObjects(structure, live, pruned), resetFields(kind, subresource));
+  refuseConflicts(kind, structure, live, owners, key, comparison.changed, { manager, force });
+  takeFromOthers(owners, key, comparison.changed, comparison.removed);
+  settleApplier(owners, key, sameValue(live, pruned) ? last?.time : formatTime(nowMs));
+
+  const managedFields = writeOwners(owners, before);
+  const object = withLastApplied(pruned, manager, applied);
+  return { object: withManagedFields(object, managedFields), managedFields };
+}
+
+export interface UpdateRequest {
+  readonly kind: AppliedKind;
+  /** Undefined when the object is created. */
+  readonly old: object | undefined;
+  /** The object as it will be stored. Its metadata gets new managedFields. */
+  readonly updated: object;
+  readonly manager: string;
+  readonly operation?: 'Update';
+  readonly subresource?: string;
+  readonly nowMs: number;
+}
+
+/**
+ * Keeps account of a create, update or patch: what differs now belongs to its manager. Runs on every write, so it costs
+ * what differs and no more. Changes `updated.metadata` only.
+ */
+export function trackUpdate(request: UpdateRequest): void {
+  const { kind, manager, subresource = '', nowMs } = request;
+  const updated = request.updated as Record<string, Json>;
+  const old = request.old as JsonObject | undefined;
+  if (updated === old) return;
+  const before = entriesOf(old);
+  const owners = ownersBefore(before, sentEntries(updated), subresource !== '');
+  if (owners.size === 0 && old !== undefined) {
+    setManagedFields(updated, undefined);
+    return;
+  }
+  const structure = structureOf(kind.schema);
+  const comparison = compareObjects(structure, (old ?? emptyObject(kind)) as JsonObject, updated);
+  const { changed, removed } = filtered(comparison, resetFields(kind, subresource));
+  takeFromOthers(owners, '', changed, removed);
+  const apiVersion = apiVersionOf(kind);
+  giveToUpdater(owners, { manager, apiVersion, subresource }, differenceOf(changed, notOwned), nowMs);
+  capUpdateManagers(owners);
+  setManagedFields(updated, writeOwners(owners, before));
+}
+
+function unexpected(message: string): Error {
+  return errors.other('', message, undefined, 500);
+}
+
+function checkConfiguration(kind: AppliedKind, applied: JsonObject, live: object | undefined): void {
+  const expected = apiVersionOf(kind);
+  const version = (applied['apiVersion'] as string | undefined) ?? '';
+  if (version !== expected)
+    throw errors.badRequest(
+      `Incorrect version specified in apply patch. Specified patch version: ${version}, expected: ${expected}`,
+    );
+  if (applied['kind'] !== kind.kind)
+    throw errors.badRequest(`invalid object type: ${expected}, Kind=${String(applied['kind'] ?? '')}`);
+  const meta = metaOf(applied);
+  if (meta.managedFields !== undefined && meta.managedFields !== null)
+    throw errors.badRequest('metadata.managedFields must be nil');
+  if (live === undefined && meta.uid)
+    throw errors.conflict(
+      kind,
+      meta.name ?? '',
+      `uid mismatch: the provided object specified uid ${meta.uid}, and no existing object was found`,
+    );
+}
+
+/** Everything that an object without any manager has belongs to `before-first-apply`. */
+function claimExisting(
+  kind: AppliedKind,
+  structure: Structure,
+  live: JsonObject,
+  owners: Map<string, Owner>,
+  nowMs: number,
+): void {
+  const { changed } = compareObjects(structure, emptyObject(kind), live);
+  const who = { manager: 'before-first-apply', apiVersion: apiVersionOf(kind), subresource: '' };
+  giveToUpdater(owners, who, differenceOf(changed, notOwned), nowMs);
+}
+
+function configuredFields(kind: AppliedKind, structure: Structure, applied: JsonObject, subresource: string): FieldSet {
+  try {
+    return recursiveDifferenceOf(fieldSetOf(structure, applied), resetFields(kind, subresource));
+  } catch (error) {
+    const { namespace = '', name = '' } = metaOf(applied);
+    const subject = `${namespace}/${name}; ${apiVersionOf(kind)}, Kind=${kind.kind}`;
+    throw unexpected(`failed to create typed patch object (${subject}): ${(error as Error).message}`);
+  }
+}
+
+/** Takes away what this manager had set and sets no longer, unless somebody else has it too. */
+function pruneObject(
+  structure: Structure,
+  merged: Json,
+  owners: ReadonlyMap<string, Owner>,
+  last: FieldSet | undefined,
+): Json {
+  if (last === undefined || isEmptySet(last)) return merged;
+  const named = (set: FieldSet) => withNamedFields(structure, set);
+  const mergedSet = named(fieldSetOf(structure, merged));
+  const setOf = (value: Json) => named(fieldSetOf(structure, value));
+  const lastSet = named(last);
+  const without = withoutPaths(structure, merged, lastSet) ?? {};
+  let owned: FieldSet = emptySet;
+  for (const { fields } of owners.values()) owned = unionOf(owned, fields);
+  const lost = differenceOf(mergedSet, unionOf(setOf(without), named(owned)));
+  const kept = withoutPaths(structure, merged, lost) ?? {};
+  // What was never this manager's goes only together with what it is part of.
+  const dangling = intersectionOf(differenceOf(mergedSet, setOf(kept)), lastSet);
+  return withoutPaths(structure, merged, dangling) ?? {};
+}
+
+function refuseConflicts(
+  kind: AppliedKind,
+  structure: Structure,
+  live: JsonObject,
+  owners: ReadonlyMap<string, Owner>,
+  self: string,
+  changed: FieldSet,
+  { manager, force }: { manager: string; force: boolean },
+): void {
+  if (force) return;
+  let conflicts = [...conflictsWith(owners, self, changed)];
+  if (manager === 'kubectl' && conflicts.length > 0) {
+    const allowed = clientSideApplied(kind, structure, live);
+    conflicts = conflicts
+      .map(([key, fields]) => [key, differenceOf(fields, allowed)] as [string, FieldSet])
+      .filter(([, fields]) => !isEmptySet(fields));
+  }
+  if (conflicts.length === 0) return;
+  const found = conflicts
+    .map(([key, fields]) => ({ name: nameOf(owners.get(key) as Owner), paths: [...pathsOf(fields)].map(formatPath) }))
+    .sort((a, b) => (a.name < b.name ? -1 : 1));
+  const causes = found.flatMap(({ name, paths }) =>
+    paths.map(field => ({ reason: 'FieldManagerConflict', message: `conflict with ${name}`, field })),
+  );
+  throw errors.applyConflict(conflictMessage(found, causes.length), causes);
+}
+
+function conflictMessage(found: readonly { name: string; paths: readonly string[] }[], count: number): string {
+  if (count === 1) return `Apply failed with 1 conflict: conflict with ${found[0]?.name}: ${found[0]?.paths[0]}`;
+  const lines = found.flatMap(({ name, paths }) => [`conflicts with ${name}:`, ...paths.map(path => `- ${path}`)]);
+  return `Apply failed with ${count} conflicts: ${lines.join('\n')}`;
+}
+
+function nameOf({ manager, subresource, operation, apiVersion }: Owner): string {
+  const within = subresource === '' ? '' : ` with subresource ${JSON.stringify(subresource)}`;
+  return `${JSON.stringify(manager)}${within}${operation === 'Update' ? ` using ${apiVersion}` : ''}`;
+}
+
+/** What `kubectl apply` without --server-side had set and nobody changed since: kubectl may take that over. */
+function clientSideApplied(kind: AppliedKind, structure: Structure, live: JsonObject): FieldSet {
+  const text = metaOf(live).annotations?.[lastAppliedAnnotation];
+  if (!text) return emptySet;
+  try {
+    const last = decodeJson(text);
+    if (!isObject(last) || last['apiVersion'] !== apiVersionOf(kind)) return emptySet;
+    const { changed, removed } = compareObjects(structure, last, live);
+    return differenceOf(differenceOf(fieldSetOf(structure, last), changed), removed);
+  } catch {
+    // An annotation that is no configuration allows nothing.
+    return emptySet;
+  }
+}
+
+const lastAppliedAnnotation = 'kubectl.kubernetes.io/last-applied-configuration';
+
+/** kubectl's annotation follows what kubectl applies, where an object has it. */
+function withLastApplied(object: JsonObject, manager: string, applied: JsonObject): JsonObject {
+  const meta = metaOf(object);
+  if (manager !== 'kubectl' || !meta.annotations?.[lastAppliedAnnotation]) return object;
+  const { annotations: sent, ...rest } = metaOf(applied);
+  const { [lastAppliedAnnotation]: _, ...annotations } = sent ?? {};
+  const configuration = { ...applied, metadata: { ...rest, ...(sent && { annotations }) } };
+  const lastApplied = `${encodeJson(configuration)}\n`;
+  return {
+    ...object,
+    metadata: { ...meta, annotations: { ...meta.annotations, [lastAppliedAnnotation]: lastApplied } } as never,
+  };
+}
+
+/** The applier owns what it sets, without what nobody owns. */
+function settleApplier(owners: Map<string, Owner>, key: string, time: string | undefined): void {
+  const owner = owners.get(key) as Owner;
+  const fields = differenceOf(owner.fields, notOwned);
+  if (isEmptySet(fields)) owners.delete(key);
+  else owners.set(key, { ...owner, fields, time });
+}
+
+/** Who owned what before this write: a client may hand in managedFields of its own, or clear them. */
+function ownersBefore(
+  before: readonly ManagedFieldsEntry[],
+  sent: readonly ManagedFieldsEntry[] | undefined,
+  isSubresource: boolean,
+): Map<string, Owner> {
+  const known = () => readOwners(before) ?? new Map<string, Owner>();
+  if (isSubresource || sent === undefined || sent === before || sameValue(sent as never, before as never))
+    return known();
+  if (sent.length === 0 || (sent.length === 1 && Object.keys(sent[0] as object).length === 0)) return new Map();
+  const owners = readOwners(sent);
+  return owners === undefined || owners.size === 0 ? known() : owners;
+}
+
+function filtered(comparison: Comparison, reset: FieldSet): Comparison {
+  if (isEmptySet(reset)) return comparison;
+  return {
+    changed: recursiveDifferenceOf(comparison.changed, reset),
+    removed: recursiveDifferenceOf(comparison.removed, reset),
+  };
+}
+
+/** What a request to this subresource cannot set, and so never owns. */
+function resetFields(kind: AppliedKind, subresource: string): FieldSet {
+  if (subresource === '') return Object.hasOwn(kind.subresources, 'status') ? resetStatus : emptySet;
+  return subresource === 'status' ? resetSpec : emptySet;
+}
+
+const resetStatus: FieldSet = { 'f:status': leaf };
+const resetSpec: FieldSet = { 'f:spec': leaf };
+
+/** Names and what the server keeps belong to nobody. */
+const notOwned: FieldSet = {
+  'f:apiVersion': leaf,
+  'f:kind': leaf,
+  'f:metadata': {
+    '.': leaf,
+    'f:clusterName': leaf,
+    'f:creationTimestamp': leaf,
+    'f:generation': leaf,
+    'f:managedFields': leaf,
+    'f:name': leaf,
+    'f:namespace': leaf,
+    'f:resourceVersion': leaf,
+    'f:selfLink': leaf,
+    'f:uid': leaf,
+  },
+};
+
+/**
+ * What Go has before anything is set: fields that are always printed, empty. Custom resources have nothing but their
+ * kind.
+ */
+function emptyObject(kind: AppliedKind): JsonObject {
+  const known = emptyObjects.get(kind.schema);
+  if (known) return known;
+  const base = { apiVersion: apiVersionOf(kind), kind: kind.kind };
+  const empty = kind.custom ? base : { ...base, metadata: {}, ...(emptyValue(kind.schema) as JsonObject) };
+  emptyObjects.set(kind.schema, empty);
+  return empty;
+}
+
+const emptyObjects = new WeakMap<Schema, JsonObject>();
+
+function emptyValue(schema: Schema): Json {
+  const of = resolve(schema);
+  switch (of.type) {
+    case 'object': {
+      const value: Record<string, Json> = {};
+      for (const [name, field] of Object.entries(of.fields)) if (field.always) value[name] = emptyValue(field.schema);
+      return value;
+    }
+    case 'string':
+      return '';
+    case 'int32':
+    case 'int64':
+    case 'double':
+    case 'intOrString':
+      return 0;
+    case 'boolean':
+      return false;
+    case 'quantity':
+      return '0';
+    default:
+      return null;
+  }
+}
+
+function metaOf(object: JsonObject): Partial<ObjectMeta> {
+  return (isObject(object['metadata']) ? object['metadata'] : {}) as Partial<ObjectMeta>;
+}
+
+function entriesOf(object: object | undefined): readonly ManagedFieldsEntry[] {
+  return (object && sentEntries(object)) ?? [];
+}
+
+/** Undefined where the client says nothing about managedFields. */
+function sentEntries(object: object): readonly ManagedFieldsEntry[] | undefined {
+  const entries = metaOf(object as JsonObject).managedFields;
+  return Array.isArray(entries) ? entries : undefined;
+}
+
+function withoutManagedFields(object: JsonObject): JsonObject {
+  const meta = metaOf(object);
+  if (!meta.managedFields) return object;
+  const { managedFields: _, ...rest } = meta;
+  return { ...object, metadata: rest as never };
+}
+
+function withManagedFields(object: JsonObject, entries: readonly ManagedFieldsEntry[]): JsonDraft {
+  const copy: JsonDraft = { ...object };
+  setManagedFields(copy as Record<string, Json>, entries);
+  return copy;
+}
+
+function setManagedFields(object: Record<string, Json>, entries: readonly ManagedFieldsEntry[] | undefined): void {
+  const { managedFields: current, ...rest } = metaOf(object);
+  const wanted = entries === undefined || entries.length === 0 ? undefined : entries;
+  if (wanted === undefined && current === undefined) return;
+  object['metadata'] = (wanted === undefined ? rest : { ...rest, managedFields: wanted }) as never;
+}

@@ -1,0 +1,161 @@
+import { resolve, type Json, type JsonObject, type ObjectSchema, type Schema } from '../schema.ts';
+import { keyElement, valueElement } from './field-set.ts';
+
+/**
+ * How ownership sees a type: as one leaf (scalars, atomic lists and objects), or as something whose parts are owned one
+ * by one.
+ */
+export type Structure =
+  | { readonly type: 'leaf' }
+  | { readonly type: 'list'; readonly keys: readonly ListKey[] | undefined; readonly item: () => Structure }
+  | { readonly type: 'map'; readonly value: () => Structure }
+  | {
+      readonly type: 'object';
+      readonly fields: ReadonlyMap<string, FieldStructure>;
+      /** What unknown fields are, where they are kept. */
+      readonly unknown: Structure | undefined;
+    };
+
+export interface FieldStructure {
+  /** `f:name` */
+  readonly element: string;
+  readonly of: () => Structure;
+}
+
+interface ListKey {
+  readonly name: string;
+  readonly default: Json | undefined;
+}
+
+const leafStructure: Structure = { type: 'leaf' };
+
+/** Values without a schema: objects are owned by key, lists are atomic. */
+export const deducedStructure: Structure = {
+  type: 'object',
+  fields: new Map(),
+  get unknown() {
+    return deducedStructure;
+  },
+};
+
+const structures = new WeakMap<Schema, Structure>();
+
+export function structureOf(schema: Schema): Structure {
+  const known = structures.get(schema);
+  if (known) return known;
+  const structure = compile(schema);
+  structures.set(schema, structure);
+  return structure;
+}
+
+function compile(schema: Schema): Structure {
+  switch (schema.type) {
+    case 'lazy':
+      return structureOf(resolve(schema));
+    case 'object':
+      return schema.mapType === 'atomic' ? leafStructure : objectStructure(schema);
+    case 'map':
+      return schema.mapType === 'atomic'
+        ? leafStructure
+        : { type: 'map', value: once(() => structureOf(schema.values)) };
+    case 'list': {
+      const item = once(() => structureOf(schema.items));
+      if (schema.listType === 'set') return { type: 'list', keys: undefined, item };
+      if (schema.listType !== 'map') return leafStructure;
+      return { type: 'list', keys: listKeys(schema.mapKeys ?? [], schema.items), item };
+    }
+    default:
+      return leafStructure;
+  }
+}
+
+function objectStructure(schema: ObjectSchema): Structure {
+  const fields = new Map<string, FieldStructure>();
+  const scalar = () => leafStructure;
+  if (schema.isKind) for (const name of ['apiVersion', 'kind']) fields.set(name, { element: `f:${name}`, of: scalar });
+  for (const [name, field] of Object.entries(schema.fields))
+    fields.set(name, { element: `f:${name}`, of: once(() => structureOf(field.schema)) });
+  return { type: 'object', fields, unknown: schema.preserveUnknown ? deducedStructure : undefined };
+}
+
+/** Keys in the order of their names, as they stand in a path element. */
+function listKeys(names: readonly string[], items: Schema): readonly ListKey[] {
+  const of = resolve(items);
+  return names.toSorted().map(name => {
+    const field = of.type === 'object' && Object.hasOwn(of.fields, name) ? of.fields[name] : undefined;
+    return { name, default: field?.default as Json | undefined };
+  });
+}
+
+function once(make: () => Structure): () => Structure {
+  let made: Structure | undefined;
+  return () => (made ??= make());
+}
+
+/** The path element of an item; an Error where it has none. */
+export function elementOf(keys: readonly ListKey[] | undefined, item: Json): string {
+  if (keys === undefined) {
+    if (item === null) throw new Error("associative list without keys has an element that's an explicit null");
+    if (typeof item === 'object') throw new Error("associative list without keys has an element that's a map type");
+    return valueElement(item);
+  }
+  if (item === null) throw new Error('associative list with keys may not have a null element');
+  if (typeof item !== 'object' || Array.isArray(item))
+    throw new Error('associative list with keys may not have non-map elements');
+  const found: Record<string, Json> = {};
+  let count = 0;
+  for (const { name, default: fallback } of keys) {
+    const value = Object.hasOwn(item, name) ? (item as JsonObject)[name] : fallback;
+    if (value === undefined || value === null) continue;
+    found[name] = value;
+    count++;
+  }
+  if (count > 0 || keys.length === 0) return keyElement(found);
+  const names = JSON.stringify(keys.map(({ name }) => name)).replaceAll(',', ' ');
+  throw new Error(
+    `associative list with keys has an element that omits all key fields ${names} (and doesn't have default values for any key fields)`,
+  );
+}
+
+/** The structure of a field or map entry, and its path element; undefined for a field that the type does not have. */
+export function memberOf(structure: Structure, name: string): FieldStructure | undefined {
+  if (structure.type === 'map') return { element: `f:${name}`, of: structure.value };
+  if (structure.type !== 'object') return undefined;
+  const field = structure.fields.get(name);
+  if (field) return field;
+  const { unknown } = structure;
+  return unknown && { element: `f:${name}`, of: () => unknown };
+}
+
+export function isObject(value: Json | undefined): value is JsonObject {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+export function isEmpty(value: Json | undefined): boolean {
+  if (value === undefined || value === null) return true;
+  if (Array.isArray(value)) return value.length === 0;
+  if (typeof value !== 'object') return false;
+  for (const key in value) if ((value as JsonObject)[key] !== undefined) return false;
+  return true;
+}
+
+/** Deep equality, with nothing to do for shared parts. */
+export function sameValue(a: Json | undefined, b: Json | undefined): boolean {
+  if (a === b) return true;
+  if (typeof a !== 'object' || typeof b !== 'object' || a === null || b === null) return false;
+  if (Array.isArray(a)) {
+    if (!Array.isArray(b) || a.length !== b.length) return false;
+    for (let index = 0; index < a.length; index++) if (!sameValue(a[index] as Json, b[index] as Json)) return false;
+    return true;
+  }
+  if (Array.isArray(b)) return false;
+  const [one, other] = [a as JsonObject, b as JsonObject];
+  let count = 0;
+  for (const key in one) {
+    if (one[key] === undefined) continue;
+    if (!Object.hasOwn(other, key) || !sameValue(one[key], other[key])) return false;
+    count++;
+  }
+  for (const key in other) if (other[key] !== undefined) count--;
+  return count === 0;
+}
