@@ -1,6 +1,6 @@
 import { nameSuffix } from '#base/random.ts';
 import { type ApiError, errors } from '#api/machinery/errors.ts';
-import { trackUpdate } from './field-owners.ts';
+import { trackUpdate } from '#api/machinery/apply/apply.ts';
 import { applyDefaults } from '#api/machinery/defaults.ts';
 import { type ApiObject, type Draft, type Kind } from '#api/machinery/kind.ts';
 import { validateObjectMeta } from '#api/machinery/object-meta-validation.ts';
@@ -39,7 +39,15 @@ export async function createObject(
   dropServerFields(draft);
   const nowMs = clock.now();
   if (options.ownersKnown !== true)
-    trackUpdate({ kind, old: undefined, updated: draft, manager: options.fieldManager, operation: 'Update', subresource: '', nowMs });
+    trackUpdate({
+      kind,
+      old: undefined,
+      updated: draft,
+      manager: options.fieldManager,
+      operation: 'Update',
+      subresource: '',
+      nowMs,
+    });
   const admission = new Admission(call, kind, {
     operation: 'CREATE',
     namespace: metadata.namespace ?? '',
@@ -164,4 +172,3 @@ function alreadyExists({ kind, cache }: Resource, draft: Draft<ApiObject>): ApiE
   if (deleting === undefined) return error;
   return errors.other('AlreadyExists', `object is being deleted: ${error.message}`, error.status.details);
 }
-

@@ -1,0 +1,195 @@
+import type { Clock } from '#base/clock.ts';
+import { limits } from '#base/limits.ts';
+import type { Log } from '#base/log.ts';
+import { errors } from '#api/machinery/errors.ts';
+import { type ApiObject, type Kind, resourceNameOf } from '#api/machinery/kind.ts';
+import { CompactedError, type Storage, type StorageEvent } from '#storage/storage.ts';
+import { CachedObject } from './entry.ts';
+import { CacheEvent, ResourceCache } from './resource-cache.ts';
+
+/**
+ * Everything the store holds, decoded and encoded once, fed by one watch in revision order. Because every resource hears of
+ * every revision, the cache knows that it is as new as a revision even where a resource did not change.
+ */
+export class WatchCache implements AsyncDisposable {
+  readonly #storage: Storage;
+  readonly #clock: Clock;
+  readonly #log: Log;
+  readonly #resources = new Map<string, ResourceCache>();
+  /** Entries of resources that nobody serves (yet): kept so that a kind that appears later finds them. */
+  readonly #unserved = new Map<string, Map<string, StorageEvent>>();
+  readonly #abort = new AbortController();
+  readonly #listeners = new Set<(resource: ResourceCache, event: CacheEvent) => void>();
+  readonly #waiting = new Set<{ readonly revision: number; readonly ready: () => void }>();
+  #revision = 0;
+  #ended: Error | undefined;
+
+  constructor(storage: Storage, clock: Clock, log: Log) {
+    this.#storage = storage;
+    this.#clock = clock;
+    this.#log = log;
+  }
+
+  /** The newest revision the cache has seen. */
+  get revision(): number {
+    return this.#revision;
+  }
+
+  /** Why the cache is no longer fed; undefined while it is. */
+  get ended(): Error | undefined {
+    return this.#ended;
+  }
+
+  /** Reads the store and begins to follow it. The newest changes become history, so that watches survive a restart. */
+  async start(kinds: readonly Kind[]): Promise<void> {
+    const current = await this.#storage.currentRevision();
+    const base = await this.#rangeAt(Math.max(1, current - limits.watchHistoryEventsMax));
+    this.#revision = base.revision;
+    for (const kind of kinds) this.serve(kind);
+    for (const { key, value, modRevision, createRevision } of base.entries) {
+      const [resource, within] = splitKey(key);
+      const cache = this.#resources.get(resource);
+      const event: StorageEvent = { type: 'put', key, revision: modRevision, value, createRevision };
+      if (cache) cache.seed(entryOf(cache.kind, within, event));
+      else this.#keepUnserved(resource, event);
+    }
+    await this.#storage.watch(
+      prefix,
+      base.revision,
+      { onEvents: events => this.#apply(events), onEnd: error => this.#end(error) },
+      this.#abort.signal,
+    );
+  }
+
+  /** The cache of the resource that the kind is stored as. */
+  serve(kind: Kind): ResourceCache {
+    const name = resourceNameOf(kind);
+    const known = this.#resources.get(name);
+    if (known) return known;
+    const cache = new ResourceCache(kind, this.#revision);
+    this.#resources.set(name, cache);
+    for (const event of this.#unserved.get(name)?.values() ?? [])
+      cache.seed(entryOf(kind, splitKey(event.key)[1], event));
+    this.#unserved.delete(name);
+    return cache;
+  }
+
+  /** Nobody serves the resource any longer. */
+  unserve(kind: Kind): void {
+    const name = resourceNameOf(kind);
+    const cache = this.#resources.get(name);
+    if (!cache) return;
+    this.#resources.delete(name);
+    cache.end();
+  }
+
+  resources(): Iterable<[string, ResourceCache]> {
+    return this.#resources;
+  }
+
+  /** Calls back with every change, after the cache has it. */
+  listen(listener: (resource: ResourceCache, event: CacheEvent) => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  /** Resolves when the cache is at least as new as the store was when asked. */
+  async catchUp(): Promise<void> {
+    const current = await this.#storage.currentRevision();
+    if (current > this.#revision) await this.waitFor(current);
+  }
+
+  /** Resolves when the cache is at least as new as a revision; upstream gives up after 3 seconds. */
+  async waitFor(revision: number): Promise<void> {
+    if (revision <= this.#revision) return;
+    if (this.#ended) throw errors.serviceUnavailable('the store cannot be reached');
+    await new Promise<void>((resolve, reject) => {
+      const waiting = {
+        revision,
+        ready: () => {
+          cancel();
+          this.#waiting.delete(waiting);
+          resolve();
+        },
+      };
+      const cancel = this.#clock.after(waitMsMax, () => {
+        this.#waiting.delete(waiting);
+        reject(errors.tooLargeResourceVersion(String(revision), String(this.#revision)));
+      });
+      this.#waiting.add(waiting);
+    });
+  }
+
+  /** Forgets history up to a revision in the store and here. */
+  async compact(revision: number): Promise<void> {
+    await this.#storage.compact(revision);
+    for (const cache of this.#resources.values()) cache.forget(revision);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#abort.abort(new Error('the API server was closed'));
+    for (const cache of this.#resources.values()) cache.end();
+  }
+
+  async #rangeAt(revision: number): ReturnType<Storage['range']> {
+    try {
+      return await this.#storage.range(prefix, { revision });
+    } catch (error) {
+      if (!(error instanceof CompactedError)) throw error;
+      return this.#storage.range(prefix, { revision: error.compactRevision });
+    }
+  }
+
+  #apply(events: readonly StorageEvent[]): void {
+    for (const event of events) {
+      const [resource, within] = splitKey(event.key);
+      const cache = this.#resources.get(resource);
+      this.#revision = event.revision;
+      if (cache) this.#applyTo(cache, within, event);
+      else this.#keepUnserved(resource, event);
+    }
+    for (const waiting of this.#waiting) if (waiting.revision <= this.#revision) waiting.ready();
+  }
+
+  #applyTo(cache: ResourceCache, key: string, event: StorageEvent): void {
+    const previous = cache.get(key);
+    const deleted = event.type === 'delete';
+    const entry = deleted
+      ? (previous ?? entryOf(cache.kind, key, event)).deletedAt(event.revision)
+      : entryOf(cache.kind, key, event);
+    const change = new CacheEvent(event.revision, entry, previous, deleted);
+    cache.apply(change);
+    for (const listener of this.#listeners) listener(cache, change);
+  }
+
+  #keepUnserved(resource: string, event: StorageEvent): void {
+    let events = this.#unserved.get(resource);
+    if (!events) this.#unserved.set(resource, (events = new Map()));
+    if (event.type === 'delete') events.delete(event.key);
+    else events.set(event.key, event);
+  }
+
+  #end(error: Error): void {
+    this.#ended = error;
+    this.#log.error('the watch on the store broke', { error });
+    for (const cache of this.#resources.values()) cache.end();
+  }
+}
+
+/** Where every object lives in the store. */
+export const prefix = '/registry/';
+const waitMsMax = 3_000;
+
+/** The key of an object in the store: `/registry/deployments.apps/default/web`. */
+export function storageKey(kind: Kind, key: string): string {
+  return `${prefix}${resourceNameOf(kind)}/${key}`;
+}
+
+function splitKey(key: string): [resource: string, within: string] {
+  const slash = key.indexOf('/', prefix.length);
+  return [key.slice(prefix.length, slash), key.slice(slash + 1)];
+}
+
+function entryOf(kind: Kind, key: string, { value, revision, createRevision }: StorageEvent): CachedObject {
+  return new CachedObject(kind, key, value.bytes, revision, createRevision, value.object as ApiObject | undefined);
+}

@@ -1,0 +1,155 @@
+import type { Clock } from '#base/clock.ts';
+import type { Random } from '#base/random.ts';
+import type { AdmissionPlugin } from '#admission/admission.ts';
+import { errors } from '#api/machinery/errors.ts';
+import type { Attributes, Authorizer, Decision } from '#auth/authorization/authorizer.ts';
+import type { User } from '#auth/user.ts';
+import type { ApiRequest, ApiResponse } from '#client/transport.ts';
+import type { WatchCache } from './cache/watch-cache.ts';
+import { valueBytes } from './encoding/object.ts';
+import { contentTypes, type Media, negotiate, type Offer } from './media-type.ts';
+import type { Hooks } from './hooks.ts';
+import type { ApiMetrics } from './metrics.ts';
+import type { Registry } from './registry.ts';
+import type { RequestInfo } from './request-info.ts';
+import type { RequestContext } from './subresource.ts';
+import { Warnings } from './warnings.ts';
+import type { Writer } from './writer.ts';
+
+/** What the verbs stand on, made once. */
+export interface Foundation {
+  readonly registry: Registry;
+  readonly cache: WatchCache;
+  readonly writer: Writer;
+  readonly hooks: Hooks;
+  readonly admission: readonly AdmissionPlugin[];
+  readonly authorizer: Authorizer;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly metrics: ApiMetrics;
+}
+
+/** One request on its way through the chain. */
+export class Call implements RequestContext {
+  readonly request: ApiRequest;
+  readonly info: RequestInfo;
+  readonly foundation: Foundation;
+  readonly warnings = new Warnings();
+  readonly annotations = new Map<string, string>();
+  user: User;
+  #pretty: boolean | undefined;
+
+  constructor(request: ApiRequest, info: RequestInfo, user: User, foundation: Foundation) {
+    this.request = request;
+    this.info = info;
+    this.user = user;
+    this.foundation = foundation;
+  }
+
+  warn(message: string): void {
+    this.warnings.add(message);
+  }
+
+  annotate(key: string, value: string): void {
+    this.annotations.set(key, value);
+  }
+
+  async authorize(attributes: Attributes): Promise<Decision> {
+    return this.foundation.authorizer.authorize(attributes);
+  }
+
+  header(name: string): string {
+    const value = this.request.headers[name];
+    return typeof value === 'string' ? value : (value?.join(',') ?? '');
+  }
+
+  /** The form of the answer. Throws ApiError NotAcceptable. */
+  media(offer: Offer): Media {
+    const media = negotiate(this.header('accept'), offer);
+    return this.#wantsPretty() ? { ...media, pretty: true } : media;
+  }
+
+  respond(code: number, object: unknown): ApiResponse {
+    const media = this.media({ protobuf: false, transforms: false, stream: false });
+    return this.valueResponse(code, object, media);
+  }
+
+  valueResponse(code: number, object: unknown, media: Media, bytes?: () => Uint8Array): ApiResponse {
+    return {
+      kind: 'object',
+      code,
+      headers: { 'content-type': contentTypes[media.format] },
+      object,
+      bytes: () => [bytes ? bytes() : valueBytes(object, media)],
+    };
+  }
+
+  #wantsPretty(): boolean {
+    if (this.#pretty === undefined) {
+      const asked = this.request.query.get('pretty');
+      const agent = asked === null ? this.header('user-agent') : '';
+      this.#pretty =
+        asked !== null
+          ? asked !== 'false' && asked !== '0'
+          : agent.startsWith('curl') || agent.startsWith('Wget') || agent.startsWith('Mozilla/5.0');
+    }
+    return this.#pretty;
+  }
+}
+
+/** What the writes share, from the query. */
+export interface WriteOptions {
+  readonly dryRun: boolean;
+  readonly fieldManager: string;
+  readonly fieldValidation: 'Ignore' | 'Warn' | 'Strict';
+}
+
+/** Throws ApiError Invalid for values that are not known. */
+export function writeOptionsOf(call: Call, kindName: string): WriteOptions {
+  const { query } = call.request;
+  const dryRun = query.getAll('dryRun');
+  const validation = query.get('fieldValidation') ?? '';
+  const manager = query.get('fieldManager') ?? '';
+  const found = [];
+  if (dryRun.some(each => each !== 'All' && each !== ''))
+    found.push({
+      type: 'FieldValueNotSupported' as const,
+      field: 'dryRun',
+      message: `Unsupported value: ${JSON.stringify(dryRun.find(each => each !== 'All'))}: supported values: "All"`,
+    });
+  if (validation !== '' && validation !== 'Ignore' && validation !== 'Warn' && validation !== 'Strict')
+    found.push({
+      type: 'FieldValueNotSupported' as const,
+      field: 'fieldValidation',
+      message: `Unsupported value: ${JSON.stringify(validation)}: supported values: "", "Ignore", "Strict", "Warn"`,
+    });
+  if (manager.length > 128)
+    found.push({
+      type: 'FieldValueTooLong' as const,
+      field: 'fieldManager',
+      message: 'Too long: may not be more than 128 bytes',
+    });
+  for (const character of manager)
+    if (!/[\p{L}\p{M}\p{N}\p{P}\p{S} ]/u.test(character)) {
+      found.push({
+        type: 'FieldValueInvalid' as const,
+        field: 'fieldManager',
+        message: `Invalid value: ${JSON.stringify(manager)}: should not contain characters like ${JSON.stringify(character)}`,
+      });
+      break;
+    }
+  if (found.length > 0) throw errors.invalid('meta.k8s.io', kindName, '', found);
+  return {
+    dryRun: dryRun.includes('All'),
+    fieldManager: manager !== '' ? manager : managerOf(call.header('user-agent')),
+    fieldValidation: validation === '' ? 'Warn' : (validation as 'Ignore' | 'Warn' | 'Strict'),
+  };
+}
+
+/** Upstream names a manager that does not name itself after its program. */
+function managerOf(userAgent: string): string {
+  const slash = userAgent.indexOf('/');
+  const name = slash < 0 ? userAgent : userAgent.slice(0, slash);
+  const printable = name.replace(/[^\p{L}\p{M}\p{N}\p{P}\p{S} ]/gu, '');
+  return printable.slice(0, 128) || 'unknown';
+}

@@ -1,0 +1,71 @@
+import { impersonate } from '#auth/authentication/impersonation.ts';
+import { denied } from '#auth/authorization/denial.ts';
+import type { Attributes } from '#auth/authorization/authorizer.ts';
+import type { ApiResponse } from '#client/transport.ts';
+import type { Call } from './call.ts';
+import type { InFlightLimit } from './in-flight.ts';
+
+/** One step of the way of a request; it answers itself or asks the next one. */
+export type Step = (call: Call, next: () => Promise<ApiResponse>) => Promise<ApiResponse>;
+
+/** Sees every request when its user is known and every answer; for the audit log. */
+export interface AuditHook {
+  (call: Call, next: () => Promise<ApiResponse>): Promise<ApiResponse>;
+}
+
+/**
+ * The steps between authentication and the verbs, outermost first, in upstream's order: flow control judges the
+ * impersonated user, and what is refused by it is not worth an authorization.
+ */
+export function chainOf(audit: AuditHook | undefined, inFlight: InFlightLimit): readonly Step[] {
+  return [...(audit ? [audit] : []), impersonation, (call, next) => inFlight.admit(call, next), authorization];
+}
+
+/** Runs the steps around what finally answers. */
+export function runChain(
+  steps: readonly Step[],
+  call: Call,
+  answer: (call: Call) => Promise<ApiResponse>,
+): Promise<ApiResponse> {
+  const run = (at: number): Promise<ApiResponse> => {
+    const step = steps[at];
+    return step ? step(call, () => run(at + 1)) : answer(call);
+  };
+  return run(0);
+}
+
+const impersonation: Step = async (call, next) => {
+  const { headers } = call.request;
+  for (const name in headers) {
+    if (!name.startsWith('impersonate-')) continue;
+    call.user = await impersonate(call.user, headers, attributesOf(call), call.foundation.authorizer);
+    break;
+  }
+  return next();
+};
+
+const authorization: Step = async (call, next) => {
+  const attributes = attributesOf(call);
+  const { decision, reason } = await call.foundation.authorizer.authorize(attributes);
+  call.annotate('authorization.k8s.io/decision', decision === 'allow' ? 'allow' : 'forbid');
+  if (reason !== '') call.annotate('authorization.k8s.io/reason', reason);
+  if (decision !== 'allow') throw denied(attributes, reason);
+  return next();
+};
+
+function attributesOf({ user, info }: Call): Attributes {
+  return {
+    user,
+    verb: info.verb,
+    resourceRequest: info.isResource,
+    path: info.path,
+    group: info.group,
+    version: info.version,
+    resource: info.resource,
+    subresource: info.subresource,
+    namespace: info.namespace,
+    name: info.name,
+    ...(info.fieldSelector !== undefined && { fieldSelector: info.fieldSelector }),
+    ...(info.labelSelector !== undefined && { labelSelector: info.labelSelector }),
+  };
+}

@@ -1,0 +1,277 @@
+import { deepEqual } from '#base/deep-equal.ts';
+import { trackUpdate } from '#api/machinery/apply/apply.ts';
+import { errors } from '#api/machinery/errors.ts';
+import type { ApiObject, Draft, Kind } from '#api/machinery/kind.ts';
+import { validateObjectMetaUpdate } from '#api/machinery/object-meta-validation.ts';
+import { Report } from '#api/machinery/validation.ts';
+import { Admission } from './admit.ts';
+import type { CachedObject } from './cache/entry.ts';
+import { storageKey } from './cache/watch-cache.ts';
+import type { Call, WriteOptions } from './call.ts';
+import { admissionOptions, hasGeneration, type Written } from './create-object.ts';
+import { dedupeOwnerReferences, matchNamespace } from './metadata.ts';
+import { existing, keyOf, type Resource, viewOf } from './registry.ts';
+import { StaleError } from './writer.ts';
+
+/** One change of one object. */
+export interface Change {
+  readonly resource: Resource;
+  readonly namespace: string;
+  readonly name: string;
+  /** Empty for the object itself. */
+  readonly subresource: string;
+  readonly options: WriteOptions;
+  /** Makes the wanted object from the current one; called again when somebody else was faster. May be changed afterwards. */
+  produce(current: ApiObject): Promise<Draft<ApiObject>> | Draft<ApiObject>;
+  /** Who owns which fields is already worked out (server-side apply). */
+  readonly ownersKnown?: boolean;
+  /** In place of the kind's own rules: what a subresource may change, and how that is judged. */
+  readonly rules?: ChangeRules;
+  /** Admission has judged something else in place of the object: the body of `pods/x/binding`. */
+  readonly quiet?: boolean;
+}
+
+export interface ChangeRules {
+  /** Puts back what the subresource may not change. */
+  prepare(draft: Draft<ApiObject>, old: ApiObject): void;
+  validate(object: ApiObject, old: ApiObject, report: Report): void;
+}
+
+/** Reads, changes, admits, validates and writes an object, again and again until nobody was faster. */
+export async function changeObject(call: Call, change: Change): Promise<Written> {
+  const { resource, namespace, name } = change;
+  const key = keyOf(resource.kind, namespace, name);
+  return call.foundation.writer.exclusively(resource, key, async () => {
+    for (let attempt = 1; ; attempt++) {
+      const entry = existing(resource, namespace, name);
+      try {
+        return await changeOnce(call, change, entry);
+      } catch (error) {
+        if (!(error instanceof StaleError)) throw error;
+        if (attempt === attemptsMax) throw errors.modified(resource.kind, name);
+      }
+    }
+  });
+}
+
+/** Upstream tries a patch five times; several API servers on one etcd make us lose now and then. */
+const attemptsMax = 10;
+
+async function changeOnce(call: Call, change: Change, entry: CachedObject): Promise<Written> {
+  const { resource, subresource, options } = change;
+  const { kind } = resource;
+  const old = viewOf(resource, entry);
+  const draft = await change.produce(old);
+  checkIdentity(call, change, draft, entry);
+  const { metadata } = draft;
+  dedupeOwnerReferences(call, metadata, false);
+  keepServerFields(metadata, old.metadata);
+  const rules = change.rules ?? (subresource === 'status' ? statusRules(kind) : mainRules(call, kind));
+  // Fields that this path may not change have no owner on it.
+  rules.prepare(draft, old);
+  if (change.ownersKnown !== true)
+    trackUpdate({
+      kind,
+      old,
+      updated: draft,
+      manager: options.fieldManager,
+      operation: 'Update',
+      subresource,
+      nowMs: call.foundation.clock.now(),
+    });
+  const admission = change.quiet === true ? undefined : admissionOf(call, change, draft, old);
+  await admission?.admit();
+  dedupeOwnerReferences(call, metadata, true);
+  rules.prepare(draft, old);
+  metadata.generation = old.metadata.generation;
+  if (subresource !== 'status' && hasGeneration(kind) && !sameSpec(draft, old))
+    metadata.generation = Number(old.metadata.generation ?? 0) + 1;
+  const object = draft as ApiObject;
+  validate(call, kind, object, old, rules);
+  await admission?.validate();
+  return store(call, resource, entry, object, old, options.dryRun);
+}
+
+function admissionOf(
+  call: Call,
+  { resource, subresource, options }: Change,
+  draft: Draft<ApiObject>,
+  old: ApiObject,
+): Admission {
+  return new Admission(call, resource.kind, {
+    operation: 'UPDATE',
+    subresource,
+    namespace: draft.metadata.namespace ?? '',
+    name: draft.metadata.name ?? '',
+    object: draft,
+    old,
+    options: admissionOptions('UpdateOptions', options),
+    dryRun: options.dryRun,
+  });
+}
+
+async function store(
+  call: Call,
+  resource: Resource,
+  entry: CachedObject,
+  object: ApiObject,
+  old: ApiObject,
+  dryRun: boolean,
+): Promise<Written> {
+  const { writer, hooks } = call.foundation;
+  const allocation = hooks.allocate(resource.kind, object, old, dryRun);
+  try {
+    if (dryRun) {
+      allocation?.release();
+      return { entry: undefined, object };
+    }
+    if (isFinished(resource.kind, object)) {
+      await writer.delete(resource, entry);
+      return { entry: undefined, object };
+    }
+    return { entry: await writer.update(resource, entry, object) };
+  } catch (error) {
+    allocation?.release();
+    throw error;
+  }
+}
+
+/** The last finalizer of an object that is being deleted is gone, and nobody grants it more time. */
+function isFinished(kind: Kind, { metadata, ...rest }: ApiObject): boolean {
+  if (!metadata.deletionTimestamp || (metadata.finalizers ?? []).length > 0) return false;
+  if (Number(metadata.deletionGracePeriodSeconds ?? 0) > 0) return false;
+  return remainingNamespaceFinalizers(kind, rest) === 0;
+}
+
+/** Namespaces have finalizers of their own in the spec, which the namespace controller takes away. */
+export function remainingNamespaceFinalizers(kind: Kind, object: object): number {
+  if (kind.group !== '' || kind.kind !== 'Namespace') return 0;
+  return (object as { spec?: { finalizers?: readonly string[] } }).spec?.finalizers?.length ?? 0;
+}
+
+function checkIdentity(
+  call: Call,
+  { resource, namespace, name }: Change,
+  draft: Draft<ApiObject>,
+  entry: CachedObject,
+): void {
+  const { kind } = resource;
+  const { metadata } = draft;
+  matchNamespace(metadata, kind.namespaced ? namespace : '');
+  if ((metadata.name ?? '') === '') metadata.name = name;
+  else if (metadata.name !== name)
+    throw errors.badRequest(
+      `the name of the object (${metadata.name}) does not match the name on the URL (${call.info.name})`,
+    );
+  const { uid } = entry.object.metadata;
+  if ((metadata.uid ?? '') !== '' && metadata.uid !== uid)
+    throw errors.conflict(
+      kind,
+      name,
+      `StorageError: invalid object, Code: 4, Key: ${storageKey(resource.storedKind, entry.key)}, ResourceVersion: 0, AdditionalErrorMsg: Precondition failed: UID in precondition: ${metadata.uid}, UID in object meta: ${uid}`,
+    );
+  const version = metadata.resourceVersion ?? '';
+  if (version === '' || version === '0') {
+    if (kind.requiresResourceVersion === true || kind.custom === true)
+      throw errors.invalid(kind.group, kind.kind, name, [
+        {
+          type: 'FieldValueInvalid',
+          field: 'metadata.resourceVersion',
+          message: 'Invalid value: 0: must be specified for an update',
+        },
+      ]);
+  } else if (version !== String(entry.revision)) {
+    if (!/^\d+$/.test(version))
+      throw errors.invalid(kind.group, kind.kind, name, [
+        {
+          type: 'FieldValueInvalid',
+          field: 'metadata.resourceVersion',
+          message: `Invalid value: ${JSON.stringify(version)}: strconv.ParseUint: parsing ${JSON.stringify(version)}: invalid syntax`,
+        },
+      ]);
+    throw errors.modified(kind, name);
+  }
+  metadata.resourceVersion = String(entry.revision);
+}
+
+type Metadata = Draft<ApiObject>['metadata'];
+
+/** What a client leaves out of these is meant as it was; another value is refused by validation. */
+function keepServerFields(metadata: Metadata, old: ApiObject['metadata']): void {
+  metadata.uid = old.uid;
+  metadata.creationTimestamp = old.creationTimestamp;
+  if (metadata.selfLink !== undefined) metadata.selfLink = undefined;
+  if (old.deletionTimestamp !== undefined || metadata.deletionTimestamp !== undefined)
+    metadata.deletionTimestamp = old.deletionTimestamp;
+  if (old.deletionGracePeriodSeconds !== undefined || metadata.deletionGracePeriodSeconds !== undefined)
+    metadata.deletionGracePeriodSeconds = old.deletionGracePeriodSeconds;
+  metadata.generation = old.generation;
+}
+
+interface WithStatus {
+  status?: unknown;
+}
+
+/** The object's own path: everything but the status. */
+function mainRules(call: Call, kind: Kind): ChangeRules {
+  const hasStatus = Object.hasOwn(kind.subresources, 'status');
+  return {
+    prepare(draft, old) {
+      if (hasStatus) keepStatus(draft as WithStatus, old as WithStatus);
+      kind.prepareForUpdate?.(draft, old);
+    },
+    validate(object, old, report) {
+      kind.validate?.(object, report);
+      kind.validateUpdate?.(object, old, report);
+    },
+  };
+}
+
+function keepStatus(draft: WithStatus, old: WithStatus): void {
+  if (draft.status === old.status) return;
+  draft.status = old.status;
+}
+
+/** The path of the status: nothing else, except labels and annotations of built-in kinds. */
+function statusRules(kind: Kind): ChangeRules {
+  return {
+    prepare(draft, old) {
+      const fields = draft as unknown as Record<string, unknown>;
+      const before = old as unknown as Readonly<Record<string, unknown>>;
+      for (const name of Object.keys(fields))
+        if (!statusPathFields.has(name) && fields[name] !== before[name]) fields[name] = before[name];
+      for (const name of Object.keys(before))
+        if (!statusPathFields.has(name) && fields[name] !== before[name]) fields[name] = before[name];
+      if (kind.custom) {
+        const { managedFields } = draft.metadata;
+        draft.metadata = { ...(old.metadata as Metadata) };
+        if (managedFields !== undefined) draft.metadata.managedFields = managedFields;
+      } else if (draft.metadata.ownerReferences !== old.metadata.ownerReferences) {
+        draft.metadata.ownerReferences = old.metadata.ownerReferences as Metadata['ownerReferences'];
+      }
+    },
+    validate(object, old, report) {
+      if (kind.validateStatusUpdate) kind.validateStatusUpdate(object, old, report);
+      else if (kind.custom) kind.validate?.(object, report);
+    },
+  };
+}
+
+const statusPathFields = new Set(['apiVersion', 'kind', 'metadata', 'status']);
+
+/** Everything but metadata and status. */
+function sameSpec(draft: object, old: object): boolean {
+  const now = draft as Readonly<Record<string, unknown>>;
+  const before = old as Readonly<Record<string, unknown>>;
+  for (const name of new Set([...Object.keys(now), ...Object.keys(before)]))
+    if (!statusPathFields.has(name) && !deepEqual(now[name], before[name])) return false;
+  return true;
+}
+
+function validate(call: Call, kind: Kind, object: ApiObject, old: ApiObject, rules: ChangeRules): void {
+  const report = new Report();
+  validateObjectMetaUpdate(kind, object.metadata, old.metadata, report.at('metadata'));
+  rules.validate(object, old, report);
+  if (report.errors.length > 0) throw errors.invalid(kind.group, kind.kind, object.metadata.name ?? '', report.errors);
+  for (const warning of kind.warnings?.(object, old) ?? []) call.warn(warning);
+}

@@ -1,0 +1,14 @@
+import { setOwn } from '#api/machinery/json.ts';
+
+/** A deep copy of JSON, for the start of a change; shared objects are never changed themselves. */
+export function copyOf<Value>(value: Value): Value {
+  if (typeof value !== 'object' || value === null) return value;
+  if (Array.isArray(value)) {
+    const copy = new Array<unknown>(value.length);
+    for (let index = 0; index < value.length; index++) copy[index] = copyOf(value[index] as unknown);
+    return copy as Value;
+  }
+  const copy: Record<string, unknown> = {};
+  for (const key in value) setOwn(copy, key, copyOf((value as Record<string, unknown>)[key]));
+  return copy as Value;
+}

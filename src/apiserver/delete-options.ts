@@ -1,0 +1,106 @@
+import { errors } from '#api/machinery/errors.ts';
+import { decodeObject } from '#api/machinery/decode.ts';
+import { decodeJson } from '#api/machinery/json.ts';
+import type { Kind } from '#api/machinery/kind.ts';
+import { decodeMessage, decodeProtobuf } from '#api/machinery/protobuf.ts';
+import type { Json } from '#api/machinery/schema.ts';
+import type { FieldError } from '#api/machinery/validation.ts';
+import { decodeYaml } from '#api/machinery/yaml.ts';
+import { DeleteOptions as DeleteOptionsSchema } from '#api/meta/v1/delete-options.ts';
+import type { RequestBody } from '#client/transport.ts';
+import type { Call } from './call.ts';
+import type { DeleteOptions } from './delete-object.ts';
+import { bodyFormat } from './media-type.ts';
+
+interface Wire {
+  readonly gracePeriodSeconds?: number;
+  readonly propagationPolicy?: string;
+  readonly orphanDependents?: boolean;
+  readonly preconditions?: { readonly uid?: string; readonly resourceVersion?: string };
+  readonly dryRun?: readonly string[];
+}
+
+/** From the body, or, when there is none, from the query. Throws ApiError for what upstream refuses. */
+export async function readDeleteOptions(call: Call, kind: Kind): Promise<DeleteOptions> {
+  const body = await call.request.body();
+  const empty = body.kind === 'bytes' && body.bytes.length === 0;
+  const wire = empty ? fromQuery(call.request.query) : fromBody(body, kind);
+  check(wire);
+  const { gracePeriodSeconds, propagationPolicy, orphanDependents, preconditions, dryRun = [] } = wire;
+  return {
+    ...(gracePeriodSeconds !== undefined && { gracePeriodSeconds }),
+    ...(propagationPolicy !== undefined && {
+      propagationPolicy: propagationPolicy as NonNullable<DeleteOptions['propagationPolicy']>,
+    }),
+    ...(orphanDependents !== undefined && { orphanDependents }),
+    ...(preconditions && { preconditions }),
+    dryRun: dryRun.includes('All') || call.request.query.getAll('dryRun').includes('All'),
+  };
+}
+
+function fromBody(body: RequestBody, kind: Kind): Wire {
+  const value = bodyValue(body, kind);
+  const { kind: name } = (value ?? {}) as { kind?: unknown };
+  if (typeof name === 'string' && name !== '' && name !== 'DeleteOptions')
+    throw errors.badRequest(`decoded object cannot be converted to DeleteOptions`);
+  return decodeObject(DeleteOptionsSchema, value, { unknown: 'drop' }).object as unknown as Wire;
+}
+
+function bodyValue(body: RequestBody, kind: Kind): Json {
+  if (body.kind === 'object') return body.object as Json;
+  try {
+    switch (bodyFormat(body.contentType, kind.custom !== true)) {
+      case 'json':
+        return decodeJson(body.bytes);
+      case 'yaml':
+        return decodeYaml(body.bytes);
+      case 'protobuf':
+        return decodeMessage(DeleteOptionsSchema, decodeProtobuf(body.bytes).raw) as Json;
+    }
+  } catch (error) {
+    if (!(error instanceof Error) || error.name === 'ApiError') throw error;
+    throw errors.badRequest(
+      `the object provided is unrecognized (must be of type DeleteOptions): couldn't get version/kind; json parse error: ${error.message}`,
+    );
+  }
+}
+
+function fromQuery(query: URLSearchParams): Wire {
+  const grace = query.get('gracePeriodSeconds') ?? '';
+  if (grace !== '' && !/^[-+]?\d+$/.test(grace))
+    throw errors.badRequest(`strconv.ParseInt: parsing ${JSON.stringify(grace)}: invalid syntax`);
+  const orphan = query.get('orphanDependents');
+  const policy = query.get('propagationPolicy') ?? '';
+  return {
+    ...(grace !== '' && { gracePeriodSeconds: Number(grace) }),
+    ...(policy !== '' && { propagationPolicy: policy }),
+    ...(orphan !== null && orphan !== '' && { orphanDependents: orphan === 'true' || orphan === '1' }),
+    dryRun: query.getAll('dryRun').filter(each => each !== ''),
+  };
+}
+
+const policies = ['Foreground', 'Background', 'Orphan'];
+
+function check({ propagationPolicy, orphanDependents, dryRun = [] }: Wire): void {
+  const found: FieldError[] = [];
+  if (propagationPolicy !== undefined && orphanDependents !== undefined)
+    found.push({
+      type: 'FieldValueInvalid',
+      field: 'propagationPolicy',
+      message: `Invalid value: ${JSON.stringify(propagationPolicy)}: orphanDependents and deletionPropagation cannot be both set`,
+    });
+  else if (propagationPolicy !== undefined && !policies.includes(propagationPolicy))
+    found.push({
+      type: 'FieldValueNotSupported',
+      field: 'propagationPolicy',
+      message: `Unsupported value: ${JSON.stringify(propagationPolicy)}: supported values: "Foreground", "Background", "Orphan", "nil"`,
+    });
+  const wrong = dryRun.find(each => each !== 'All');
+  if (wrong !== undefined)
+    found.push({
+      type: 'FieldValueNotSupported',
+      field: 'dryRun',
+      message: `Unsupported value: ${JSON.stringify(dryRun)}: supported values: "All"`,
+    });
+  if (found.length > 0) throw errors.invalid('meta.k8s.io', 'DeleteOptions', '', found);
+}

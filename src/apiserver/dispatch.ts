@@ -1,0 +1,76 @@
+import { errors } from '#api/machinery/errors.ts';
+import type { ApiResponse } from '#client/transport.ts';
+import type { Call } from './call.ts';
+import type { Resource } from './registry.ts';
+import type { RawPath } from './subresource.ts';
+import { contextOf, ownHeaders, type Subresources } from './subresources.ts';
+import { textResponse } from './text.ts';
+import { create } from './verbs/create.ts';
+import { remove } from './verbs/delete.ts';
+import { deleteCollection } from './verbs/delete-collection.ts';
+import { get } from './verbs/get.ts';
+import { list } from './verbs/list.ts';
+import { patch } from './verbs/patch.ts';
+import { update } from './verbs/update.ts';
+import { watch } from './verbs/watch.ts';
+
+type Verb = (call: Call, resource: Resource) => Promise<ApiResponse>;
+
+const verbs: Readonly<Record<string, Verb>> = {
+  create,
+  get,
+  list,
+  watch,
+  update,
+  patch,
+  delete: remove,
+  deletecollection: deleteCollection,
+};
+
+/** Finds who answers a request: a verb, a subresource, or a raw path. */
+export class Dispatcher {
+  readonly #exact = new Map<string, RawPath>();
+  readonly #prefixes: readonly RawPath[];
+  readonly #subresources: Subresources;
+
+  constructor(rawPaths: readonly RawPath[], subresources: Subresources) {
+    for (const rawPath of rawPaths) this.#exact.set(rawPath.path, rawPath);
+    this.#prefixes = rawPaths.filter(each => each.prefix).sort((a, b) => b.path.length - a.path.length);
+    this.#subresources = subresources;
+  }
+
+  async dispatch(call: Call): Promise<ApiResponse> {
+    return call.info.isResource ? this.#resource(call) : this.#raw(call);
+  }
+
+  async #raw(call: Call): Promise<ApiResponse> {
+    const { path } = call.request;
+    const found = this.#exact.get(path) ?? this.#prefixes.find(each => path.startsWith(`${each.path}/`));
+    if (!found) return textResponse(404, '404 page not found\n');
+    return ownHeaders(await found.handle(call.request, contextOf(call)));
+  }
+
+  async #resource(call: Call): Promise<ApiResponse> {
+    const { info, foundation } = call;
+    const { group, version, subresource } = info;
+    const resource = foundation.registry.find(group, version, info.resource);
+    // A namespaced path never reaches a cluster-scoped resource.
+    if (!resource || (info.namespace !== '' && !isNamespacedPath(call, resource))) throw errors.noSuchResource();
+    const { kind } = resource;
+    const mounted = this.#subresources.find(kind, subresource);
+    if (subresource === '') {
+      if (!(kind.verbs as readonly string[]).includes(info.verb)) throw errors.methodNotSupported(kind, info.verb);
+      if (kind.namespaced && info.namespace === '' && info.name !== '' && info.fieldSelector === undefined)
+        throw errors.noSuchResource();
+      return mounted ? mounted(call, resource) : (verbs[info.verb] as Verb)(call, resource);
+    }
+    const served = Object.hasOwn(kind.subresources, subresource) ? kind.subresources[subresource] : undefined;
+    if (!served || !mounted) throw errors.noSuchResource();
+    if (!served.verbs.includes(info.verb)) throw errors.methodNotSupported(kind, info.verb);
+    return mounted(call, resource);
+  }
+}
+
+function isNamespacedPath({ info }: Call, { kind }: Resource): boolean {
+  return kind.namespaced || (kind.group === '' && kind.plural === 'namespaces' && info.name === info.namespace);
+}

@@ -1,0 +1,66 @@
+import { encodeJson } from '#api/machinery/json.ts';
+import { apiVersionOf, type Kind } from '#api/machinery/kind.ts';
+import { encodeYaml } from '#api/machinery/yaml.ts';
+import type { CachedObject } from '../cache/entry.ts';
+import type { Media } from '../media-type.ts';
+import { type Resource, viewOf } from '../registry.ts';
+import { encodeMessage, wrapMessage } from '#api/machinery/protobuf.ts';
+
+/** The bytes of a stored object in an answer. JSON and protobuf come from what the cache keeps. */
+export function entryBytes(resource: Resource, entry: CachedObject, media: Media): Uint8Array {
+  if (media.format === 'protobuf') return entryProtobuf(resource, entry);
+  if (media.format === 'json' && !media.pretty) return Buffer.concat([entryJson(resource, entry), newline]);
+  return valueBytes(viewOf(resource, entry), media);
+}
+
+/** A whole JSON object, without a line end. */
+export function entryJson(resource: Resource, entry: CachedObject): Buffer {
+  const { kind, storedKind } = resource;
+  if (kind !== storedKind) return entry.derive(`json:${apiVersionOf(kind)}`, () => jsonOf(viewOf(resource, entry)));
+  return kind.custom ? entry.item : Buffer.concat([objectHead(kind), entry.item.subarray(1)]);
+}
+
+/** An item of a list: upstream leaves kind and apiVersion of built-in kinds out. */
+export function itemJson(resource: Resource, entry: CachedObject): Buffer {
+  if (resource.kind === resource.storedKind) return entry.item;
+  return entry.derive(`item:${apiVersionOf(resource.kind)}`, () => {
+    const { apiVersion: _apiVersion, kind: _kind, ...rest } = viewOf(resource, entry);
+    return jsonOf(rest);
+  });
+}
+
+export function entryProtobuf(resource: Resource, entry: CachedObject): Uint8Array {
+  return wrapMessage(resource.kind, entryMessage(resource, entry));
+}
+
+/** The bare message of an object, as lists hold it. */
+export function entryMessage(resource: Resource, entry: CachedObject): Uint8Array {
+  return entry.derive(`protobuf:${apiVersionOf(resource.kind)}`, () =>
+    encodeMessage(resource.kind.schema, viewOf(resource, entry)),
+  );
+}
+
+/** Any other object: a Status, a review, a Table. */
+export function valueBytes(value: unknown, { format, pretty }: Media): Uint8Array {
+  if (format === 'yaml') return Buffer.from(encodeYaml(value));
+  if (!pretty) return Buffer.from(`${encodeJson(value)}\n`);
+  return Buffer.from(JSON.stringify(JSON.parse(encodeJson(value)), undefined, 2));
+}
+
+export const newline = Buffer.from('\n');
+
+/** `{"kind":"Pod","apiVersion":"v1",`: what stands before the fields of a built-in object. */
+export function objectHead(kind: Kind): Buffer {
+  let head = heads.get(kind);
+  if (!head) {
+    head = Buffer.from(`{"kind":"${kind.kind}","apiVersion":"${apiVersionOf(kind)}",`);
+    heads.set(kind, head);
+  }
+  return head;
+}
+
+const heads = new WeakMap<Kind, Buffer>();
+
+function jsonOf(value: unknown): Buffer {
+  return Buffer.from(encodeJson(value));
+}

@@ -1,0 +1,120 @@
+import { ApiError, errors } from '#api/machinery/errors.ts';
+import { encodeProtobuf } from '#api/machinery/protobuf.ts';
+import type { Credentials } from '#auth/authentication/authenticator.ts';
+import { anonymous, type User } from '#auth/user.ts';
+import type { Log } from '#base/log.ts';
+import type { ApiRequest, ApiResponse } from '#client/transport.ts';
+import { Call, type Foundation } from './call.ts';
+import { type AuditHook, chainOf, runChain, type Step } from './chain.ts';
+import type { Dispatcher } from './dispatch.ts';
+import { statusKind } from './encoding/meta-kinds.ts';
+import { valueBytes } from './encoding/object.ts';
+import { InFlightLimit, isLongRunning } from './in-flight.ts';
+import { parseRequestInfo } from './request-info.ts';
+
+export interface HandlerParts {
+  readonly foundation: Foundation;
+  readonly dispatcher: Dispatcher;
+  readonly authenticate: (credentials: Credentials) => Promise<User> | User;
+  readonly audit?: AuditHook;
+  readonly log: Log;
+}
+
+/** The whole way of a request, whatever carried it here; never throws. */
+export class Handler {
+  readonly #parts: HandlerParts;
+  readonly #steps: readonly Step[];
+
+  constructor(parts: HandlerParts) {
+    this.#parts = parts;
+    this.#steps = chainOf(parts.audit, new InFlightLimit(parts.foundation.metrics));
+  }
+
+  /** A request from outside: its credentials say who makes it. */
+  async handle(request: ApiRequest, certificate?: Credentials['clientCertificate']): Promise<ApiResponse> {
+    const { authenticate } = this.#parts;
+    return this.#answer(request, () =>
+      authenticate({ headers: request.headers, ...(certificate && { clientCertificate: certificate }) }),
+    );
+  }
+
+  /** A request from inside this process, by somebody who need not prove who they are. */
+  async handleAs(user: User, request: ApiRequest): Promise<ApiResponse> {
+    return this.#answer(request, () => user);
+  }
+
+  /** Answers with an error before anything else is looked at. */
+  refuse(request: ApiRequest, error: ApiError): Promise<ApiResponse> {
+    return this.#answer(request, () => {
+      throw error;
+    });
+  }
+
+  async #answer(request: ApiRequest, whoIs: () => Promise<User> | User): Promise<ApiResponse> {
+    const { foundation, dispatcher } = this.#parts;
+    const startMs = foundation.clock.monotonic();
+    const info = parseRequestInfo(request.method, request.path, request.query);
+    const call = new Call(request, info, anonymous, foundation);
+    let response: ApiResponse;
+    try {
+      const user = whoIs();
+      call.user = user instanceof Promise ? await user : user;
+      response = await runChain(this.#steps, call, each => dispatcher.dispatch(each));
+    } catch (error) {
+      response = this.#failure(call, error);
+    }
+    addHeaders(call, response);
+    foundation.metrics.request(info, response.code, (foundation.clock.monotonic() - startMs) / 1000);
+    if (isLongRunning(call) && response.kind !== 'object') this.#countLongRunning(call);
+    return response;
+  }
+
+  #countLongRunning({ info, request: { signal }, foundation }: Call): void {
+    if (signal.aborted) return;
+    foundation.metrics.longRunning(info, 1);
+    signal.addEventListener('abort', () => foundation.metrics.longRunning(info, -1), { once: true });
+  }
+
+  #failure(call: Call, error: unknown): ApiResponse {
+    if (!(error instanceof ApiError)) {
+      const { request } = call;
+      this.#parts.log.error('a request failed', { method: request.method, path: request.path, error });
+    }
+    const { status } = error instanceof ApiError ? error : errors.internal(messageOf(error));
+    const headers: Record<string, string> = { 'content-type': 'application/json' };
+    const retry = status.details?.retryAfterSeconds ?? 0;
+    if (retry > 0) headers['retry-after'] = String(retry);
+    if (status.code === 403) headers['x-content-type-options'] = 'nosniff';
+    return { kind: 'object', code: status.code, headers, object: status, ...this.#statusBytes(call, status, headers) };
+  }
+
+  /** In the form the client asked for, or as JSON when that is the very thing that failed. */
+  #statusBytes(call: Call, status: ApiError['status'], headers: Record<string, string>) {
+    try {
+      const media = call.media({ protobuf: true, transforms: true, stream: false });
+      if (media.format === 'protobuf') {
+        headers['content-type'] = 'application/vnd.kubernetes.protobuf';
+        return { bytes: () => [encodeProtobuf(statusKind, status)] };
+      }
+      if (media.format === 'yaml') headers['content-type'] = 'application/yaml';
+      return { bytes: () => [valueBytes(status, media)] };
+    } catch {
+      return { bytes: () => [Buffer.from(`${JSON.stringify(status)}\n`)] };
+    }
+  }
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
+const auditId = 'audit-id';
+
+function addHeaders(call: Call, response: ApiResponse): void {
+  const headers = response.headers as Record<string, string | readonly string[]>;
+  const asked = call.request.headers[auditId];
+  headers[auditId] = typeof asked === 'string' && asked !== '' ? asked : call.foundation.random.uuid();
+  headers['cache-control'] ??= 'no-cache, private';
+  const warnings = call.warnings.headers;
+  if (warnings) headers['warning'] = warnings;
+}

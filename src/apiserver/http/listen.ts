@@ -1,0 +1,80 @@
+import type { AddressInfo, Socket } from 'node:net';
+import { createServer, type TLSSocket } from 'node:tls';
+import type { Log } from '#base/log.ts';
+import type { ApiRequest, ApiResponse } from '#client/transport.ts';
+import { http1Server } from './http1.ts';
+import { http2Server } from './http2.ts';
+import type { Peer } from './peer.ts';
+
+export type HandleRequest = (request: ApiRequest, peer: Peer) => Promise<ApiResponse>;
+
+export interface ListenOptions {
+  readonly host: string;
+  /** 0: any free one. */
+  readonly port: number;
+  readonly tls: {
+    readonly certPem: string;
+    readonly keyPem: string;
+    /** Authorities that client certificates are verified against. */
+    readonly clientCaPem?: string;
+  };
+}
+
+export interface Listener extends AsyncDisposable {
+  readonly port: number;
+  /** Takes a renewed certificate into use for new connections. */
+  renew(tls: ListenOptions['tls']): void;
+}
+
+/** HTTP/1.1 and HTTP/2 on one TLS port: the handshake's ALPN says which. */
+export async function listen(handle: HandleRequest, options: ListenOptions, log: Log): Promise<Listener> {
+  const http1 = http1Server(handle, log);
+  const http2 = http2Server(handle, log);
+  const sockets = new Set<Socket>();
+  const server = createServer({
+    ...secureContext(options.tls),
+    ALPNProtocols: ['h2', 'http/1.1'],
+    minVersion: 'TLSv1.2',
+    requestCert: true,
+    // Most clients show a token, or nothing: authentication decides, not the handshake.
+    rejectUnauthorized: false,
+    handshakeTimeout: 10_000,
+    sessionIdContext: 'windlass',
+  });
+  server.on('connection', socket => {
+    socket.setNoDelay(true);
+    sockets.add(socket);
+    socket.once('close', () => sockets.delete(socket));
+  });
+  server.on('secureConnection', (socket: TLSSocket) => {
+    socket.on('error', () => socket.destroy());
+    (socket.alpnProtocol === 'h2' ? http2 : http1).emit('connection', socket);
+  });
+  server.on('tlsClientError', () => {
+    // Port scanners and health checks of load balancers.
+  });
+  // The timeouts for slow clients are only watched over on a server that believes it listens.
+  http1.emit('listening');
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', error =>
+      reject(new Error(`cannot listen on ${options.host}:${options.port}: ${error.message}`, { cause: error })),
+    );
+    server.listen(options.port, options.host, resolve);
+  });
+  return {
+    port: (server.address() as AddressInfo).port,
+    renew: tls => server.setSecureContext(secureContext(tls)),
+    async [Symbol.asyncDispose]() {
+      const closed = new Promise<void>(resolve => server.close(() => resolve()));
+      // Also stops the watch over slow clients.
+      http1.close(() => {});
+      http2.close(() => {});
+      for (const socket of sockets) socket.destroy();
+      await closed;
+    },
+  };
+}
+
+function secureContext({ certPem, keyPem, clientCaPem }: ListenOptions['tls']) {
+  return { cert: certPem, key: keyPem, ...(clientCaPem !== undefined && { ca: clientCaPem }) };
+}

@@ -1,0 +1,45 @@
+import type { Draft } from '#api/machinery/kind.ts';
+import type { ObjectMeta } from '#api/meta/v1/object-meta.ts';
+import { errors } from '#api/machinery/errors.ts';
+import type { Call } from './call.ts';
+
+/** The namespace of an object is the path's: filled in when absent, refused when another. */
+export function matchNamespace(metadata: Draft<ObjectMeta>, namespace: string): void {
+  const own = metadata.namespace ?? '';
+  if (own === namespace) return;
+  if (own === '') metadata.namespace = namespace;
+  else if (namespace === '') delete metadata.namespace;
+  else throw errors.badRequest('the namespace of the provided object does not match the namespace sent on the request');
+}
+
+/** Drops owner references that stand twice, with upstream's warning. */
+export function dedupeOwnerReferences(call: Call, metadata: Draft<ObjectMeta>, afterAdmission: boolean): void {
+  const references = metadata.ownerReferences;
+  if (!references || references.length < 2) return;
+  const seen = new Set<string>();
+  const duplicates = new Set<string>();
+  const kept = references.filter(reference => {
+    const same = JSON.stringify([
+      reference.apiVersion,
+      reference.kind,
+      reference.name,
+      reference.uid,
+      reference.controller ?? false,
+      reference.blockOwnerDeletion ?? false,
+    ]);
+    if (!seen.has(same)) return seen.add(same);
+    duplicates.add(reference.uid);
+    return false;
+  });
+  if (duplicates.size === 0) return;
+  metadata.ownerReferences = kept;
+  const when = afterAdmission ? ' after mutating admission happens' : '';
+  call.warn(
+    `.metadata.ownerReferences contains duplicate entries${when}; API server dedups owner references in 1.20+, and may reject such requests as early as 1.24; please fix your requests; duplicate UID(s) observed: ${[...duplicates].join(', ')}`,
+  );
+}
+
+/** RFC 3339 with seconds, as metav1.Time. */
+export function timestamp(nowMs: number): string {
+  return `${new Date(nowMs).toISOString().slice(0, 19)}Z`;
+}

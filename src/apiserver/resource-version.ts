@@ -1,0 +1,20 @@
+import { errors } from '#api/machinery/errors.ts';
+import type { Call } from './call.ts';
+
+/** Waits until the cache is as new as a read wants it. Undefined: it is already. */
+export function awaitRevision(call: Call, resourceVersion: string): Promise<void> | undefined {
+  const { cache } = call.foundation;
+  if (resourceVersion === '0') return undefined;
+  if (resourceVersion === '') return cache.catchUp();
+  const revision = parseRevision(resourceVersion);
+  return revision > cache.revision ? cache.waitFor(revision) : undefined;
+}
+
+/** Throws ApiError BadRequest for what is no decimal number. */
+export function parseRevision(resourceVersion: string): number {
+  if (!/^\d{1,19}$/.test(resourceVersion))
+    throw errors.badRequest(
+      `invalid resource version: strconv.ParseUint: parsing ${JSON.stringify(resourceVersion)}: invalid syntax`,
+    );
+  return Number(resourceVersion);
+}

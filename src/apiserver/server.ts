@@ -1,0 +1,190 @@
+import type { Clock } from '#base/clock.ts';
+import { Lifetime } from '#base/lifetime.ts';
+import { limits } from '#base/limits.ts';
+import type { Log } from '#base/log.ts';
+import type { Random } from '#base/random.ts';
+import type { AdmissionPlugin } from '#admission/admission.ts';
+import { errors } from '#api/machinery/errors.ts';
+import type { Kind } from '#api/machinery/kind.ts';
+import type { Credentials } from '#auth/authentication/authenticator.ts';
+import type { Authorizer } from '#auth/authorization/authorizer.ts';
+import type { User } from '#auth/user.ts';
+import { kinds as allKinds } from '#api/kinds.ts';
+import type { ApiRequest, ApiResponse } from '#client/transport.ts';
+import type { Storage } from '#storage/storage.ts';
+import { WatchCache } from './cache/watch-cache.ts';
+import type { Foundation } from './call.ts';
+import type { AuditHook } from './chain.ts';
+import { Dispatcher } from './dispatch.ts';
+import { startExpiry } from './expiry.ts';
+import { Handler } from './handler.ts';
+import { type HealthCheck, healthPaths } from './health.ts';
+import { Hooks } from './hooks.ts';
+import { listen, type ListenOptions, type Listener } from './http/listen.ts';
+import { ApiMetrics } from './metrics.ts';
+import { Registry } from './registry.ts';
+import { serviceHook } from './services/service-hook.ts';
+import type { RawPath, SubresourceHandlers } from './subresource.ts';
+import { Subresources } from './subresources.ts';
+import { textResponse } from './text.ts';
+import { versionPath } from './version.ts';
+import { Writer } from './writer.ts';
+
+export interface ApiServerOptions {
+  readonly storage: Storage;
+  readonly authenticate: (credentials: Credentials) => Promise<User> | User;
+  readonly authorizer: Authorizer;
+  /** In the order in which they are asked. */
+  readonly admission: readonly AdmissionPlugin[];
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+  readonly serviceCIDR: string;
+  readonly nodePorts?: { readonly first: number; readonly last: number };
+  /** `serviceaccounts/token`, `pods/log`, `tokenreviews.authentication.k8s.io`, …: see subresource.ts. */
+  readonly handlers?: SubresourceHandlers;
+  /** Discovery, OpenAPI and whatever else is no resource. May look at the registry for the kinds that are served. */
+  readonly rawPaths?: (registry: Registry) => readonly RawPath[];
+  readonly healthChecks?: readonly HealthCheck[];
+  readonly audit?: AuditHook;
+  /** Instead of every built-in kind that a default server serves. */
+  readonly kinds?: readonly Kind[];
+}
+
+/** A running API server. It listens only when told to. */
+export interface ApiServer extends AsyncDisposable {
+  /** A request by whoever its headers (and certificate) prove. */
+  handle(request: ApiRequest, certificate?: Credentials['clientCertificate']): Promise<ApiResponse>;
+  /** A request by a user of this process. */
+  handleAs(user: User, request: ApiRequest): Promise<ApiResponse>;
+  listen(options: ListenOptions): Promise<Listener>;
+  /** `https://127.0.0.1:6443`, once it listens. */
+  readonly url: string | undefined;
+  readonly registry: Registry;
+  readonly cache: WatchCache;
+  readonly metrics: ApiMetrics;
+}
+
+export async function startApiServer(options: ApiServerOptions): Promise<ApiServer> {
+  const { storage, clock, random, authorizer, admission } = options;
+  const log = options.log.child('apiserver');
+  const lifetime = new Lifetime();
+  const cache = lifetime.own(new WatchCache(storage, clock, log));
+  const metrics = new ApiMetrics(() => cache);
+  const registry = new Registry(cache);
+  const kinds = options.kinds ?? allKinds.filter(kind => kind.served && kind.plural !== '');
+  await cache.start(kinds.filter(kind => !kind.storedAs));
+  registry.add(kinds);
+  const writer = new Writer(storage, cache);
+  const hooks = new Hooks(
+    new Map([
+      [
+        'Service',
+        serviceHook({
+          registry,
+          cache,
+          random,
+          serviceCIDR: options.serviceCIDR,
+          nodePorts: options.nodePorts ?? defaultNodePorts,
+        }),
+      ],
+    ]),
+  );
+  const foundation: Foundation = { registry, cache, writer, hooks, admission, authorizer, clock, random, metrics };
+  const checks = [...ownChecks(cache, lifetime.signal), ...(options.healthChecks ?? [])];
+  const rawPaths = [versionPath, ...healthPaths(checks), metricsPath(metrics), ...(options.rawPaths?.(registry) ?? [])];
+  const dispatcher = new Dispatcher(rawPaths, new Subresources(options.handlers ?? {}));
+  const { authenticate, audit } = options;
+  const handler = new Handler({ foundation, dispatcher, authenticate, log, ...(audit && { audit }) });
+  lifetime.own(startExpiry(foundation, log));
+  compactRegularly(cache, clock, log, lifetime.signal);
+  let url: string | undefined;
+  return {
+    registry,
+    cache,
+    metrics,
+    handle: (request, certificate) => handler.handle(request, certificate),
+    handleAs: (user, request) => handler.handleAs(user, request),
+    get url() {
+      return url;
+    },
+    async listen(where) {
+      const listener = await listen(
+        (request, peer) =>
+          peer.refused ? refuseCertificate(handler, request) : handler.handle(request, peer.certificate),
+        where,
+        log,
+      );
+      lifetime.own(listener);
+      url = `https://${where.host.includes(':') ? `[${where.host}]` : where.host}:${listener.port}`;
+      return listener;
+    },
+    [Symbol.asyncDispose]: () => lifetime[Symbol.asyncDispose](),
+  };
+}
+
+const defaultNodePorts = { first: 30_000, last: 32_767 };
+
+/** A certificate that nobody we trust has signed is no identity; only a token beside it can be one. */
+function refuseCertificate(handler: Handler, request: ApiRequest): Promise<ApiResponse> {
+  if (request.headers['authorization'] !== undefined) return handler.handle(request);
+  return handler.refuse(request, errors.unauthorized());
+}
+
+function ownChecks(cache: WatchCache, signal: AbortSignal): readonly HealthCheck[] {
+  const everywhere = ['healthz', 'livez', 'readyz'] as const;
+  return [
+    { name: 'ping', in: everywhere, check: () => true },
+    { name: 'log', in: everywhere, check: () => true },
+    { name: 'etcd', in: everywhere, check: () => cache.ended === undefined },
+    { name: 'etcd-readiness', in: ['readyz'], check: () => cache.ended === undefined },
+    { name: 'informer-sync', in: ['readyz'], check: () => cache.revision > 0 },
+    { name: 'shutdown', in: ['readyz'], check: () => !signal.aborted },
+  ];
+}
+
+function metricsPath({ registry }: ApiMetrics): RawPath {
+  return {
+    path: '/metrics',
+    async handle() {
+      return textResponse(200, await registry.metrics(), { 'content-type': registry.contentType });
+    },
+  };
+}
+
+/** Upstream's interval: what was overwritten or deleted is kept for five to ten minutes. */
+const compactIntervalMs = 300_000;
+
+/** Also when much has happened meanwhile: history must not grow without bound between two times. */
+const compactRevisionsMax = 5 * limits.watchHistoryEventsMax;
+
+function compactRegularly(cache: WatchCache, clock: Clock, log: Log, signal: AbortSignal): void {
+  let previous = cache.revision;
+  let compacting = false;
+  const compact = async (revision: number) => {
+    if (compacting || revision <= 1) return;
+    compacting = true;
+    try {
+      await cache.compact(revision);
+    } catch (error) {
+      log.warn('cannot compact the store', { error });
+    } finally {
+      compacting = false;
+    }
+  };
+  const tick = () => {
+    cancel = clock.after(compactIntervalMs, tick);
+    void compact(previous);
+    previous = cache.revision;
+  };
+  let cancel = clock.after(compactIntervalMs, tick);
+  const stopListening = cache.listen((_resource, { revision }) => {
+    if (revision - previous < compactRevisionsMax) return;
+    previous = revision;
+    void compact(revision - limits.watchHistoryEventsMax);
+  });
+  signal.addEventListener('abort', () => {
+    cancel();
+    stopListening();
+  });
+}

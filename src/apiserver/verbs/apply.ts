@@ -1,0 +1,136 @@
+import { applyObject } from '#api/machinery/apply/apply.ts';
+import { errors } from '#api/machinery/errors.ts';
+import { defaultObject } from '#api/machinery/defaults.ts';
+import type { ApiObject, Draft, Kind } from '#api/machinery/kind.ts';
+import type { FieldError } from '#api/machinery/validation.ts';
+import { decodeYaml, duplicateYamlKeys } from '#api/machinery/yaml.ts';
+import type { Json } from '#api/machinery/schema.ts';
+import { denied } from '#auth/authorization/denial.ts';
+import type { ApiResponse, RequestBody } from '#client/transport.ts';
+import { objectMedia, writtenResponse } from '../answer.ts';
+import { objectOf } from '../body.ts';
+import { type Call, writeOptionsOf, type WriteOptions } from '../call.ts';
+import { changeObject, type ChangeRules } from '../change-object.ts';
+import { copyOf } from '../copy.ts';
+import { createObject } from '../create-object.ts';
+import { keyOf, type Resource } from '../registry.ts';
+
+/** Server-side apply: the body is everything that its manager wants; what it wanted before and no longer does goes. */
+export async function apply(call: Call, resource: Resource, rules?: ChangeRules): Promise<ApiResponse> {
+  const { kind } = resource;
+  const { namespace, name, subresource } = call.info;
+  const media = objectMedia(call, resource);
+  const options = applyOptionsOf(call);
+  const force = ['true', '1', 't', 'T', 'TRUE', 'True'].includes(call.request.query.get('force') ?? '');
+  const applied = appliedObject(call, kind, await call.request.body(), options);
+  const produce = (live: ApiObject | undefined): Draft<ApiObject> => {
+    const { object, managedFields } = applyObject({
+      kind,
+      live,
+      applied: copyOf(applied),
+      manager: options.fieldManager,
+      force,
+      subresource,
+      nowMs: call.foundation.clock.now(),
+    });
+    const draft = objectOf(call, kind, copyOf(object) as unknown as Json, 'Ignore');
+    draft.metadata.managedFields = managedFields as never;
+    defaultObject(kind, draft as never);
+    return draft;
+  };
+  if (!resource.cache.get(keyOf(kind, namespace, name))) {
+    if (subresource !== '') throw errors.notFound(kind, name);
+    const draft = produce(undefined);
+    if ((draft.metadata.uid ?? '') !== '')
+      throw errors.conflict(
+        kind,
+        name,
+        `uid mismatch: the provided object specified uid ${draft.metadata.uid}, and no existing object was found`,
+      );
+    if ((draft.metadata.name ?? '') === '') draft.metadata.name = name;
+    await mayCreate(call, kind);
+    const created = await createObject(call, resource, draft, { ...options, ownersKnown: true });
+    return writtenResponse(call, 201, resource, created, media);
+  }
+  const written = await changeObject(call, {
+    resource,
+    namespace,
+    name,
+    subresource,
+    options,
+    ownersKnown: true,
+    ...(rules && { rules }),
+    produce,
+  });
+  return writtenResponse(call, 200, resource, written, media);
+}
+
+function applyOptionsOf(call: Call): WriteOptions {
+  const { query } = call.request;
+  const found: FieldError[] = [];
+  if ((query.get('fieldManager') ?? '') === '')
+    found.push({
+      type: 'FieldValueRequired',
+      field: 'fieldManager',
+      message: 'Required value: is required for apply patch',
+    });
+  if (found.length > 0) throw errors.invalid('meta.k8s.io', 'PatchOptions', '', found);
+  return writeOptionsOf(call, 'PatchOptions');
+}
+
+/** The body, YAML or JSON, as it stands: defaults would become fields that the manager owns. */
+function appliedObject(call: Call, kind: Kind, body: RequestBody, options: WriteOptions): ApiObject {
+  const problems: string[] = [];
+  const value = appliedValue(body, options.fieldValidation === 'Ignore' ? undefined : problems);
+  if (typeof value !== 'object' || value === null || Array.isArray(value))
+    throw errors.badRequest('error decoding YAML: the body is no object');
+  const { apiVersion, kind: name, metadata } = value as { apiVersion?: unknown; kind?: unknown; metadata?: unknown };
+  if (apiVersion === undefined || apiVersion === '' || name === undefined || name === '')
+    throw errors.badRequest(`Object 'Kind' is missing in '${JSON.stringify(value)}'`);
+  if (name !== kind.kind || apiVersion !== (kind.group === '' ? kind.version : `${kind.group}/${kind.version}`))
+    throw errors.badRequest(
+      `the object in the patch (${String(apiVersion)}, Kind=${String(name)}) does not match the kind of the path (${kind.kind})`,
+    );
+  const managed = (metadata as { managedFields?: unknown } | undefined)?.managedFields;
+  if (managed !== undefined && managed !== null) throw errors.badRequest('metadata.managedFields must be nil');
+  const object = objectOf(
+    call,
+    kind,
+    value,
+    options.fieldValidation === 'Strict' ? 'Warn' : options.fieldValidation,
+    problems,
+  );
+  const strict = options.fieldValidation === 'Strict' ? call.warnings.take() : [];
+  if (strict.length > 0) throw errors.badRequest(`error strict decoding YAML: ${strict.join(', ')}`);
+  return object as ApiObject;
+}
+
+function appliedValue(body: RequestBody, duplicates: string[] | undefined): Json {
+  if (body.kind === 'object') return copyOf(body.object) as Json;
+  try {
+    const value = decodeYaml(body.bytes);
+    duplicates?.push(...duplicateYamlKeys(body.bytes));
+    return value;
+  } catch (error) {
+    throw errors.badRequest(`error decoding YAML: ${(error as Error).message}`);
+  }
+}
+
+/** An apply that would create needs the permission to create as well. */
+async function mayCreate(call: Call, { group, version }: Kind): Promise<void> {
+  const { info, user } = call;
+  const attributes = {
+    user,
+    verb: 'create',
+    resourceRequest: true,
+    path: info.path,
+    group,
+    version,
+    resource: info.resource,
+    subresource: info.subresource,
+    namespace: info.namespace,
+    name: info.name,
+  };
+  const { decision, reason } = await call.authorize(attributes);
+  if (decision !== 'allow') throw denied(attributes, reason);
+}

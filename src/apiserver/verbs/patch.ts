@@ -1,0 +1,128 @@
+import { ApiError, errors } from '#api/machinery/errors.ts';
+import { decodeJson } from '#api/machinery/json.ts';
+import { apiVersionOf, type ApiObject, type Draft, type Kind } from '#api/machinery/kind.ts';
+import { applyJsonPatch } from '#api/machinery/patch/json-patch.ts';
+import { applyMergePatch } from '#api/machinery/patch/merge-patch.ts';
+import { applyStrategicMergePatch } from '#api/machinery/patch/strategic-merge-patch.ts';
+import { defaultObject } from '#api/machinery/defaults.ts';
+import type { Json, JsonObject } from '#api/machinery/schema.ts';
+import type { ApiResponse, RequestBody } from '#client/transport.ts';
+import { objectMedia, writtenResponse } from '../answer.ts';
+import { objectOf } from '../body.ts';
+import { type Call, writeOptionsOf, type WriteOptions } from '../call.ts';
+import { changeObject, type ChangeRules } from '../change-object.ts';
+import { copyOf } from '../copy.ts';
+import { essence } from '../media-type.ts';
+import type { Resource } from '../registry.ts';
+import { apply } from './apply.ts';
+
+/** A patch that was read and can be applied to any version of the object, again and again. */
+export interface Patcher {
+  readonly options: WriteOptions;
+  produce(current: unknown): Promise<Draft<ApiObject>> | Draft<ApiObject>;
+}
+
+export async function patch(call: Call, resource: Resource, rules?: ChangeRules): Promise<ApiResponse> {
+  const { namespace, name, subresource } = call.info;
+  const media = objectMedia(call, resource);
+  if (patchType(call) === 'apply') return apply(call, resource, rules);
+  const patcher = await readPatch(call, resource.kind);
+  const written = await changeObject(call, {
+    resource,
+    namespace,
+    name,
+    subresource,
+    options: patcher.options,
+    ...(rules && { rules }),
+    produce: current => patcher.produce(current),
+  });
+  return writtenResponse(call, 200, resource, written, media);
+}
+
+type PatchType = 'json' | 'merge' | 'strategic' | 'apply';
+
+const patchTypes: Readonly<Record<string, PatchType>> = {
+  'application/json-patch+json': 'json',
+  'application/merge-patch+json': 'merge',
+  'application/strategic-merge-patch+json': 'strategic',
+  'application/apply-patch+yaml': 'apply',
+};
+
+function patchType(call: Call): PatchType | undefined {
+  const type = essence(call.header('content-type'));
+  return Object.hasOwn(patchTypes, type) ? patchTypes[type] : undefined;
+}
+
+/** Reads a JSON, merge or strategic merge patch. Throws ApiError for what is no such patch. */
+export async function readPatch(call: Call, kind: Kind): Promise<Patcher> {
+  const type = patchType(call);
+  if (!type || type === 'apply' || (type === 'strategic' && kind.custom === true)) throw unsupported(kind);
+  const force = call.request.query.get('force');
+  if (force !== null && force !== '')
+    throw errors.invalid('meta.k8s.io', 'PatchOptions', '', [
+      { type: 'FieldValueForbidden', field: 'force', message: 'Forbidden: may not be specified for non-apply patch' },
+    ]);
+  const options = writeOptionsOf(call, 'PatchOptions');
+  const wanted = patchValue(await call.request.body());
+  if (type !== 'json' && (typeof wanted !== 'object' || wanted === null || Array.isArray(wanted)))
+    throw errors.badRequest(
+      `error decoding patch: json: cannot unmarshal ${Array.isArray(wanted) ? 'array' : typeof wanted} into Go value of type map[string]interface {}`,
+    );
+  return {
+    options,
+    produce(current) {
+      const before = current as JsonObject;
+      const patched =
+        type === 'json'
+          ? applyJsonPatch(before, wanted)
+          : type === 'merge'
+            ? applyMergePatch(before, wanted)
+            : applyStrategicMergePatch(kind.schema, before, wanted as JsonObject);
+      return decodePatched(call, kind, patched, options);
+    },
+  };
+}
+
+function decodePatched(call: Call, kind: Kind, patched: Json, options: WriteOptions): Draft<ApiObject> {
+  // What the patch left alone is shared with the cache, and decoding changes in place.
+  const value = copyOf(patched);
+  const { apiVersion, kind: name } = (value ?? {}) as { apiVersion?: unknown; kind?: unknown };
+  if (name !== undefined && name !== kind.kind)
+    throw errors.badRequest(
+      `${String(name)} in version ${JSON.stringify(kind.version)} cannot be handled as a ${kind.kind}: converting (${kind.version}.${String(name)}) to (${kind.version}.${kind.kind}): unknown conversion`,
+    );
+  if (apiVersion !== undefined && apiVersion !== apiVersionOf(kind))
+    throw errors.badRequest(
+      `the API version in the data (${String(apiVersion)}) does not match the expected API version (${apiVersionOf(kind)})`,
+    );
+  try {
+    const object = objectOf(call, kind, value, options.fieldValidation);
+    defaultObject(kind, object as never);
+    return object;
+  } catch (error) {
+    if (!(error instanceof ApiError) || error.reason !== 'BadRequest') throw error;
+    throw errors.invalid('', '', '', [
+      {
+        type: 'FieldValueInvalid',
+        field: 'patch',
+        message: `Invalid value: ${JSON.stringify(JSON.stringify(value))}: ${error.message.replace(/^.* cannot be handled as a \w+: /, '')}`,
+      },
+    ]);
+  }
+}
+
+function patchValue(body: RequestBody): Json {
+  if (body.kind === 'object') return body.object as Json;
+  try {
+    return decodeJson(body.bytes);
+  } catch (error) {
+    throw errors.badRequest(`error decoding patch: ${(error as Error).message}`);
+  }
+}
+
+function unsupported(kind: Kind): ApiError {
+  const accepted = Object.keys(patchTypes).filter(type => kind.custom !== true || patchTypes[type] !== 'strategic');
+  return errors.unsupportedMediaType(
+    `the body of the request was in an unknown format - accepted media types include: ${accepted.join(', ')}`,
+  );
+}

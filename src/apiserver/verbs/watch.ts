@@ -1,0 +1,134 @@
+import { ApiError, errors } from '#api/machinery/errors.ts';
+import type { ApiResponse } from '#client/transport.ts';
+import type { CacheEvent } from '../cache/resource-cache.ts';
+import { selectionOf } from '../cache/selection.ts';
+import type { Call } from '../call.ts';
+import { includeObjectOf } from '../encoding/table.ts';
+import { byteForm, objectForm } from '../encoding/watch-form.ts';
+import type { Resource } from '../registry.ts';
+import { type WatchPlan, WatchStream } from '../watch-stream.ts';
+import { refuse } from './list.ts';
+
+export async function watch(call: Call, resource: Resource): Promise<ApiResponse> {
+  const { request, info, foundation } = call;
+  const { cache, clock } = foundation;
+  const { query } = request;
+  const { kind } = resource;
+  const media = call.media({ protobuf: kind.custom !== true, transforms: true, stream: true });
+  const selection = selectionOf(kind, info.labelSelector ?? '', fieldSelectorOf(call));
+  const include = includeObjectOf(query);
+  const { revision, sendsState, marksInitialEnd } = watchOptions(query);
+  // "" wants everything that is there now, a number everything since; 0 takes what the cache has.
+  if (revision === undefined) await cache.catchUp();
+  const prefix = kind.namespaced && info.namespace !== '' ? `${info.namespace}/` : '';
+  const plan: WatchPlan = {
+    resource,
+    prefix,
+    selection,
+    beginning() {
+      if (sendsState) {
+        const floor = revision ?? 0;
+        if (floor > cache.revision)
+          return { refused: errors.tooLargeResourceVersion(String(floor), String(cache.revision)).status };
+        return { state: resource.cache.select(prefix, selection), revision: cache.revision };
+      }
+      const from = revision ?? cache.revision;
+      try {
+        const missed = resource.cache.since(from).filter((event: CacheEvent) => event.key.startsWith(prefix));
+        return { missed, revision: Math.max(from, cache.revision) };
+      } catch (error) {
+        if (error instanceof ApiError) return { refused: error.status };
+        throw error;
+      }
+    },
+    bookmarks: isTrue(query.get('allowWatchBookmarks')),
+    marksInitialEnd,
+    timeoutMs: timeoutOf(call),
+    clock,
+    currentRevision: () => cache.revision,
+    signal: request.signal,
+    onSent: bytes => foundation.metrics.watchEvent(kind, bytes),
+  };
+  if (sendsState && revision !== undefined && revision > cache.revision) await cache.waitFor(revision);
+  const contentType =
+    media.format === 'protobuf' ? 'application/vnd.kubernetes.protobuf;stream=watch' : 'application/json';
+  return {
+    kind: 'watch',
+    code: 200,
+    headers: { 'content-type': contentType },
+    watch: {
+      toObjects: sink => new WatchStream(plan, objectForm(resource), sink).start(),
+      toBytes: sink =>
+        new WatchStream(
+          plan,
+          byteForm(resource, media, include, () => clock.now()),
+          sink,
+        ).start(),
+    },
+  };
+}
+
+/** The deprecated path /watch/…/name watches one object. */
+function fieldSelectorOf({ info }: Call): string {
+  const { fieldSelector = '', name } = info;
+  if (name === '' || fieldSelector.includes('metadata.name')) return fieldSelector;
+  return fieldSelector === '' ? `metadata.name=${name}` : `${fieldSelector},metadata.name=${name}`;
+}
+
+interface WatchOptions {
+  /** Undefined: the newest. */
+  readonly revision: number | undefined;
+  readonly sendsState: boolean;
+  readonly marksInitialEnd: boolean;
+}
+
+function watchOptions(query: URLSearchParams): WatchOptions {
+  const version = query.get('resourceVersion') ?? '';
+  const match = query.get('resourceVersionMatch') ?? '';
+  const sendInitial = query.get('sendInitialEvents');
+  if (version !== '' && !/^\d{1,19}$/.test(version))
+    refuse(
+      'resourceVersion',
+      'Invalid',
+      `Invalid value: ${JSON.stringify(version)}: strconv.ParseUint: parsing ${JSON.stringify(version)}: invalid syntax`,
+    );
+  const revision = version === '' ? undefined : Number(version);
+  if (sendInitial === null || sendInitial === '') {
+    if (match !== '')
+      refuse(
+        'resourceVersionMatch',
+        'Forbidden',
+        'resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided',
+      );
+    return { revision, sendsState: revision === undefined || revision === 0, marksInitialEnd: false };
+  }
+  if (match !== 'NotOlderThan') {
+    if (match === '')
+      refuse(
+        'resourceVersionMatch',
+        'Forbidden',
+        'sendInitialEvents requires setting resourceVersionMatch to NotOlderThan',
+      );
+    refuse(
+      'resourceVersionMatch',
+      'NotSupported',
+      `Unsupported value: ${JSON.stringify(match)}: supported values: "NotOlderThan"`,
+    );
+  }
+  const wanted = isTrue(sendInitial);
+  if (!wanted) return { revision: revision === 0 ? undefined : revision, sendsState: false, marksInitialEnd: false };
+  return { revision, sendsState: true, marksInitialEnd: isTrue(query.get('allowWatchBookmarks')) };
+}
+
+/** As Go's ParseBool reads it. */
+function isTrue(text: string | null): boolean {
+  return text === 'true' || text === '1' || text === 't' || text === 'T' || text === 'TRUE' || text === 'True';
+}
+
+const timeoutSecondsMin = 1_800;
+
+function timeoutOf({ request, foundation }: Call): number {
+  const text = request.query.get('timeoutSeconds') ?? '';
+  const seconds = /^\d+$/.test(text) ? Number(text) : 0;
+  return (seconds > 0 ? seconds : timeoutSecondsMin * (1 + foundation.random.next())) * 1000;
+}

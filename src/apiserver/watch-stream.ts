@@ -1,0 +1,171 @@
+import type { Clock } from '#base/clock.ts';
+import { limits } from '#base/limits.ts';
+import type { Status } from '#api/machinery/errors.ts';
+import type { ApiObject } from '#api/machinery/kind.ts';
+import type { WatchSink } from '#client/transport.ts';
+import type { CachedObject } from './cache/entry.ts';
+import type { CacheEvent, CacheWatcher } from './cache/resource-cache.ts';
+import type { Selection } from './cache/selection.ts';
+import type { EventType, WatchForm } from './encoding/watch-form.ts';
+import { type Resource, viewOf } from './registry.ts';
+
+export interface WatchPlan {
+  readonly resource: Resource;
+  readonly prefix: string;
+  readonly selection: Selection;
+  /** What is sent before live events: the state, or what was missed; or why the watch cannot be served. */
+  readonly beginning: () =>
+    | { readonly state: readonly CachedObject[]; readonly revision: number }
+    | { readonly missed: readonly CacheEvent[]; readonly revision: number }
+    | { readonly refused: Status };
+  readonly bookmarks: boolean;
+  /** A bookmark that says the state is complete. */
+  readonly marksInitialEnd: boolean;
+  readonly timeoutMs: number;
+  readonly clock: Clock;
+  readonly currentRevision: () => number;
+  readonly signal: AbortSignal;
+  readonly onSent?: (bytes: number) => void;
+}
+
+/** Upstream sends one about every minute, and one shortly before the watch times out. */
+const bookmarkIntervalMs = 60_000;
+const bookmarkBeforeTimeoutMs = 2_000;
+/** Events of the state at the beginning that are sent in one turn of the event loop. */
+const eventsPerTurn = 128;
+
+/** One watch: feeds a sink until the client, the timeout or a full buffer ends it. */
+export class WatchStream<Item> implements CacheWatcher {
+  readonly prefix: string;
+  readonly selection: Selection;
+  readonly #plan: WatchPlan;
+  readonly #form: WatchForm<Item>;
+  readonly #sink: WatchSink<Item>;
+  /** Live events that wait until the beginning is sent; undefined from then on. */
+  #pending: CacheEvent[] | undefined = [];
+  /** Live events up to here are in the beginning. */
+  #after = 0;
+  #first = true;
+  #ended = false;
+  #leave: (() => void) | undefined;
+  #cancelTimeout: (() => void) | undefined;
+  #cancelBookmark: (() => void) | undefined;
+  readonly #abort = () => this.#end();
+
+  constructor(plan: WatchPlan, form: WatchForm<Item>, sink: WatchSink<Item>) {
+    this.#plan = plan;
+    this.#form = form;
+    this.#sink = sink;
+    this.prefix = plan.prefix;
+    this.selection = plan.selection;
+  }
+
+  start(): void {
+    const { signal, clock, timeoutMs, bookmarks, resource } = this.#plan;
+    if (signal.aborted) return this.#end();
+    signal.addEventListener('abort', this.#abort, { once: true });
+    const beginning = this.#plan.beginning();
+    if ('refused' in beginning) {
+      this.#push(this.#form.error(beginning.refused));
+      return this.#end();
+    }
+    this.#after = beginning.revision;
+    this.#leave = resource.cache.watch(this);
+    this.#cancelTimeout = clock.after(timeoutMs, () => this.#end());
+    if (bookmarks) this.#scheduleBookmark(clock.monotonic() + timeoutMs);
+    if ('missed' in beginning) {
+      for (const event of beginning.missed) this.#send(event);
+      this.#goLive();
+    } else {
+      void this.#sendState(beginning.state, beginning.revision);
+    }
+  }
+
+  onEvent(event: CacheEvent): void {
+    if (event.revision <= this.#after) return;
+    if (!this.#pending) return this.#send(event);
+    this.#pending.push(event);
+    if (this.#pending.length > limits.watchBufferEventsMax) this.#end();
+  }
+
+  onEnd(): void {
+    this.#end();
+  }
+
+  async #sendState(state: readonly CachedObject[], revision: number): Promise<void> {
+    for (let index = 0; index < state.length && !this.#ended; index++) {
+      this.#sendEntry('ADDED', state[index] as CachedObject);
+      if ((index + 1) % eventsPerTurn !== 0) continue;
+      await this.#sink.room?.();
+      await new Promise(resolve => setImmediate(resolve));
+    }
+    if (this.#ended) return;
+    if (this.#plan.marksInitialEnd) this.#push(this.#form.bookmark(revision, true));
+    this.#goLive();
+  }
+
+  #goLive(): void {
+    const pending = this.#pending ?? [];
+    this.#pending = undefined;
+    for (const event of pending) this.#send(event);
+  }
+
+  #send(event: CacheEvent): void {
+    if (this.#ended) return;
+    const { matches } = this.selection;
+    const now = !event.deleted && (!matches || matches(this.#view(event.entry)));
+    const before = event.previous !== undefined && (!matches || matches(this.#view(event.previous)));
+    if (now) return this.#sendEvent(before ? 'MODIFIED' : 'ADDED', event, event.entry, '');
+    if (!before) return;
+    if (event.deleted) return this.#sendEvent('DELETED', event, event.entry, '');
+    // It no longer matches: for this watch it is gone, as it was when it last matched.
+    const { previous } = event;
+    const gone = event.encoded('gone', () => (previous as CachedObject).deletedAt(event.revision));
+    this.#sendEvent('DELETED', event, gone, 'gone');
+  }
+
+  #view(entry: CachedObject): ApiObject {
+    return viewOf(this.#plan.resource, entry);
+  }
+
+  #sendEvent(type: EventType, event: CacheEvent, entry: CachedObject, note: string): void {
+    const form = this.#form;
+    if (this.#first && form.first) return this.#sendEntry(type, entry);
+    this.#push(event.encoded(`${form.name}:${type}${note}`, () => form.event(type, entry)));
+  }
+
+  #sendEntry(type: EventType, entry: CachedObject): void {
+    const form = this.#form;
+    const item = this.#first && form.first ? form.first(type, entry) : form.event(type, entry);
+    this.#first = false;
+    this.#push(item);
+  }
+
+  #push(item: Item): void {
+    if (this.#ended) return;
+    if (!this.#sink.push(item)) return this.#end();
+    this.#plan.onSent?.(item instanceof Uint8Array ? item.length : 0);
+  }
+
+  #scheduleBookmark(endMs: number): void {
+    const { clock } = this.#plan;
+    const leftMs = endMs - clock.monotonic() - bookmarkBeforeTimeoutMs;
+    if (leftMs <= 0) return;
+    this.#cancelBookmark = clock.after(Math.min(bookmarkIntervalMs, leftMs), () => {
+      // While the state is being sent a bookmark would promise what is not there yet.
+      if (!this.#pending) this.#push(this.#form.bookmark(this.#plan.currentRevision(), false));
+      this.#scheduleBookmark(endMs);
+    });
+  }
+
+  #end(): void {
+    if (this.#ended) return;
+    this.#ended = true;
+    this.#leave?.();
+    this.#cancelTimeout?.();
+    this.#cancelBookmark?.();
+    this.#pending = [];
+    this.#plan.signal.removeEventListener('abort', this.#abort);
+    this.#sink.end();
+  }
+}

@@ -1,0 +1,116 @@
+import { isDeepStrictEqual } from 'node:util';
+import { limits } from '#base/limits.ts';
+import { errors } from '#api/machinery/errors.ts';
+import type { ApiObject } from '#api/machinery/kind.ts';
+import { ExpectationError, type Storage } from '#storage/storage.ts';
+import { type CachedObject, encodeStored } from './cache/entry.ts';
+import { storageKey, type WatchCache } from './cache/watch-cache.ts';
+import { type Resource, toStored } from './registry.ts';
+
+/** Somebody else changed the object meanwhile: read it again and try again. */
+export class StaleError extends Error {
+  override readonly name = 'StaleError';
+}
+
+/** Writes objects into the store, and answers with what the cache made of them. */
+export class Writer {
+  readonly #storage: Storage;
+  readonly #cache: WatchCache;
+  readonly #queues = new Map<string, Promise<unknown>>();
+
+  constructor(storage: Storage, cache: WatchCache) {
+    this.#storage = storage;
+    this.#cache = cache;
+  }
+
+  /** The object is taken over: it becomes the shared one. Throws StaleError when there is one already. */
+  async create(resource: Resource, key: string, object: ApiObject): Promise<CachedObject> {
+    const stored = toStored(resource, object);
+    const bytes = bounded(encodeStored(resource.storedKind, stored));
+    const revision = await this.#put(resource, key, { bytes, object: stored }, 'absent');
+    return this.#written(resource, key, revision);
+  }
+
+  /** Nothing is written, and no revision passes, when nothing changed. Throws StaleError when `current` is not current. */
+  async update(resource: Resource, current: CachedObject, object: ApiObject): Promise<CachedObject> {
+    const stored = toStored(resource, object);
+    const bytes = encodeStored(resource.storedKind, stored);
+    if (isSame(current, bytes, stored)) return current;
+    bounded(bytes);
+    const revision = await this.#put(resource, current.key, { bytes, object: stored }, current.revision);
+    return this.#written(resource, current.key, revision);
+  }
+
+  /** Answers with the last state, at the deletion's revision. Throws StaleError when `current` is not current. */
+  async delete(resource: Resource, current: CachedObject): Promise<CachedObject> {
+    const key = storageKey(resource.storedKind, current.key);
+    const revision = await this.#fresh(this.#storage.delete(key, current.revision));
+    return this.#written(resource, current.key, revision);
+  }
+
+  /**
+   * Runs one change of an object after the other, so that writers of one object do not take each other's work away.
+   * Objects that nobody else is writing do not wait.
+   */
+  async exclusively<Value>(resource: Resource, key: string, run: () => Promise<Value>): Promise<Value> {
+    const name = storageKey(resource.storedKind, key);
+    const before = this.#queues.get(name);
+    const turn = before ? before.then(run, run) : run();
+    this.#queues.set(name, turn);
+    try {
+      return await turn;
+    } finally {
+      if (this.#queues.get(name) === turn) this.#queues.delete(name);
+    }
+  }
+
+  async #put(
+    resource: Resource,
+    key: string,
+    value: { readonly bytes: Uint8Array; readonly object: ApiObject },
+    expected: 'absent' | number,
+  ): Promise<number> {
+    return this.#fresh(this.#storage.put(storageKey(resource.storedKind, key), value, expected));
+  }
+
+  /** When the entry was otherwise than expected, the caller finds in the cache what it is. */
+  async #fresh(write: Promise<number>): Promise<number> {
+    try {
+      return await write;
+    } catch (error) {
+      if (!(error instanceof ExpectationError)) throw error;
+      if (error.current) await this.#cache.waitFor(error.current.modRevision);
+      throw new StaleError(error.message, { cause: error });
+    }
+  }
+
+  async #written({ cache }: Resource, key: string, revision: number): Promise<CachedObject> {
+    const entry = cache.get(key);
+    if (entry?.revision === revision) return entry;
+    await this.#cache.waitFor(revision);
+    const event = cache.since(revision - 1).find(each => each.revision === revision);
+    if (!event) throw errors.internal(`the write at revision ${revision} is not in the cache`);
+    return event.entry;
+  }
+}
+
+function bounded(bytes: Buffer): Buffer {
+  if (bytes.length > limits.objectBytesMax)
+    throw errors.tooLarge(`Request entity too large: limit is ${limits.objectBytesMax}`);
+  return bytes;
+}
+
+/** Equal bytes, or equal content in another order of keys. */
+function isSame(current: CachedObject, bytes: Buffer, object: ApiObject): boolean {
+  const tail = current.storedTail;
+  if (bytes.length - storedHeadLength !== tail.length) return false;
+  if (tail.compare(bytes, storedHeadLength) === 0) return true;
+  const { metadata, ...rest } = object;
+  const { metadata: currentMetadata, ...currentRest } = current.object;
+  return (
+    isDeepStrictEqual({ ...metadata, resourceVersion: '' }, { ...currentMetadata, resourceVersion: '' }) &&
+    isDeepStrictEqual(rest, currentRest)
+  );
+}
+
+const storedHeadLength = '{"metadata":{'.length;
