@@ -15,7 +15,7 @@ import { fixedChains } from './chains.ts';
 import { Claims } from './claims.ts';
 import { decideService } from './decide.ts';
 import type { NodeInfo } from './endpoints.ts';
-import { staleFlows } from './flows.ts';
+import { staleFlows, strayFlows } from './flows.ts';
 import { HealthChecks } from './health-checks.ts';
 
 export interface ServiceProxyOptions {
