@@ -5,7 +5,7 @@ import type { ClusterConfig, DataDir } from './data-dir.ts';
 import { livePid, dataDirAt } from './data-dir.ts';
 
 /** Address ranges of a cluster on this machine. */
-export type Ranges = Pick<ClusterConfig, 'podCIDR' | 'serviceCIDR' | 'clusterDNS'>;
+export type Ranges = Pick<ClusterConfig, 'podCIDR' | 'serviceCIDR' | 'serviceIP' | 'clusterDNS'>;
 
 /** Kubernetes' usual ranges first; a second cluster beside the first takes the next. */
 export const rangeChoices: readonly Ranges[] = Array.from({ length: 8 }, (_, index) => {
@@ -13,6 +13,7 @@ export const rangeChoices: readonly Ranges[] = Array.from({ length: 8 }, (_, ind
   return {
     podCIDR: `10.${244 + index}.0.0/16`,
     serviceCIDR: `10.${service}.0.0/12`,
+    serviceIP: `10.${service}.0.1`,
     clusterDNS: `10.${service}.0.10`,
   };
 });

@@ -25,6 +25,8 @@ export interface ClusterConfig {
   readonly port: number;
   readonly podCIDR: string;
   readonly serviceCIDR: string;
+  /** The first address of the service range: the `kubernetes` Service's. */
+  readonly serviceIP: string;
   readonly clusterDNS: string;
   readonly clusterDomain: string;
   readonly nodes: number;

@@ -123,6 +123,7 @@ function decideConfig(dir: DataDir, flags: Flags): { config: ClusterConfig; lack
     port: flags.number('port') ?? before?.port ?? 6443,
     podCIDR: ranges.podCIDR,
     serviceCIDR: ranges.serviceCIDR,
+    serviceIP: ranges.serviceIP,
     clusterDNS: ranges.clusterDNS,
     clusterDomain: before?.clusterDomain ?? 'cluster.local',
     nodes,

@@ -1,0 +1,170 @@
+import type { Clock } from '#base/clock.ts';
+import { Lifetime } from '#base/lifetime.ts';
+import type { Log } from '#base/log.ts';
+import type { Random } from '#base/random.ts';
+import { admissionChain } from '#admission/chain.ts';
+import { Secret } from '#api/core/v1/secret.ts';
+import { ensureBootstrapObjects } from '#apiserver/bootstrap.ts';
+import { discoveryPaths } from '#apiserver/discovery/discovery.ts';
+import { openIdPaths } from '#apiserver/discovery/openid.ts';
+import { reviewHandlers } from '#apiserver/reviews/reviews.ts';
+import { startApiServer, type ApiServer } from '#apiserver/server.ts';
+import { authenticateWith } from '#auth/authentication/authenticate.ts';
+import { anyToken, bearerAuthenticator } from '#auth/authentication/bearer.ts';
+import { bootstrapTokenAuthenticator } from '#auth/authentication/bootstrap-token.ts';
+import { boundObjectsFrom, getIfThere } from '#auth/authentication/bound-objects.ts';
+import { clientCertificateAuthenticator } from '#auth/authentication/client-certificate.ts';
+import { serviceAccountTokenAuthenticator, tokenIssuer } from '#auth/authentication/service-account-token.ts';
+import { signingKey } from '#auth/authentication/signing-keys.ts';
+import { mastersAuthorizer } from '#auth/authorization/always-allow.ts';
+import { union } from '#auth/authorization/authorizer.ts';
+import { rbacEscalationCheck } from '#auth/authorization/escalation.ts';
+import { followRoles } from '#auth/authorization/follow.ts';
+import { nodeAuthorizer, nodeRelationsFrom } from '#auth/authorization/node.ts';
+import { reconcileBootstrapPolicy } from '#auth/authorization/policy/bootstrap-policy.ts';
+import { rbacAuthorizer } from '#auth/authorization/rbac.ts';
+import { loopbackAdmin, serviceAccountUser, type User } from '#auth/user.ts';
+import type { Client } from '#client/client.ts';
+import { openEventRecorder } from '#client/events.ts';
+import { inProcessClient } from '#client/in-process.ts';
+import { openInformers, type Informers } from '#client/informers.ts';
+import { startControllers } from '#controllers/controllers.ts';
+import { startScheduler, schedulerName } from '#scheduler/scheduler.ts';
+import type { Storage } from '#storage/storage.ts';
+
+/** What the control plane signs and proves with. */
+export interface Credentials {
+  readonly caCertPem: string;
+  readonly caKeyPem: string;
+  /** Signs service-account tokens. */
+  readonly serviceAccountKeyPem: string;
+  /** The API server's own identity towards kubelets; without it there are no kubelets to ask. */
+  readonly kubeletClient?: { readonly certPem: string; readonly keyPem: string };
+}
+
+export interface ControlPlaneOptions {
+  readonly storage: Storage;
+  readonly credentials: Credentials;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+  readonly podCIDR: string;
+  readonly serviceCIDR: string;
+  /** The `kubernetes` Service's address. */
+  readonly serviceIP: string;
+  readonly clusterDomain: string;
+  /** How the API server is reached from pods and nodes. */
+  readonly advertise: { readonly address: string; readonly port: number };
+}
+
+export interface ControlPlane extends AsyncDisposable {
+  readonly apiServer: ApiServer;
+  /** A client of this process with an identity. */
+  clientOf(user: User): Client;
+  /** With every right. */
+  readonly client: Client;
+  readonly informers: Informers;
+  /** Starts controllers and scheduler; before that the API server answers but nothing happens by itself. */
+  startActing(): Promise<void>;
+}
+
+/** API server, controllers and scheduler in this process, over any store. */
+export async function startControlPlane(options: ControlPlaneOptions): Promise<ControlPlane> {
+  const { storage, credentials, clock, random, log, advertise, clusterDomain } = options;
+  const lifetime = new Lifetime();
+  let apiServer: ApiServer | undefined;
+  // The parts of the API server are its clients, too: they reach it through this once it is there.
+  const clientOf = (user: User) =>
+    inProcessClient<User>((as, request) => {
+      if (!apiServer) throw new Error('cannot ask the API server: it has not started');
+      return apiServer.handleAs(as, request);
+    }, user);
+  const client = clientOf(loopbackAdmin);
+  const informers = openInformers(client, { clock, random, log: log.child('informers') });
+  lifetime.defer(() => informers[Symbol.dispose]());
+
+  const roles = followRoles(informers);
+  const authorizer = union([
+    mastersAuthorizer,
+    nodeAuthorizer(nodeRelationsFrom(informers)),
+    rbacAuthorizer(roles.index),
+  ]);
+  const key = signingKey(credentials.serviceAccountKeyPem);
+  const issuer = `https://kubernetes.default.svc.${clusterDomain}`;
+  const audiences = [issuer];
+  const objects = boundObjectsFrom(informers, client);
+  const tokens = anyToken([
+    serviceAccountTokenAuthenticator({ issuers: [issuer], keys: [key], objects, clock }),
+    bootstrapTokenAuthenticator(name => getIfThere(client, Secret, name, 'kube-system'), clock),
+  ]);
+  const checkEscalation = rbacEscalationCheck(roles.index, authorizer);
+  const address = `${advertise.address}:${advertise.port}`;
+  apiServer = await startApiServer({
+    storage,
+    clock,
+    random,
+    log,
+    authorizer,
+    authenticate: authenticateWith([clientCertificateAuthenticator, bearerAuthenticator(tokens, audiences)], {
+      anonymous: true,
+    }),
+    admission: admissionChain({ informers, client, clock, random, authorizer, checkEscalation }),
+    serviceCIDR: options.serviceCIDR,
+    handlers: reviewHandlers({
+      authorizer,
+      tokens,
+      audiences,
+      objects,
+      clock,
+      issue: tokenIssuer({ issuer, key, clock, random }),
+    }),
+    rawPaths: registry => [
+      ...discoveryPaths({
+        kinds: () => registry.kinds,
+        onChange: listener => registry.onChange(listener),
+        serverAddress: address,
+      }),
+      ...openIdPaths({ issuer, keySetUri: `https://${address}/openid/v1/jwks`, keys: [key] }),
+    ],
+  });
+  lifetime.own(apiServer);
+  await ensureBootstrapObjects(client, { serviceCIDR: options.serviceCIDR, serviceIP: options.serviceIP, advertise });
+  await reconcileBootstrapPolicy(client);
+  await roles.synced;
+
+  return {
+    apiServer,
+    clientOf,
+    client,
+    informers,
+    async startActing() {
+      const controllers = startControllers({
+        client,
+        clientFor: name => clientOf(serviceAccountUser('kube-system', name)),
+        informers,
+        clock,
+        random,
+        log: log.child('controllers'),
+        settings: {
+          clusterCidrs: [options.podCIDR],
+          caCertPem: credentials.caCertPem,
+          signer: { caCertPem: credentials.caCertPem, caKeyPem: credentials.caKeyPem },
+        },
+      });
+      lifetime.own(controllers);
+      const schedulerClient = clientOf({ name: 'system:kube-scheduler', groups: ['system:authenticated'] });
+      const events = openEventRecorder({ client: schedulerClient, component: schedulerName, clock, log });
+      lifetime.own(events);
+      await startScheduler({
+        client: schedulerClient,
+        informers,
+        events,
+        clock,
+        random,
+        log: log.child('scheduler'),
+        signal: lifetime.signal,
+      });
+    },
+    [Symbol.asyncDispose]: () => lifetime[Symbol.asyncDispose](),
+  };
+}
