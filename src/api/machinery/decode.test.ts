@@ -192,3 +192,14 @@ test('frozen parts are taken as they are, and copied where they change', () => {
   const empty = frozen({ spec: { containers: null } });
   assert.equal(decodeObject(Pod.schema, empty, { unknown: 'drop' }).object, empty);
 });
+
+test('null is absent, except where it is how Go writes empty', () => {
+  const text = '{"metadata":null,"spec":null,"status":null}';
+  assert.deepEqual(decode(Pod.schema, text).object, {});
+  assert.deepEqual(decode(Pod.schema, '{"spec":{"containers":null,"hostname":null}}').object, {
+    spec: { containers: null },
+  });
+  assert.deepEqual(decode(Pod.schema, '{"spec":{"containers":[{"name":null,"resources":null}]}}').object, {
+    spec: { containers: [{}] },
+  });
+});

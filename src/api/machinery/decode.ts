@@ -3,6 +3,7 @@ import { setOwn } from './json.ts';
 import { canonicalQuantity, quantityError } from './quantity.ts';
 import { resolve, type Field, type Json, type ObjectSchema, type ScalarType, type Schema } from './schema.ts';
 import { canonicalMicroTime, canonicalTime } from './time.ts';
+import { zeroOf } from './zero.ts';
 
 /** An object that may still be changed. */
 export type JsonDraft = Record<string, Json | undefined>;
@@ -96,7 +97,8 @@ interface FieldDecoder {
   readonly keepsZero: boolean;
   /** An empty list is not an absent one: managedFields, which an empty list clears. */
   readonly keepsEmpty: boolean;
-  readonly always: boolean;
+  /** Null is what the field is when it is empty: lists, maps and times that Go always prints. */
+  readonly keepsNull: boolean;
 }
 
 const typeMetaField: FieldDecoder = {
@@ -104,7 +106,7 @@ const typeMetaField: FieldDecoder = {
   decode: decodeString,
   keepsZero: false,
   keepsEmpty: false,
-  always: false,
+  keepsNull: false,
 };
 
 function compileObject(schema: ObjectSchema): Decoder {
@@ -131,7 +133,7 @@ function compileObject(schema: ObjectSchema): Decoder {
         unknown?.push(`.${name}`);
       } else if (field.type === 'string' && typeof value === 'string') {
         if (value !== '' || field.keepsZero) continue;
-      } else if (value === null && field.always) {
+      } else if (value === null && field.keepsNull) {
         continue;
       } else {
         decoded = decodeField(name, field, value, unknown, owner);
@@ -167,14 +169,14 @@ function fieldDecoder(field: Field): FieldDecoder {
   const resolved = resolve(field.schema);
   // A CRD's fields are checked by its validation, not here; its objects lose unknown fields all the same.
   if (field.tag === 0 && !isTyped(resolved)) {
-    return { type: 'custom', decode: prunerOf(field.schema), keepsZero: true, keepsEmpty: true, always: false };
+    return { type: 'custom', decode: prunerOf(field.schema), keepsZero: true, keepsEmpty: true, keepsNull: true };
   }
   return {
     type: resolved.type,
     decode: decoderOf(field.schema),
     keepsZero: field.pointer === true || field.always === true,
     keepsEmpty: field.pointer === true,
-    always: field.always === true,
+    keepsNull: field.always === true && zeroOf(resolved) === null,
   };
 }
 
@@ -229,7 +231,6 @@ function compacted(object: JsonDraft): JsonDraft {
 
 function compileList(items: Schema, type: string): Decoder {
   const itemType = resolve(items).type;
-  const zero = zeroOf(resolve(items));
   let decodeItem: Decoder | undefined;
   return (value, unknown) => {
     decodeItem ??= decoderOf(items);
@@ -240,7 +241,7 @@ function compileList(items: Schema, type: string): Decoder {
       const known = unknown?.length ?? 0;
       const item = list[index] as Json;
       // Go reads null as the zero value of the item's type.
-      const decoded = item === null ? zero() : (decodeItem(item, unknown) ?? zero());
+      const decoded = item === null ? zeroOf(items) : (decodeItem(item, unknown) ?? zeroOf(items));
       if (unknown !== undefined && unknown.length > known) prefix(unknown, known, `[${index}]`);
       if (decoded === item) continue;
       if (Object.isFrozen(list)) list = [...list];
@@ -251,8 +252,9 @@ function compileList(items: Schema, type: string): Decoder {
 }
 
 function compileMap(values: Schema, type: string): Decoder {
-  const zero = zeroOf(resolve(values));
-  const isString = resolve(values).type === 'string';
+  const valueType = resolve(values).type;
+  const zero = () => (valueType === 'bytes' ? '' : zeroOf(values));
+  const isString = valueType === 'string';
   let decodeValue: Decoder | undefined;
   return (value, unknown) => {
     decodeValue ??= decoderOf(values);
@@ -287,31 +289,6 @@ function eitherDecoder(of: () => Schema): Decoder {
     decodeItems ??= compileList(of(), '[]v1.JSONSchemaProps');
     return decodeItems(value, unknown);
   };
-}
-
-/** Maker of the zero value of a type, for null in lists and maps. */
-function zeroOf(schema: Exclude<Schema, { readonly type: 'lazy' }>): () => Json {
-  switch (schema.type) {
-    case 'string':
-    case 'bytes':
-      return () => '';
-    case 'int32':
-    case 'int64':
-    case 'double':
-    case 'intOrString':
-      return () => 0;
-    case 'boolean':
-      return () => false;
-    case 'quantity':
-      return () => '0';
-    case 'list':
-      return () => [];
-    case 'object':
-    case 'map':
-      return () => ({});
-    default:
-      return () => null;
-  }
 }
 
 const scalarDecoders: Readonly<Record<ScalarType, Decoder>> = {

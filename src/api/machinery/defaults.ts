@@ -1,6 +1,7 @@
 import type { JsonDraft } from './decode.ts';
 import type { Draft, Kind } from './kind.ts';
 import { resolve, type Field, type Json, type ObjectSchema, type Schema } from './schema.ts';
+import { zeroOf } from './zero.ts';
 
 /** Static defaults, fields that every answer has, then the kind's own defaults. Changes the object. */
 export function defaultObject(kind: Kind, draft: JsonDraft): void {
@@ -71,9 +72,8 @@ function compileObject(schema: ObjectSchema): Filler {
   const fillings = Object.entries(schema.fields)
     .map(([name, field]): Filling => {
       const make = makerOf(field);
-      // Go reads null into a struct as the empty struct.
-      const isStruct = field.always === true && resolve(field.schema).type === 'object';
-      const replacesNull = field.default !== undefined || isStruct;
+      // Go reads null into a struct or scalar as its zero value.
+      const replacesNull = make !== undefined && make() !== null;
       return { name, make, fill: fillerOf(field.schema), replacesNull };
     })
     .filter(({ make, fill }) => make !== undefined || fill !== undefined);
@@ -98,24 +98,8 @@ function makerOf(field: Field): (() => Json) | undefined {
     return typeof value === 'object' && value !== null ? () => structuredClone(value) as Json : () => value;
   }
   if (!field.always) return undefined;
-  const schema = resolve(field.schema);
-  switch (schema.type) {
-    case 'object':
-      return () => ({});
-    case 'string':
-      return () => '';
-    case 'int32':
-    case 'int64':
-    case 'double':
-    case 'intOrString':
-      return () => 0;
-    case 'boolean':
-      return () => false;
-    case 'quantity':
-      return () => '0';
-    default:
-      return () => null;
-  }
+  const zero = zeroOf(field.schema);
+  return isObject(zero) ? () => ({}) : () => zero;
 }
 
 function fillNested(fill: NonNullable<Filler>, value: Json | undefined): void {

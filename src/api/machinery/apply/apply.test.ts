@@ -22,6 +22,12 @@ interface Object_ {
   [key: string]: unknown;
 }
 
+interface Body {
+  spec: object;
+  metadata: object;
+  data: object;
+}
+
 /** One object and the requests made to it, as an API server would make them. */
 class Story {
   readonly kind: AppliedKind;
@@ -46,8 +52,8 @@ class Story {
     return this;
   }
 
-  update(manager: string, change: (object: Record<string, never>) => void, subresource = ''): this {
-    const updated = structuredClone(this.live ?? this.#named({})) as unknown as Record<string, never>;
+  update(manager: string, change: (object: Body) => void, subresource = ''): this {
+    const updated = structuredClone(this.live ?? this.#named({})) as unknown as Body;
     change(updated);
     const { kind, live } = this;
     trackUpdate({ kind, old: live, updated, manager, subresource, nowMs: (this.nowMs += 1000) });
@@ -152,12 +158,10 @@ test('an applied order is kept', () => {
 });
 
 test('sets and atomic lists', () => {
-  const story = new Story(Pod)
-    .apply('a', { metadata: { name: 'x', finalizers: ['f/1'] } })
-    .apply('b', {
-      metadata: { name: 'x', finalizers: ['f/2'] },
-      spec: { containers: [container('c', { args: ['1'] })] },
-    });
+  const story = new Story(Pod).apply('a', { metadata: { name: 'x', finalizers: ['f/1'] } }).apply('b', {
+    metadata: { name: 'x', finalizers: ['f/2'] },
+    spec: { containers: [container('c', { args: ['1'] })] },
+  });
   assert.deepEqual((story.live?.metadata as { finalizers?: unknown }).finalizers, ['f/1', 'f/2']);
   assert.deepEqual((story.owned['b/Apply'] as Record<string, unknown>)['f:metadata'], {
     'f:finalizers': { 'v:"f/2"': {} },
@@ -176,7 +180,7 @@ test('default keys of lists count', () => {
 test('an update owns what it changes; others lose it', () => {
   const story = new Story(Deployment)
     .apply('a', { spec: { replicas: 1, paused: true } })
-    .update('scaler', object => Object.assign(object['spec'], { replicas: 3 }));
+    .update('scaler', object => Object.assign(object.spec, { replicas: 3 }));
   assert.deepEqual(story.owned, {
     'a/Apply': { 'f:spec': { 'f:paused': {} } },
     'scaler/Update': { 'f:spec': { 'f:replicas': {} } },
@@ -250,14 +254,14 @@ test('clients can clear managedFields, and may hand in their own', () => {
   for (const cleared of [[], [{}]]) {
     const copy = new Story(ConfigMap);
     copy.live = story.live;
-    copy.update('b', object => Object.assign(object['metadata'], { managedFields: cleared }));
+    copy.update('b', object => Object.assign(object.metadata, { managedFields: cleared }));
     assert.equal(copy.live?.metadata.managedFields, undefined);
   }
   story.update('b', object =>
-    Object.assign(object['metadata'], { managedFields: [{ ...entries?.[0], manager: 'renamed' }] }),
+    Object.assign(object.metadata, { managedFields: [{ ...entries?.[0], manager: 'renamed' }] }),
   );
   assert.deepEqual(Object.keys(story.owned), ['renamed/Update']);
-  story.update('b', object => Object.assign(object['metadata'], { managedFields: [{ manager: 'bad' }] }));
+  story.update('b', object => Object.assign(object.metadata, { managedFields: [{ manager: 'bad' }] }));
   assert.deepEqual(Object.keys(story.owned), ['renamed/Update']);
 });
 
@@ -269,9 +273,7 @@ test('an empty list of managedFields reaches the tracker', () => {
 test('ten managers that update are kept', () => {
   const story = new Story(ConfigMap);
   for (let index = 0; index < 13; index++)
-    story.update(`m${index}`, object =>
-      Object.assign(object, { data: { ...(object['data'] as object), [`k${index}`]: '1' } }),
-    );
+    story.update(`m${index}`, object => Object.assign(object, { data: { ...object.data, [`k${index}`]: '1' } }));
   const managers = story.live?.metadata.managedFields?.map(({ manager }) => manager) ?? [];
   assert.equal(managers.length, 10);
   assert.ok(managers.includes('ancient-changes'));

@@ -1,3 +1,4 @@
+import { deepEqual } from '#base/deep-equal.ts';
 import type { ManagedFieldsEntry, ObjectMeta } from '../../meta/v1/object-meta.ts';
 import type { JsonDraft } from '../decode.ts';
 import { errors } from '../errors.ts';
@@ -5,6 +6,7 @@ import { decodeJson, encodeJson } from '../json.ts';
 import { apiVersionOf, type Kind } from '../kind.ts';
 import { resolve, type Json, type JsonObject, type Schema } from '../schema.ts';
 import { formatTime } from '../time.ts';
+import { zeroOf } from '../zero.ts';
 import { compareObjects, type Comparison } from './compare.ts';
 import {
   differenceOf,
@@ -29,7 +31,7 @@ import {
   type Owner,
 } from './managed-fields.ts';
 import { fieldSetOf, mergeObjects, withNamedFields, withoutPaths } from './merge.ts';
-import { isObject, sameValue, structureOf, type Structure } from './structure.ts';
+import { isObject, structureOf, type Structure } from './structure.ts';
 
 /** What ownership needs to know of a kind. */
 export type AppliedKind = Pick<Kind, 'group' | 'version' | 'kind' | 'plural' | 'schema' | 'custom' | 'subresources'>;
@@ -78,7 +80,7 @@ export function applyObject(request: ApplyRequest): Applied {
   const comparison = filtered(compareObjects(structure, live, pruned), resetFields(kind, subresource));
   refuseConflicts(kind, structure, live, owners, key, comparison.changed, { manager, force });
   takeFromOthers(owners, key, comparison.changed, comparison.removed);
-  settleApplier(owners, key, sameValue(live, pruned) ? last?.time : formatTime(nowMs));
+  settleApplier(owners, key, deepEqual(live, pruned) ? last?.time : formatTime(nowMs));
 
   const managedFields = writeOwners(owners, before);
   const object = withLastApplied(pruned, manager, applied);
@@ -275,7 +277,7 @@ function ownersBefore(
   isSubresource: boolean,
 ): Map<string, Owner> {
   const known = () => readOwners(before) ?? new Map<string, Owner>();
-  if (isSubresource || sent === undefined || sent === before || sameValue(sent as never, before as never))
+  if (isSubresource || sent === undefined || sent === before || deepEqual(sent as never, before as never))
     return known();
   if (sent.length === 0 || (sent.length === 1 && Object.keys(sent[0] as object).length === 0)) return new Map();
   const owners = readOwners(sent);
@@ -334,26 +336,10 @@ const emptyObjects = new WeakMap<Schema, JsonObject>();
 
 function emptyValue(schema: Schema): Json {
   const of = resolve(schema);
-  switch (of.type) {
-    case 'object': {
-      const value: Record<string, Json> = {};
-      for (const [name, field] of Object.entries(of.fields)) if (field.always) value[name] = emptyValue(field.schema);
-      return value;
-    }
-    case 'string':
-      return '';
-    case 'int32':
-    case 'int64':
-    case 'double':
-    case 'intOrString':
-      return 0;
-    case 'boolean':
-      return false;
-    case 'quantity':
-      return '0';
-    default:
-      return null;
-  }
+  if (of.type !== 'object') return zeroOf(of);
+  const value: Record<string, Json> = {};
+  for (const [name, field] of Object.entries(of.fields)) if (field.always) value[name] = emptyValue(field.schema);
+  return value;
 }
 
 function metaOf(object: JsonObject): Partial<ObjectMeta> {

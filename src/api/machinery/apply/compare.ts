@@ -1,6 +1,7 @@
+import { deepEqual } from '#base/deep-equal.ts';
 import type { Json, JsonObject } from '../schema.ts';
 import { emptySet, leaf, nodeOf, type FieldSet } from './field-set.ts';
-import { deducedStructure, elementOf, isEmpty, isObject, memberOf, sameValue, type Structure } from './structure.ts';
+import { deducedStructure, elementOf, isEmpty, isObject, memberOf, type Structure } from './structure.ts';
 
 export interface Comparison {
   /** Paths that are new or have another value. */
@@ -39,7 +40,7 @@ function compare(structure: Structure, before: Json | undefined, after: Json | u
 function compareLeaf(before: Json | undefined, after: Json | undefined): Difference {
   if (before === undefined) return added;
   if (after === undefined) return gone;
-  return sameValue(before, after) ? same : added;
+  return deepEqual(before, after) ? same : added;
 }
 
 function compareMembers(
@@ -105,7 +106,7 @@ function compareItems(
 ): Difference {
   const [olds, news] = [before?.length ?? 0, after?.length ?? 0];
   if (olds <= 1 && news <= 1) return compare(structure.item(), before?.[0], after?.[0]);
-  if (olds >= 2 && news >= 2) return sameValue(before, after) ? same : added;
+  if (olds >= 2 && news >= 2) return deepEqual(before, after) ? same : added;
   if (olds >= 2) {
     const { changed } = news === 0 ? same : compare(structure.item(), undefined, after?.[0]);
     return { changed, removed: leaf };

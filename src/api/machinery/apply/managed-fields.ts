@@ -1,3 +1,4 @@
+import { deepEqual } from '#base/deep-equal.ts';
 import type { ManagedFieldsEntry } from '../../meta/v1/object-meta.ts';
 import type { Json } from '../schema.ts';
 import { formatTime, timeMs } from '../time.ts';
@@ -11,7 +12,6 @@ import {
   unionOf,
   type FieldSet,
 } from './field-set.ts';
-import { sameValue } from './structure.ts';
 
 /** Who owns which fields: a manager is a name, an operation, and for updates the version it wrote with. */
 export interface Owner {
@@ -63,7 +63,7 @@ export function writeOwners(owners: Owners, before: readonly ManagedFieldsEntry[
       entry !== undefined &&
       entry.time === owner.time &&
       entry.apiVersion === owner.apiVersion &&
-      sameValue(entry.fieldsV1 as Json, owner.fields);
+      deepEqual(entry.fieldsV1 as Json, owner.fields);
     return isKnown ? entry : entryOf(owner);
   });
 }

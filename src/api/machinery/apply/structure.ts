@@ -138,24 +138,3 @@ export function isEmpty(value: Json | undefined): boolean {
   for (const key in value) if ((value as JsonObject)[key] !== undefined) return false;
   return true;
 }
-
-/** Deep equality, with nothing to do for shared parts. */
-export function sameValue(a: Json | undefined, b: Json | undefined): boolean {
-  if (a === b) return true;
-  if (typeof a !== 'object' || typeof b !== 'object' || a === null || b === null) return false;
-  if (Array.isArray(a)) {
-    if (!Array.isArray(b) || a.length !== b.length) return false;
-    for (let index = 0; index < a.length; index++) if (!sameValue(a[index] as Json, b[index] as Json)) return false;
-    return true;
-  }
-  if (Array.isArray(b)) return false;
-  const [one, other] = [a as JsonObject, b as JsonObject];
-  let count = 0;
-  for (const key in one) {
-    if (one[key] === undefined) continue;
-    if (!Object.hasOwn(other, key) || !sameValue(one[key], other[key])) return false;
-    count++;
-  }
-  for (const key in other) if (other[key] !== undefined) count--;
-  return count === 0;
-}

@@ -1,3 +1,4 @@
+import { deepEqual } from '#base/deep-equal.ts';
 import { limits } from '#base/limits.ts';
 import { errors } from '../errors.ts';
 import { encodeJson, setOwn } from '../json.ts';
@@ -45,7 +46,7 @@ function apply(document: PatchedDocument, operation: Json): void {
     case 'copy':
       return document.copy(pointer(operation, 'from'), path);
     case 'test':
-      if (!equal(document.find(path) ?? null, (operation['value'] as Json | undefined) ?? null)) throw rejected();
+      if (!deepEqual(document.find(path) ?? null, (operation['value'] as Json | undefined) ?? null)) throw rejected();
       return;
     default:
       throw rejected();
@@ -182,16 +183,4 @@ function clone(value: Json): Json {
   const copy: Record<string, Json> = {};
   for (const key in value) setOwn(copy, key, clone(value[key] as Json));
   return copy;
-}
-
-function equal(a: Json, b: Json): boolean {
-  if (a === b) return true;
-  if (Array.isArray(a))
-    return Array.isArray(b) && a.length === b.length && a.every((each, index) => equal(each, b[index] as Json));
-  if (!isObject(a) || !isObject(b)) return false;
-  const keys = Object.keys(a);
-  return (
-    keys.length === Object.keys(b).length &&
-    keys.every(key => Object.hasOwn(b, key) && equal(a[key] as Json, b[key] as Json))
-  );
 }

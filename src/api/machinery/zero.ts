@@ -1,0 +1,22 @@
+import { resolve, type Json, type Schema } from './schema.ts';
+
+/** What Go writes for a value that was never set: `{}`, `""`, `0`, `false`; null for lists, maps, times and raw JSON. */
+export function zeroOf(schema: Schema): Json {
+  switch (resolve(schema).type) {
+    case 'object':
+      return {};
+    case 'string':
+      return '';
+    case 'int32':
+    case 'int64':
+    case 'double':
+    case 'intOrString':
+      return 0;
+    case 'boolean':
+      return false;
+    case 'quantity':
+      return '0';
+    default:
+      return null;
+  }
+}
