@@ -53,8 +53,8 @@ export interface ControlPlaneOptions {
   /** The `kubernetes` Service's address. */
   readonly serviceIP: string;
   readonly clusterDomain: string;
-  /** How the API server is reached from pods and nodes. */
-  readonly advertise: { readonly address: string; readonly port: number };
+  /** How the API server is reached from pods and nodes; absent where nobody but this machine reaches it. */
+  readonly advertise: { readonly address: string; readonly port: number } | undefined;
 }
 
 export interface ControlPlane extends AsyncDisposable {
@@ -68,17 +68,22 @@ export interface ControlPlane extends AsyncDisposable {
   startActing(): Promise<void>;
 }
 
+/** Upstream lets these act as the node controller, whose role has what they need. */
+const sharedAccounts: Readonly<Record<string, string>> = {
+  'node-ipam-controller': 'node-controller',
+  'taint-eviction-controller': 'node-controller',
+};
+
 /** API server, controllers and scheduler in this process, over any store. */
 export async function startControlPlane(options: ControlPlaneOptions): Promise<ControlPlane> {
   const { storage, credentials, clock, random, log, advertise, clusterDomain } = options;
   const lifetime = new Lifetime();
+  // The parts of the API server are its clients, too: what they ask before it is there waits for it.
+  const starting = Promise.withResolvers<ApiServer>();
+  starting.promise.catch(() => {});
   let apiServer: ApiServer | undefined;
-  // The parts of the API server are its clients, too: they reach it through this once it is there.
   const clientOf = (user: User) =>
-    inProcessClient<User>((as, request) => {
-      if (!apiServer) throw new Error('cannot ask the API server: it has not started');
-      return apiServer.handleAs(as, request);
-    }, user);
+    inProcessClient<User>(async (as, request) => (apiServer ?? (await starting.promise)).handleAs(as, request), user);
   const client = clientOf(loopbackAdmin);
   const informers = openInformers(client, { clock, random, log: log.child('informers') });
   lifetime.defer(() => informers[Symbol.dispose]());
@@ -98,7 +103,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     bootstrapTokenAuthenticator(name => getIfThere(client, Secret, name, 'kube-system'), clock),
   ]);
   const checkEscalation = rbacEscalationCheck(roles.index, authorizer);
-  const address = `${advertise.address}:${advertise.port}`;
+  const address = advertise ? `${advertise.address}:${advertise.port}` : 'localhost';
   apiServer = await startApiServer({
     storage,
     clock,
@@ -128,6 +133,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     ],
   });
   lifetime.own(apiServer);
+  starting.resolve(apiServer);
   await ensureBootstrapObjects(client, { serviceCIDR: options.serviceCIDR, serviceIP: options.serviceIP, advertise });
   await reconcileBootstrapPolicy(client);
   await roles.synced;
@@ -140,7 +146,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     async startActing() {
       const controllers = startControllers({
         client,
-        clientFor: name => clientOf(serviceAccountUser('kube-system', name)),
+        clientFor: name => clientOf(serviceAccountUser('kube-system', sharedAccounts[name] ?? name)),
         informers,
         clock,
         random,

@@ -87,7 +87,7 @@ export async function startCluster(options: ClusterOptions = {}): Promise<Cluste
       serviceCIDR: ranges.serviceCIDR,
       serviceIP: ranges.serviceIP,
       clusterDomain: 'cluster.local',
-      advertise: { address: '127.0.0.1', port },
+      advertise: undefined,
     });
     lifetime.own(controlPlane);
     const listener = await controlPlane.apiServer.listen({

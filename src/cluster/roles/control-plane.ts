@@ -1,0 +1,97 @@
+import { join } from 'node:path';
+import { Lifetime } from '#base/lifetime.ts';
+import { openLog, type Log } from '#base/log.ts';
+import { systemRandom } from '#base/random.ts';
+import { kubeconfigFor } from '#auth/certificates/kubeconfig.ts';
+import { ensurePki, type Pki } from '#auth/certificates/pki.ts';
+import { openSqliteStorage } from '#storage/sqlite/sqlite-storage.ts';
+import type { Flags } from '../commands.ts';
+import { startControlPlane } from '../control-plane.ts';
+import { dataDirFrom, readConfig, writeAtomically, type ClusterConfig, type DataDir } from '../data-dir.ts';
+import { localNodes, machineAddress, machineNames } from '../nodes.ts';
+import { startNodes } from '../start-cluster.ts';
+import { roleProcess, type RoleProcess } from './role.ts';
+
+/** `windlass control-plane`: store, API server, controllers, scheduler and the simulated nodes, in one process. */
+export async function controlPlane(flags: Flags): Promise<number> {
+  const dir = dataDirFrom(flags);
+  const config = readConfig(dir);
+  if (!config) throw new Error(`cannot run the control plane: there is no cluster in ${dir.path}`);
+  const role = roleProcess();
+  const log = openLog();
+  await using lifetime = new Lifetime();
+  try {
+    await start(dir, config, role, log, lifetime);
+    role.ready();
+  } catch (error) {
+    log.error('cannot start the control plane', { error });
+    role.failed(error);
+    return 1;
+  }
+  await role.ended;
+  return 0;
+}
+
+async function start(
+  dir: DataDir,
+  config: ClusterConfig,
+  role: RoleProcess,
+  log: Log,
+  lifetime: Lifetime,
+): Promise<void> {
+  const { clock, progress } = role;
+  const random = systemRandom;
+  const pki = await progress.run('certificates', () => makePki(dir, config, role));
+  const storage = await progress.run('store', () => openSqliteStorage(join(dir.store, 'state.db')));
+  lifetime.own(storage);
+  const real = config.nodes > 0;
+  const plane = await progress.run('API server', async () => {
+    const started = await startControlPlane({
+      storage,
+      credentials: {
+        caCertPem: pki.ca.certPem,
+        caKeyPem: pki.ca.keyPem,
+        serviceAccountKeyPem: pki.serviceAccount.privateKeyPem,
+        kubeletClient: pki.apiserverKubeletClient,
+      },
+      clock,
+      random,
+      log,
+      podCIDR: config.podCIDR,
+      serviceCIDR: config.serviceCIDR,
+      serviceIP: config.serviceIP,
+      clusterDomain: config.clusterDomain,
+      advertise: real ? { address: machineAddress(), port: config.port } : undefined,
+    });
+    lifetime.own(started);
+    await started.apiServer.listen({
+      // Pods reach it on the machine's address; where there are none, nobody outside needs it.
+      host: real ? '0.0.0.0' : '127.0.0.1',
+      port: config.port,
+      tls: { ...pki.apiserver, clientCaPem: pki.ca.certPem },
+    });
+    return started;
+  });
+  await progress.run('controllers, scheduler', () => plane.startActing());
+  if (config.hollowNodes > 0) {
+    const what = config.hollowNodes === 1 ? 'simulated node' : `${config.hollowNodes} simulated nodes`;
+    lifetime.own(await progress.run(what, () => startNodes(plane, config.hollowNodes, { clock, random, log })));
+  }
+}
+
+/** Certificates, and the kubeconfigs of the admin and of this machine's nodes. */
+async function makePki(dir: DataDir, config: ClusterConfig, { clock }: RoleProcess): Promise<Pki> {
+  const { hosts, ips } = machineNames();
+  const pki = await ensurePki(dir.pki, {
+    clock,
+    hosts,
+    ips,
+    clusterName: 'windlass',
+    clusterDomain: config.clusterDomain,
+    serviceIp: config.serviceIP,
+  });
+  const server = `https://127.0.0.1:${config.port}`;
+  writeAtomically(dir.kubeconfig, kubeconfigFor({ server, caPem: pki.ca.certPem, ...pki.admin, name: 'windlass' }));
+  for (const { name } of localNodes(config)) await pki.node(name, { hosts, ips });
+  return pki;
+}
