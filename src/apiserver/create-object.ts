@@ -58,11 +58,13 @@ export async function createObject(
     dryRun: options.dryRun,
   });
   await admission.admit();
-  dedupeOwnerReferences(call, metadata, true);
+  // Admission may have put another object in its place.
+  dedupeOwnerReferences(call, draft.metadata, true);
   prepare(kind, draft, nowMs, call.foundation.random.uuid());
-  const generated = (metadata.name ?? '') === '' && (metadata.generateName ?? '') !== '';
+  const { name = '', generateName = '' } = draft.metadata;
+  const generated = name === '' && generateName !== '';
   for (let attempt = 1; ; attempt++) {
-    if (generated) metadata.name = generatedName(metadata.generateName as string, call);
+    if (generated) draft.metadata.name = generatedName(generateName, call);
     if (attempt === 1) {
       validate(call, kind, draft);
       await admission.validate();
@@ -72,7 +74,7 @@ export async function createObject(
     } catch (error) {
       if (!(error instanceof StaleError)) throw error;
       if (!generated) throw alreadyExists(resource, draft);
-      if (attempt === generateNameAttemptsMax) throw errors.generateNameExhausted(kind, metadata.name as string);
+      if (attempt === generateNameAttemptsMax) throw errors.generateNameExhausted(kind, draft.metadata.name as string);
     }
   }
 }
