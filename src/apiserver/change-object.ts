@@ -81,11 +81,12 @@ async function changeOnce(call: Call, change: Change, entry: CachedObject): Prom
     });
   const admission = change.quiet === true ? undefined : admissionOf(call, change, draft, old);
   await admission?.admit();
-  dedupeOwnerReferences(call, metadata, true);
+  dedupeOwnerReferences(call, draft.metadata, true);
   rules.prepare(draft, old);
-  metadata.generation = old.metadata.generation;
+  // Not `metadata`: tracking and admission may have put another object in its place.
+  draft.metadata.generation = old.metadata.generation;
   if (subresource !== 'status' && hasGeneration(kind) && !sameSpec(draft, old))
-    metadata.generation = Number(old.metadata.generation ?? 0) + 1;
+    draft.metadata.generation = Number(old.metadata.generation ?? 0) + 1;
   const object = draft as ApiObject;
   validate(call, kind, object, old, rules);
   await admission?.validate();
