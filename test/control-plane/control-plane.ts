@@ -1,0 +1,137 @@
+import { admissionChain } from '#admission/chain.ts';
+import { discoveryPaths } from '#apiserver/discovery/discovery.ts';
+import { startApiServer, type ApiServer } from '#apiserver/server.ts';
+import { alwaysAllow } from '#auth/authorization/always-allow.ts';
+import { loopbackAdmin, type User } from '#auth/user.ts';
+import { systemClock } from '#base/clock.ts';
+import { Lifetime } from '#base/lifetime.ts';
+import { silentLog, type Log } from '#base/log.ts';
+import { seededRandom } from '#base/random.ts';
+import type { ApiObject, Kind } from '#api/machinery/kind.ts';
+import { Namespace } from '#api/core/v1/namespace.ts';
+import { Pod } from '#api/core/v1/pod.ts';
+import type { Client } from '#client/client.ts';
+import { keyFrom } from '#client/informer.ts';
+import { openInformers, type Informers } from '#client/informers.ts';
+import { inProcessClient } from '#client/in-process.ts';
+import { startControllers } from '#controllers/controllers.ts';
+import { openMemoryStorage } from '#storage/memory/memory-storage.ts';
+
+/** An API server in memory with controllers, and a stand-in for scheduler and nodes: pods run, and stop when deleted. */
+export interface ControlPlane extends AsyncDisposable {
+  readonly client: Client;
+  readonly informers: Informers;
+  readonly server: ApiServer;
+  /** Resolves with what `find` returns as soon as it returns something, looked up at every change of the kind. */
+  until<Type extends ApiObject, Found>(
+    kind: Kind<Type>,
+    find: (objects: ReadonlyMap<string, Type>) => Found | undefined | false,
+  ): Promise<Found>;
+}
+
+export async function startControlPlane(
+  options: { readonly only?: readonly string[]; readonly nodes?: boolean; readonly log?: Log } = {},
+): Promise<ControlPlane> {
+  const { only, nodes = true, log = silentLog } = options;
+  const lifetime = new Lifetime();
+  const clock = systemClock;
+  const random = seededRandom(7);
+  const started = Promise.withResolvers<ApiServer>();
+  // Admission reads through the server that it is a part of.
+  const client = inProcessClient<User>(
+    async (user, request) => (await started.promise).handleAs(user, request),
+    loopbackAdmin,
+  );
+  const informers = openInformers(client, { clock, random, log });
+  lifetime.defer(() => informers[Symbol.dispose]());
+  const server = lifetime.own(
+    await startApiServer({
+      storage: lifetime.own(openMemoryStorage()),
+      authenticate: () => loopbackAdmin,
+      authorizer: alwaysAllow,
+      admission: admissionChain({ informers, client, clock, random, authorizer: alwaysAllow }),
+      clock,
+      random,
+      log,
+      serviceCIDR: '10.96.0.0/16',
+      rawPaths: registry =>
+        discoveryPaths({
+          kinds: () => registry.kinds,
+          onChange: listener => registry.onChange(listener),
+          serverAddress: '127.0.0.1:6443',
+        }),
+    }),
+  );
+  started.resolve(server);
+  await client.create(Namespace, { metadata: { name: 'default' } });
+  lifetime.own(
+    startControllers({
+      client,
+      informers,
+      clock,
+      random,
+      log,
+      settings: { caCertPem: 'certificate' },
+      ...(only && { only }),
+    }),
+  );
+  if (nodes) runPods(client, informers);
+  return {
+    client,
+    informers,
+    server,
+    until(kind, find) {
+      const informer = informers.of(kind);
+      return new Promise(resolve => {
+        let unsubscribe: (() => void) | undefined;
+        const look = () => {
+          const found = informer.hasSynced && find(informer.objects);
+          if (found === undefined || found === false) return;
+          resolve(found);
+          // Handlers may run before the subscription is known.
+          queueMicrotask(() => unsubscribe?.());
+        };
+        unsubscribe = informer.subscribe({ added: look, updated: look, deleted: look });
+        void informer.synced.then(look, () => undefined);
+      });
+    },
+    [Symbol.asyncDispose]: () => lifetime[Symbol.asyncDispose](),
+  };
+}
+
+/** Binds pods to a node, gives them an address, calls them ready, and ends them when they are deleted. */
+function runPods(client: Client, informers: Informers): void {
+  let address = 0;
+  const run = async (pod: Pod) => {
+    const { name = '', namespace = '' } = pod.metadata;
+    const where = { namespace };
+    if (pod.metadata.deletionTimestamp !== undefined) {
+      await client.delete(Pod, name, { ...where, gracePeriodSeconds: 0 });
+      return;
+    }
+    if (pod.status?.phase === 'Running' || pod.spec?.nodeName !== undefined) return;
+    const binding = { apiVersion: 'v1', kind: 'Binding', metadata: { name }, target: { kind: 'Node', name: 'node-1' } };
+    await client.createSubresource(Pod, name, 'binding', binding, where);
+    const podIP = `10.0.${address >> 8}.${address++ & 255}`;
+    const patch = {
+      status: {
+        phase: 'Running',
+        podIP,
+        podIPs: [{ ip: podIP }],
+        conditions: [
+          { type: 'Ready', status: 'True', lastTransitionTime: new Date().toISOString().replace(/\.\d+/, '') },
+        ],
+      },
+    };
+    await client.patch(Pod, name, { type: 'merge', patch }, { ...where, subresource: 'status' });
+  };
+  const running = new Set<string>();
+  const start = (pod: Pod) => {
+    const id = `${keyFrom(pod.metadata.name ?? '', pod.metadata.namespace)} ${pod.metadata.deletionTimestamp !== undefined}`;
+    if (running.has(id)) return;
+    running.add(id);
+    // A pod that is gone meanwhile needs nothing.
+    run(pod).catch(() => undefined);
+  };
+  informers.of(Pod).subscribe({ added: start, updated: start });
+}
