@@ -49,24 +49,39 @@ function textOf(source: Uint8Array | string): string {
 }
 
 /**
- * One pass over the text: a run of 16 digits may be an integer beyond 2^53, `\ud…` may be half of a surrogate pair, and
- * many brackets may nest too deep. False alarms cost time, never correctness.
+ * A run of 16 digits may be an integer beyond 2^53, `\ud…` may be half of a surrogate pair, and many brackets may nest
+ * too deep. False alarms cost time, never correctness.
  */
 function mayNeedSlowPath(text: string, depthMax: number): boolean {
-  let brackets = 0;
-  let digits = 0;
-  for (let index = 0; index < text.length; index++) {
+  // Every run of 16 digits covers one position in 16.
+  for (let index = 15; index < text.length; index += 16) {
     const code = text.charCodeAt(index);
-    if (code <= 57 && code >= 48) {
-      if (++digits >= 16) return true;
-      continue;
-    }
-    digits = 0;
-    if (code === 123 || code === 91) brackets++;
-    else if (code === 92 && (text.charCodeAt(index + 2) | 32) === 100 && text.charCodeAt(index + 1) === 117)
-      return true;
+    if (code <= 57 && code >= 48 && isLongRun(text, index)) return true;
   }
-  return brackets > depthMax && isTooDeep(text, depthMax);
+  if (text.includes('\\ud') || text.includes('\\uD')) return true;
+  if (text.length <= depthMax * 2) return false;
+  return countBrackets(text, depthMax) > depthMax && isTooDeep(text, depthMax);
+}
+
+function isLongRun(text: string, index: number): boolean {
+  let start = index;
+  while (isDigitAt(text, start - 1)) start--;
+  let end = index + 1;
+  while (end - start < 16 && isDigitAt(text, end)) end++;
+  return end - start >= 16;
+}
+
+function isDigitAt(text: string, index: number): boolean {
+  const code = text.charCodeAt(index);
+  return code <= 57 && code >= 48;
+}
+
+/** Stops counting beyond `max`. */
+function countBrackets(text: string, max: number): number {
+  let count = 0;
+  for (const bracket of ['{', '['])
+    for (let at = text.indexOf(bracket); at >= 0 && count <= max; at = text.indexOf(bracket, at + 1)) count++;
+  return count;
 }
 
 function isTooDeep(text: string, depthMax: number): boolean {

@@ -3,7 +3,16 @@ import type { JsonDraft } from './decode.ts';
 import { decodeJson, encodeJson, setOwn } from './json.ts';
 import { apiVersionOf } from './kind.ts';
 import { canonicalQuantity } from './quantity.ts';
-import { resolve, type Field, type Json, type ObjectSchema, type ScalarSchema, type Schema } from './schema.ts';
+import {
+  resolve,
+  type Field,
+  type Json,
+  type ListSchema,
+  type MapSchema,
+  type ObjectSchema,
+  type ScalarSchema,
+  type Schema,
+} from './schema.ts';
 import { formatMicroTime, formatTime, secondsOf } from './time.ts';
 import {
   position,
@@ -37,18 +46,13 @@ export const protobufMagic: Uint8Array = Uint8Array.of(0x6b, 0x38, 0x73, 0x00);
 
 /** The object as a client gets it: magic, then runtime.Unknown around the message. */
 export function encodeProtobuf(kind: WireKind, object: unknown): Uint8Array {
-  return wrapMessage(kind, encodeMessage(kind.schema, object));
+  const write = writerOf(kind.schema);
+  return written(() => writeEnvelope(kind, () => write(object as JsonDraft)));
 }
 
 /** Puts an encoded message into its envelope: magic and runtime.Unknown. */
 export function wrapMessage(kind: Omit<WireKind, 'schema'>, message: Uint8Array): Uint8Array {
-  return written(() => {
-    writeTypedEmpty(4);
-    writeTypedEmpty(3);
-    writeBytes(message);
-    writeByte(0x12);
-    writeEnvelopeHead(apiVersionOf(kind), kind.kind);
-  });
+  return written(() => writeEnvelope(kind, () => writeRaw(message)));
 }
 
 /** The bare message of a value. Fields stand in ascending order of their tags, maps in order of their keys, as in Go. */
@@ -127,6 +131,16 @@ export function* listProtobufChunks(
     yield item;
   }
   yield Uint8Array.of(0x1a, 0, 0x22, 0);
+}
+
+function writeEnvelope(kind: Omit<WireKind, 'schema'>, writeMessage: () => void): void {
+  writeTypedEmpty(4);
+  writeTypedEmpty(3);
+  const before = position();
+  writeMessage();
+  writeVarint(position() - before);
+  writeByte(0x12);
+  writeEnvelopeHead(apiVersionOf(kind), kind.kind);
 }
 
 function writeEnvelopeHead(apiVersion: string, kind: string): void {
@@ -221,56 +235,50 @@ function grouped(
   return parts.sort((a, b) => b.tag - a.tag);
 }
 
+/**
+ * Straight-line code for a message: this runs for every object that is stored, and a loop over closures with computed
+ * field names takes twice as long. The source is made of numbers and quoted names of our own schemas.
+ */
 function compileWriter(parts: readonly MessagePart[]): ObjectWriter {
-  const steps = parts.map(partWriter);
+  const steps: unknown[] = [];
+  const step = (run: unknown) => `s${steps.push(run) - 1}`;
+  const lines = parts.map(part => {
+    const { name, field } = part;
+    const schema = field && resolve(field.schema);
+    if (name === undefined || field === undefined || !schema) return `${step(partWriter(part))}(o);`;
+    const take = `v = o[${JSON.stringify(name)}];`;
+    const isGiven = 'v !== undefined && v !== null';
+    if (schema.type === 'list' || schema.type === 'map')
+      return `${take} if (${isGiven}) ${step(collectionWriter(field.tag, schema))}(v);`;
+    const header = `writeVarint(${field.tag * 8 + wireTypeOf(schema)});`;
+    const write = schema.type === 'string' ? 'writeString' : step(valueWriter(schema));
+    const zero = zeroOnWire(field, schema);
+    const otherwise = zero ? ` else { ${step(zero)}(); ${header} }` : '';
+    return `${take} if (${isGiven}) { ${write}(v); ${header} }${otherwise}`;
+  });
+  const names = steps.map((_, index) => `s${index} = steps[${index}]`);
+  const declared = names.length > 0 ? `const ${names.join(', ')};` : '';
+  const source = `"use strict"; ${declared} return o => { let v; ${lines.join('\n')} };`;
+  return new Function('steps', 'writeString', 'writeVarint', source)(steps, writeString, writeVarint) as ObjectWriter;
+}
+
+/** An embedded message: its fields are those of the object around it. */
+function partWriter({ tag, parts }: MessagePart): ObjectWriter {
+  const inner = compileWriter(parts ?? []);
   return object => {
-    for (let index = 0; index < steps.length; index++) (steps[index] as ObjectWriter)(object);
+    const before = position();
+    inner(object);
+    writeVarint(position() - before);
+    writeVarint((tag << 3) | 2);
   };
 }
 
-function partWriter({ tag, name, field, parts }: MessagePart): ObjectWriter {
-  if (parts) {
-    const inner = compileWriter(parts);
-    const header = headerOf(tag, 2);
-    return object => {
-      const before = position();
-      inner(object);
-      writeVarint(position() - before);
-      header();
-    };
-  }
-  return fieldWriter(name as string, field as Field);
-}
-
-function fieldWriter(name: string, field: Field): ObjectWriter {
-  const schema = resolve(field.schema);
-  switch (schema.type) {
-    case 'list':
-      return listWriter(name, field.tag, schema.items, schema.wrapped === true);
-    case 'map':
-      return mapWriter(name, field.tag, schema.values);
-    default:
-      return singleWriter(name, field, schema);
-  }
+function collectionWriter(tag: number, schema: ListSchema | MapSchema): ValueWriter {
+  if (schema.type === 'map') return mapWriter(tag, schema.values);
+  return schema.wrapped === true ? wrappedWriter(tag, schema.items) : listWriter(tag, schema.items);
 }
 
 /** Scalars that are no pointer are written even when they are zero, and so are messages that are always there. */
-function singleWriter(name: string, field: Field, schema: Schema): ObjectWriter {
-  const write = valueWriter(schema);
-  const header = headerOf(field.tag, wireTypeOf(schema));
-  const zero = zeroOnWire(field, schema);
-  return object => {
-    const value = object[name];
-    if (value !== undefined && value !== null) {
-      write(value);
-      header();
-    } else if (zero !== undefined) {
-      zero();
-      header();
-    }
-  };
-}
-
 function zeroOnWire(field: Field, schema: Schema): (() => void) | undefined {
   if (field.pointer) return undefined;
   switch (schema.type) {
@@ -304,58 +312,50 @@ function zeroOnWire(field: Field, schema: Schema): (() => void) | undefined {
   }
 }
 
-function listWriter(name: string, tag: number, items: Schema, wrapped: boolean): ObjectWriter {
+function listWriter(tag: number, items: Schema): ValueWriter {
   const write = valueWriter(items);
-  const header = headerOf(wrapped ? 1 : tag, wireTypeOf(resolve(items)));
-  const writeItems = (list: readonly Json[]) => {
+  const header = tag * 8 + wireTypeOf(resolve(items));
+  return value => {
+    const list = value as readonly Json[];
     for (let index = list.length - 1; index >= 0; index--) {
       write(list[index] as Json);
-      header();
+      writeVarint(header);
     }
-  };
-  if (!wrapped) {
-    return object => {
-      const list = object[name] as readonly Json[] | null | undefined;
-      if (list) writeItems(list);
-    };
-  }
-  const outer = headerOf(tag, 2);
-  return object => {
-    const list = object[name] as readonly Json[] | null | undefined;
-    if (!list) return;
-    const before = position();
-    writeItems(list);
-    writeVarint(position() - before);
-    outer();
   };
 }
 
-function mapWriter(name: string, tag: number, values: Schema): ObjectWriter {
+function wrappedWriter(tag: number, items: Schema): ValueWriter {
+  const write = wrapped(items);
+  return value => {
+    write(value);
+    writeVarint((tag << 3) | 2);
+  };
+}
+
+/** A list as a message with one field: what Go's named slices are. */
+function wrapped(items: Schema): ValueWriter {
+  const write = listWriter(1, items);
+  return value => delimited(() => write(value));
+}
+
+function mapWriter(tag: number, values: Schema): ValueWriter {
   const write = valueWriter(values);
-  const valueHeader = headerOf(2, wireTypeOf(resolve(values)));
-  const header = headerOf(tag, 2);
-  return object => {
-    const map = object[name] as Readonly<Record<string, Json>> | null | undefined;
-    if (!map) return;
+  const valueHeader = 16 + wireTypeOf(resolve(values));
+  return value => {
+    const map = value as Readonly<Record<string, Json>>;
     const keys = Object.keys(map);
     if (keys.length > 1) keys.sort();
     for (let index = keys.length - 1; index >= 0; index--) {
       const key = keys[index] as string;
       const before = position();
       write(map[key] as Json);
-      valueHeader();
+      writeByte(valueHeader);
       writeString(key);
       writeByte(0x0a);
       writeVarint(position() - before);
-      header();
+      writeVarint((tag << 3) | 2);
     }
   };
-}
-
-/** Writes tag and wire type. */
-function headerOf(tag: number, wireType: number): () => void {
-  const value = tag * 8 + wireType;
-  return value < 128 ? () => writeByte(value) : () => writeVarint(value);
 }
 
 function wireTypeOf(schema: Schema): number {
@@ -385,21 +385,12 @@ function valueWriter(schema: Schema): ValueWriter {
       };
     }
     case 'list':
-      return asMessage(listWriter('items', 1, schema.items, false), 'items');
+      return wrapped(schema.items);
     case 'map':
       throw new Error('cannot encode a map in a list or map: protobuf has no such type');
     default:
       return scalarWriter(schema);
   }
-}
-
-/** A message with one field: what Go's named slices are. */
-function asMessage(write: ObjectWriter, name: string): ValueWriter {
-  return value => {
-    const before = position();
-    write({ [name]: value });
-    writeVarint(position() - before);
-  };
 }
 
 function scalarWriter(schema: ScalarSchema): ValueWriter {

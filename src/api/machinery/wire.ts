@@ -2,8 +2,17 @@
  * Protobuf's wire format, written from the end of a buffer to its start: then the length of a nested message is known
  * when its header is due, and nothing is measured twice. Synchronous, so that one buffer serves all.
  */
-let buffer = Buffer.allocUnsafeSlow(64 * 1024);
-let at = buffer.length;
+let buffer: Uint8Array<ArrayBuffer>;
+/** The same bytes, for what only a Buffer can do. */
+let text: Buffer;
+let at = 0;
+
+function allocate(bytes: number): void {
+  text = Buffer.allocUnsafeSlow(bytes);
+  buffer = new Uint8Array(text.buffer as ArrayBuffer);
+  at = bytes;
+}
+allocate(64 * 1024);
 
 /** Larger buffers are given back after use. */
 const keptBytesMax = 4 * 1024 * 1024;
@@ -12,9 +21,8 @@ const keptBytesMax = 4 * 1024 * 1024;
 export function written(write: () => void): Uint8Array {
   at = buffer.length;
   write();
-  const bytes = Uint8Array.prototype.slice.call(buffer, at) as Uint8Array;
-  if (buffer.length > keptBytesMax) buffer = Buffer.allocUnsafeSlow(64 * 1024);
-  at = buffer.length;
+  const bytes = buffer.slice(at);
+  if (buffer.length > keptBytesMax) allocate(64 * 1024);
   return bytes;
 }
 
@@ -26,10 +34,10 @@ export function position(): number {
 function ensure(bytes: number): void {
   if (at >= bytes) return;
   const used = buffer.length - at;
-  const larger = Buffer.allocUnsafeSlow(Math.max(buffer.length * 2, used + bytes));
-  buffer.copy(larger, larger.length - used, at);
-  buffer = larger;
-  at = larger.length - used;
+  const before = buffer.subarray(at);
+  allocate(Math.max(buffer.length * 2, used + bytes));
+  at -= used;
+  buffer.set(before, at);
 }
 
 export function writeByte(value: number): void {
@@ -80,28 +88,28 @@ export function writeInteger(value: number | bigint): void {
 export function writeDouble(value: number): void {
   ensure(8);
   at -= 8;
-  buffer.writeDoubleLE(value, at);
+  text.writeDoubleLE(value, at);
 }
 
 /** Length and UTF-8 bytes. */
-export function writeString(text: string): void {
-  const length = text.length;
+export function writeString(value: string): void {
+  const length = value.length;
   ensure(length * 3 + 10);
-  if (length < 48 && writeAscii(text)) {
+  if (length < 48 && writeAscii(value)) {
     writeVarint(length);
     return;
   }
-  const size = Buffer.byteLength(text);
+  const size = Buffer.byteLength(value);
   at -= size;
-  buffer.write(text, at, size, 'utf8');
+  text.write(value, at, size, 'utf8');
   writeVarint(size);
 }
 
 /** Short plain text, without the cost of a call into C++. False when it is not plain: then nothing is written. */
-function writeAscii(text: string): boolean {
-  const start = at - text.length;
-  for (let index = 0; index < text.length; index++) {
-    const code = text.charCodeAt(index);
+function writeAscii(value: string): boolean {
+  const start = at - value.length;
+  for (let index = 0; index < value.length; index++) {
+    const code = value.charCodeAt(index);
     if (code > 127) return false;
     buffer[start + index] = code;
   }
