@@ -1,0 +1,244 @@
+import type { Pod } from '#api/core/v1/pod.ts';
+import type { Container } from '#api/core/v1/pod-spec.ts';
+import { imageTag } from '#api/core/v1/image-name.ts';
+import type { Secret } from '#api/core/v1/secret.ts';
+import type { Clock } from '#base/clock.ts';
+import {
+  type AuthConfig,
+  type Image,
+  type ImageService,
+  isRuntimeError,
+  type PodSandboxConfig,
+} from '#runtime/runtime.ts';
+import { durationText } from './names.ts';
+
+/** Why there is no image yet, in the words of a container's waiting state. */
+export class ImageError extends Error {
+  override readonly name = 'ImageError';
+  readonly reason: string;
+  readonly retryAtMs: number;
+
+  constructor(reason: string, message: string, retryAtMs: number, options?: ErrorOptions) {
+    super(message, options);
+    this.reason = reason;
+    this.retryAtMs = retryAtMs;
+  }
+}
+
+export interface PresentImage {
+  readonly image: Image;
+  readonly ref: string;
+}
+
+export type ImageEvent = (type: 'Normal' | 'Warning', reason: string, message: string) => void;
+
+interface Failure {
+  readonly delayMs: number;
+  readonly untilMs: number;
+  readonly message: string;
+}
+
+const initialMs = 10_000;
+const maxMs = 300_000;
+
+/** Sees to it that images are there, by each container's policy; waits longer and longer for those that cannot be had. */
+export class Images {
+  readonly #runtime: ImageService;
+  readonly #clock: Clock;
+  readonly #secret: (namespace: string, name: string) => Promise<Secret | undefined>;
+  readonly #failures = new Map<string, Failure>();
+  readonly #pulls = new Map<string, Promise<string>>();
+
+  constructor(
+    runtime: ImageService,
+    clock: Clock,
+    secret: (namespace: string, name: string) => Promise<Secret | undefined>,
+  ) {
+    this.#runtime = runtime;
+    this.#clock = clock;
+    this.#secret = secret;
+  }
+
+  async ensure(
+    pod: Pod,
+    container: Pick<Container, 'image' | 'imagePullPolicy'>,
+    sandbox: PodSandboxConfig | undefined,
+    event: ImageEvent,
+    signal?: AbortSignal,
+  ): Promise<PresentImage> {
+    const { image: name = '', imagePullPolicy: policy } = container;
+    const quoted = JSON.stringify(name);
+    const nowMs = this.#clock.now();
+    if (imageTag(name) === '' && !name.includes('@')) {
+      const message = `Failed to apply default image tag ${quoted}: couldn't parse image name ${quoted}: invalid reference format`;
+      event('Warning', 'InspectFailed', message);
+      throw new ImageError('InvalidImageName', message, nowMs + maxMs);
+    }
+    const spec = { image: name, userSpecifiedImage: name };
+    const present = await this.#inspect(spec, event);
+    if (present && policy !== 'Always') {
+      event('Normal', 'Pulled', `Container image ${quoted} already present on machine and can be accessed by the pod`);
+      return present;
+    }
+    if (policy === 'Never') {
+      const message = `Container image ${quoted} is not present with pull policy of Never`;
+      event('Warning', 'ErrImageNeverPull', message);
+      throw new ImageError('ErrImageNeverPull', message, nowMs + initialMs);
+    }
+    return this.#pull(pod, name, sandbox, event, signal);
+  }
+
+  async #inspect(spec: { image: string }, event: ImageEvent): Promise<PresentImage | undefined> {
+    try {
+      const image = await this.#runtime.imageStatus(spec);
+      return image && { image, ref: image.id };
+    } catch (error) {
+      const message = `Failed to inspect image ${JSON.stringify(spec.image)}: ${messageOf(error)}`;
+      event('Warning', 'InspectFailed', message);
+      throw new ImageError('ImageInspectError', message, this.#clock.now() + initialMs, { cause: error });
+    }
+  }
+
+  async #pull(
+    pod: Pod,
+    name: string,
+    sandbox: PodSandboxConfig | undefined,
+    event: ImageEvent,
+    signal?: AbortSignal,
+  ): Promise<PresentImage> {
+    const quoted = JSON.stringify(name);
+    const key = `${pod.metadata.uid}/${name}`;
+    const startMs = this.#clock.now();
+    const failure = this.#failures.get(key);
+    if (failure && failure.untilMs > startMs) {
+      event('Normal', 'BackOff', `Back-off pulling image ${quoted}`);
+      throw new ImageError(
+        'ImagePullBackOff',
+        `Back-off pulling image ${quoted}: ErrImagePull: ${failure.message}`,
+        failure.untilMs,
+      );
+    }
+    event('Normal', 'Pulling', `Pulling image ${quoted}`);
+    try {
+      const credentials = await this.#credentials(pod, name);
+      const ref = await this.#pullOnce(name, credentials, sandbox, signal);
+      const image = await this.#runtime.imageStatus({ image: ref });
+      if (!image) throw new Error(`image ${quoted} is gone right after it was pulled`);
+      this.#failures.delete(key);
+      const tookText = durationText(this.#clock.now() - startMs);
+      event(
+        'Normal',
+        'Pulled',
+        `Successfully pulled image ${quoted} in ${tookText} (${tookText} including waiting). Image size: ${image.sizeBytes} bytes.`,
+      );
+      return { image, ref };
+    } catch (error) {
+      if (signal?.aborted) throw error;
+      const message = messageOf(error);
+      const delayMs = failure ? Math.min(maxMs, failure.delayMs * 2) : initialMs;
+      this.#failures.set(key, { delayMs, untilMs: this.#clock.now() + delayMs, message });
+      event('Warning', 'Failed', `Failed to pull image ${quoted}: ${message}`);
+      const reason = isRuntimeError(error, 'Unavailable') ? 'RegistryUnavailable' : 'ErrImagePull';
+      // The next look, a moment later, finds the image in back-off and says so.
+      throw new ImageError(reason, message, this.#clock.now() + 1000, { cause: error });
+    }
+  }
+
+  /** Each set of credentials is tried in turn; one pull at a time for the same image without any. */
+  async #pullOnce(
+    name: string,
+    credentials: readonly AuthConfig[],
+    sandbox: PodSandboxConfig | undefined,
+    signal?: AbortSignal,
+  ): Promise<string> {
+    if (credentials.length === 0) {
+      const running = this.#pulls.get(name);
+      if (running) return running;
+      const pull = this.#runtime.pullImage({ image: name, userSpecifiedImage: name }, undefined, sandbox, signal);
+      this.#pulls.set(name, pull);
+      return pull.finally(() => this.#pulls.delete(name));
+    }
+    let failure: unknown;
+    for (const auth of credentials) {
+      try {
+        return await this.#runtime.pullImage({ image: name, userSpecifiedImage: name }, auth, sandbox, signal);
+      } catch (error) {
+        failure = error;
+      }
+    }
+    throw failure;
+  }
+
+  async #credentials(pod: Pod, image: string): Promise<AuthConfig[]> {
+    const found: AuthConfig[] = [];
+    for (const { name = '' } of pod.spec?.imagePullSecrets ?? []) {
+      const secret = await this.#secret(pod.metadata.namespace ?? '', name);
+      if (secret) found.push(...credentialsIn(secret, image));
+    }
+    return found;
+  }
+}
+
+/** The entries of a pull secret that are for the image's registry. */
+export function credentialsIn(secret: Secret, image: string): AuthConfig[] {
+  const decode = (key: string) => {
+    const text = secret.data?.[key];
+    if (text === undefined) return undefined;
+    try {
+      return JSON.parse(Buffer.from(text, 'base64').toString()) as unknown;
+    } catch {
+      // Not a file of credentials: as if it were not there.
+      return undefined;
+    }
+  };
+  const config = decode('.dockerconfigjson');
+  const entries = isRecord(config) && isRecord(config['auths']) ? config['auths'] : (decode('.dockercfg') ?? {});
+  if (!isRecord(entries)) return [];
+  const wanted = withHost(image);
+  return Object.entries(entries)
+    .filter(([registry]) => isFor(registry, wanted))
+    .toSorted(([a], [b]) => b.length - a.length)
+    .flatMap(([registry, entry]) => (isRecord(entry) ? [authOf(registry, entry)] : []));
+}
+
+function authOf(serverAddress: string, entry: Record<string, unknown>): AuthConfig {
+  const text = (key: string) => (typeof entry[key] === 'string' ? (entry[key] as string) : undefined);
+  const [username, password] = [text('username'), text('password')];
+  const [auth, identityToken] = [text('auth'), text('identitytoken')];
+  return {
+    serverAddress,
+    ...(username !== undefined && { username }),
+    ...(password !== undefined && { password }),
+    ...(auth !== undefined && { auth }),
+    ...(identityToken !== undefined && { identityToken }),
+  };
+}
+
+function withHost(image: string): string {
+  const [first = ''] = image.split('/');
+  const hasHost = image.includes('/') && (first.includes('.') || first.includes(':') || first === 'localhost');
+  return hasHost ? image : `docker.io/${image.includes('/') ? image : `library/${image}`}`;
+}
+
+/** `registry.example.com`, `*.example.com/team`, `https://index.docker.io/v1/` */
+function isFor(registry: string, image: string): boolean {
+  const [host = '', ...path] = registry
+    .replace(/^https?:\/\//, '')
+    .replace(/\/v[12]\/?$/, '')
+    .split('/');
+  const [imageHost = '', ...imagePath] = image.split('/');
+  const name = host === 'index.docker.io' || host === 'registry-1.docker.io' ? 'docker.io' : host;
+  const [labels, imageLabels] = [name.split('.'), imageHost.split('.')];
+  const isHost =
+    labels.length === imageLabels.length && labels.every((label, at) => label === '*' || label === imageLabels[at]);
+  const prefix = path.filter(Boolean);
+  return isHost && prefix.every((step, at) => step === imagePath[at]);
+}
+
+function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

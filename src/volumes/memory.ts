@@ -1,0 +1,10 @@
+import { mkdir } from 'node:fs/promises';
+import { isMountpoint, mount } from '#base/kernel/mount.ts';
+
+/** Mounts a file system in memory, once. Without root (tests, hollow nodes) the directory stays on the disk. */
+export async function mountMemory(directory: string, sizeBytes: number | undefined, mode = 0o755): Promise<void> {
+  await mkdir(directory, { recursive: true, mode });
+  if (process.getuid?.() !== 0 || isMountpoint(directory)) return;
+  const options = [`mode=${mode.toString(8)}`, ...(sizeBytes ? [`size=${sizeBytes}`] : [])];
+  await mount({ source: 'tmpfs', target: directory, type: 'tmpfs', data: options.join(',') });
+}
