@@ -106,6 +106,22 @@ export function isDualStack(values: readonly string[]): boolean {
   return new Set(values.map(value => value.includes(':'))).size === 2;
 }
 
+/** `example.com/path`: what a domain's owner named. */
+export function checkDomainPath(value: string, report: Report): void {
+  const slash = value.indexOf('/');
+  if (value === '') {
+    report.required();
+    return;
+  }
+  const [domain, path] = [value.slice(0, slash), value.slice(slash + 1)];
+  if (slash <= 0 || path === '') {
+    report.invalid(value, 'must be a domain-prefixed path (such as "acme.io/foo")');
+    return;
+  }
+  checkMessages(isDNS1123Subdomain(domain), domain, report);
+  if (!/^[A-Za-z0-9/\-._~%!$&'()*+,;=:]+$/.test(path)) report.invalid(path, 'Invalid path');
+}
+
 /** Without a domain only Kubernetes' own finalizers are allowed. */
 export function checkFinalizerName(name: string, report: Report): void {
   checkQualifiedName(name, report);

@@ -14,11 +14,13 @@ export const SelfSubjectReview = defineKind({
   kind: 'SelfSubjectReview',
   plural: 'selfsubjectreviews',
   namespaced: false,
+  doc: 'Asks who one is.',
   verbs: ['create'],
   type: 'io.k8s.api.authentication.v1.SelfSubjectReview',
   fields: {
     metadata: struct(1, ObjectMeta, { required: true }),
     status: struct(2, SelfSubjectReviewStatus, { always: true }),
   },
+  hasGeneration: false,
 });
 export type SelfSubjectReview = ObjectOf<typeof SelfSubjectReview>;

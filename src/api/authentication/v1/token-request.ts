@@ -29,12 +29,20 @@ export const TokenRequest = defineKind({
   kind: 'TokenRequest',
   plural: '',
   namespaced: true,
+  doc: 'Asks for a token of a service account.',
   verbs: [],
   type: 'io.k8s.api.authentication.v1.TokenRequest',
   fields: {
     metadata: struct(1, ObjectMeta, { required: true }),
     spec: struct(2, TokenRequestSpec, { always: true }),
     status: struct(3, TokenRequestStatus, { always: true }),
+  },
+  hasGeneration: false,
+  validate({ spec }, report) {
+    const at = report.at('spec', 'expirationSeconds');
+    const seconds = spec.expirationSeconds ?? 3600;
+    if (seconds < 600) at.invalid(seconds, 'may not specify a duration less than 10 minutes');
+    if (seconds > 2 ** 32) at.invalid(seconds, 'may not specify a duration larger than 2^32 seconds');
   },
 });
 export type TokenRequest = ObjectOf<typeof TokenRequest>;

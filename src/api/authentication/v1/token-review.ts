@@ -23,12 +23,17 @@ export const TokenReview = defineKind({
   kind: 'TokenReview',
   plural: 'tokenreviews',
   namespaced: false,
+  doc: 'Asks whose token this is.',
   verbs: ['create'],
   type: 'io.k8s.api.authentication.v1.TokenReview',
   fields: {
     metadata: struct(1, ObjectMeta, { required: true }),
     spec: struct(2, TokenReviewSpec, { required: true, always: true }),
     status: struct(3, TokenReviewStatus, { always: true }),
+  },
+  hasGeneration: false,
+  validate({ spec }, report) {
+    if (!spec.token) report.at('spec', 'token').required('token is required for TokenReview in authentication');
   },
 });
 export type TokenReview = ObjectOf<typeof TokenReview>;

@@ -3,6 +3,7 @@ import { object, struct, type TypeOf } from '../../machinery/schema.ts';
 import { NonResourceAttributes } from './non-resource-attributes.ts';
 import { ResourceAttributes } from './resource-attributes.ts';
 import { SubjectAccessReviewStatus } from './subject-access-review-status.ts';
+import { validateNoMetadata, validateQuestion } from './review-validation.ts';
 import { ObjectMeta } from '../../meta/v1/object-meta.ts';
 
 export const SelfSubjectAccessReviewSpec = object('io.k8s.api.authorization.v1.SelfSubjectAccessReviewSpec', {
@@ -17,12 +18,18 @@ export const SelfSubjectAccessReview = defineKind({
   kind: 'SelfSubjectAccessReview',
   plural: 'selfsubjectaccessreviews',
   namespaced: false,
+  doc: 'Asks whether one may do something oneself.',
   verbs: ['create'],
   type: 'io.k8s.api.authorization.v1.SelfSubjectAccessReview',
   fields: {
     metadata: struct(1, ObjectMeta, { required: true }),
     spec: struct(2, SelfSubjectAccessReviewSpec, { required: true, always: true }),
     status: struct(3, SubjectAccessReviewStatus, { always: true }),
+  },
+  hasGeneration: false,
+  validate(review, report) {
+    validateQuestion(review.spec, report.at('spec'));
+    validateNoMetadata(review, false, report);
   },
 });
 export type SelfSubjectAccessReview = ObjectOf<typeof SelfSubjectAccessReview>;

@@ -35,6 +35,7 @@ export const SelfSubjectRulesReview = defineKind({
   kind: 'SelfSubjectRulesReview',
   plural: 'selfsubjectrulesreviews',
   namespaced: false,
+  doc: 'Asks what one may do in a namespace.',
   verbs: ['create'],
   type: 'io.k8s.api.authorization.v1.SelfSubjectRulesReview',
   fields: {
@@ -42,5 +43,6 @@ export const SelfSubjectRulesReview = defineKind({
     spec: struct(2, SelfSubjectRulesReviewSpec, { required: true, always: true }),
     status: struct(3, SubjectRulesReviewStatus, { always: true }),
   },
+  hasGeneration: false,
 });
 export type SelfSubjectRulesReview = ObjectOf<typeof SelfSubjectRulesReview>;

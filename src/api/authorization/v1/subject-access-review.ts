@@ -2,6 +2,7 @@ import { defineKind, type ObjectOf } from '../../machinery/kind.ts';
 import { struct } from '../../machinery/schema.ts';
 import { SubjectAccessReviewSpec } from './subject-access-review-spec.ts';
 import { SubjectAccessReviewStatus } from './subject-access-review-status.ts';
+import { validateAsked, validateNoMetadata, validateQuestion } from './review-validation.ts';
 import { ObjectMeta } from '../../meta/v1/object-meta.ts';
 
 export const SubjectAccessReview = defineKind({
@@ -10,12 +11,19 @@ export const SubjectAccessReview = defineKind({
   kind: 'SubjectAccessReview',
   plural: 'subjectaccessreviews',
   namespaced: false,
+  doc: 'Asks whether somebody may do something.',
   verbs: ['create'],
   type: 'io.k8s.api.authorization.v1.SubjectAccessReview',
   fields: {
     metadata: struct(1, ObjectMeta, { required: true }),
     spec: struct(2, SubjectAccessReviewSpec, { required: true, always: true }),
     status: struct(3, SubjectAccessReviewStatus, { always: true }),
+  },
+  hasGeneration: false,
+  validate(review, report) {
+    validateQuestion(review.spec, report.at('spec'));
+    validateAsked(review.spec, report.at('spec'));
+    validateNoMetadata(review, false, report);
   },
 });
 export type SubjectAccessReview = ObjectOf<typeof SubjectAccessReview>;

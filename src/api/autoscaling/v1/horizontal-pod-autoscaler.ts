@@ -1,5 +1,8 @@
-import { defineKind, type ObjectOf } from '../../machinery/kind.ts';
+import { defineKind, type ObjectOf, type WithSpec } from '../../machinery/kind.ts';
 import { int32, int64, object, string, struct, time, type TypeOf } from '../../machinery/schema.ts';
+import { autoscalerColumns } from '../v2/hpa-columns.ts';
+import { validateAutoscalerCounts, validateAutoscalerSpec } from '../v2/hpa-validation.ts';
+import { fromStored, toStored } from './hpa-conversion.ts';
 import { ObjectMeta } from '../../meta/v1/object-meta.ts';
 
 export const CrossVersionObjectReference = object(
@@ -36,6 +39,8 @@ export const HorizontalPodAutoscaler = defineKind({
   kind: 'HorizontalPodAutoscaler',
   plural: 'horizontalpodautoscalers',
   namespaced: true,
+  doc: 'Adds and removes pods as measured load asks for; version 2 knows more than the CPU.',
+  storedAs: { group: 'autoscaling', version: 'v2' },
   shortNames: ['hpa'],
   categories: ['all'],
   subresources: { status: { verbs: ['get', 'patch', 'update'] } },
@@ -45,5 +50,23 @@ export const HorizontalPodAutoscaler = defineKind({
     spec: struct(2, HorizontalPodAutoscalerSpec, { required: true, always: true }),
     status: struct(3, HorizontalPodAutoscalerStatus, { always: true }),
   },
+  columns: autoscalerColumns.map(column => ({
+    ...column,
+    cell: (item: Autoscaler, nowMs: number) => column.cell(toStored(item), nowMs),
+  })),
+  hasGeneration: false,
+  toStored,
+  fromStored: stored => fromStored(stored) as never,
+  default({ spec }) {
+    spec.minReplicas ??= 1;
+  },
+  validate(item, report) {
+    validateAutoscalerSpec(toStored(item).spec, report.at('spec'));
+  },
+  validateStatusUpdate({ status }, _, report) {
+    validateAutoscalerCounts(status, report.at('status'));
+  },
 });
 export type HorizontalPodAutoscaler = ObjectOf<typeof HorizontalPodAutoscaler>;
+
+type Autoscaler = WithSpec<HorizontalPodAutoscalerSpec, HorizontalPodAutoscalerStatus>;

@@ -1,6 +1,8 @@
 import { defineKind, type ObjectOf } from '../../machinery/kind.ts';
 import { int32, int64, list, object, quantity, string, struct, time, type TypeOf } from '../../machinery/schema.ts';
 import { LabelSelector } from '../../meta/v1/label-selector.ts';
+import { autoscalerColumns } from './hpa-columns.ts';
+import { validateAutoscalerCounts, validateAutoscalerSpec } from './hpa-validation.ts';
 import { ObjectMeta } from '../../meta/v1/object-meta.ts';
 
 export const MetricTarget = object('io.k8s.api.autoscaling.v2.MetricTarget', {
@@ -109,10 +111,14 @@ export type MetricSpec = TypeOf<typeof MetricSpec>;
 
 export const HorizontalPodAutoscalerSpec = object('io.k8s.api.autoscaling.v2.HorizontalPodAutoscalerSpec', {
   behavior: struct(5, HorizontalPodAutoscalerBehavior),
-  maxReplicas: int32(3, { required: true, always: true }),
+  maxReplicas: int32(3, { required: true, always: true, doc: 'The most pods.' }),
   metrics: list(4, MetricSpec, { listType: 'atomic' }),
-  minReplicas: int32(2, { pointer: true }),
-  scaleTargetRef: struct(1, CrossVersionObjectReference, { required: true, always: true }),
+  minReplicas: int32(2, { pointer: true, doc: 'The fewest pods; 1 unless given.' }),
+  scaleTargetRef: struct(1, CrossVersionObjectReference, {
+    required: true,
+    always: true,
+    doc: 'What it scales.',
+  }),
 });
 export type HorizontalPodAutoscalerSpec = TypeOf<typeof HorizontalPodAutoscalerSpec>;
 
@@ -175,6 +181,7 @@ export const HorizontalPodAutoscaler = defineKind({
   kind: 'HorizontalPodAutoscaler',
   plural: 'horizontalpodautoscalers',
   namespaced: true,
+  doc: 'Adds and removes pods as measured load asks for.',
   shortNames: ['hpa'],
   categories: ['all'],
   subresources: { status: { verbs: ['get', 'patch', 'update'] } },
@@ -184,5 +191,41 @@ export const HorizontalPodAutoscaler = defineKind({
     spec: struct(2, HorizontalPodAutoscalerSpec, { required: true, always: true }),
     status: struct(3, HorizontalPodAutoscalerStatus, { always: true }),
   },
+  columns: autoscalerColumns,
+  hasGeneration: false,
+  default({ spec }) {
+    spec.minReplicas ??= 1;
+    if ((spec.metrics ?? []).length === 0)
+      spec.metrics = [
+        { type: 'Resource', resource: { name: 'cpu', target: { type: 'Utilization', averageUtilization: 80 } } },
+      ];
+    const { behavior } = spec;
+    if (!behavior) return;
+    behavior.scaleUp = { ...scaleUpRules(), ...behavior.scaleUp };
+    behavior.scaleDown = { ...scaleDownRules(), ...behavior.scaleDown };
+  },
+  validate({ spec }, report) {
+    validateAutoscalerSpec(spec, report.at('spec'));
+  },
+  validateStatusUpdate({ status }, _, report) {
+    validateAutoscalerCounts(status, report.at('status'));
+  },
 });
 export type HorizontalPodAutoscaler = ObjectOf<typeof HorizontalPodAutoscaler>;
+
+/** Up: the larger of four pods and double, every 15 seconds. */
+function scaleUpRules() {
+  return {
+    stabilizationWindowSeconds: 0,
+    selectPolicy: 'Max',
+    policies: [
+      { type: 'Pods', value: 4, periodSeconds: 15 },
+      { type: 'Percent', value: 100, periodSeconds: 15 },
+    ],
+  };
+}
+
+/** Down: as far as it goes, once the load has been low for the window of the cluster. */
+function scaleDownRules() {
+  return { selectPolicy: 'Max', policies: [{ type: 'Percent', value: 100, periodSeconds: 15 }] };
+}

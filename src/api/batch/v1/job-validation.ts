@@ -1,4 +1,5 @@
 import {
+  checkDomainPath,
   checkImmutable,
   checkNonNegative,
   checkOneOf,
@@ -7,7 +8,7 @@ import {
   sameValue,
 } from '../../machinery/checks.ts';
 import type { WithSpec } from '../../machinery/kind.ts';
-import { byteLength, isDNS1123Label, isDNS1123Subdomain } from '../../machinery/names.ts';
+import { byteLength, isDNS1123Label } from '../../machinery/names.ts';
 import { validateLabelSelector } from '../../machinery/object-meta-validation.ts';
 import { labelSelectorMatches } from '../../machinery/selector.ts';
 import type { Report } from '../../machinery/validation.ts';
@@ -120,7 +121,10 @@ export function validateJobStatusUpdate(job: JobLike, old: JobLike, report: Repo
   if (isComplete && status.completionTime === undefined)
     at.at('completionTime').required('completionTime is required for Complete jobs');
   if (isFailed && status.completionTime !== undefined)
-    at.at('completionTime').invalid(status.completionTime, 'cannot set completionTime when there is no Complete=True condition');
+    at.at('completionTime').invalid(
+      status.completionTime,
+      'cannot set completionTime when there is no Complete=True condition',
+    );
   if ((isComplete || isFailed) && (status.active ?? 0) > 0)
     at.at('active').invalid(status.active, 'active>0 is invalid for finished job');
   for (const type of ['Complete', 'Failed', 'SuccessCriteriaMet', 'FailureTarget'])
@@ -151,15 +155,7 @@ function validateGeneratedSelector({ metadata, spec }: JobLike, report: Report):
 }
 
 function checkManagedBy(managedBy: string, report: Report): void {
-  const slash = managedBy.indexOf('/');
-  if (managedBy === '') report.required();
-  else if (slash < 0) report.invalid(managedBy, 'must be a domain-prefixed path (such as "acme.io/foo")');
-  else {
-    for (const message of isDNS1123Subdomain(managedBy.slice(0, slash))) report.invalid(managedBy.slice(0, slash), message);
-    const path = managedBy.slice(slash + 1);
-    if (path === '') report.invalid(managedBy, 'must be a domain-prefixed path (such as "acme.io/foo")');
-    else if (!/^[A-Za-z0-9/\-._~%!$&'()*+,;=:]+$/.test(path)) report.invalid(path, 'Invalid path');
-  }
+  checkDomainPath(managedBy, report);
   if (byteLength(managedBy) > 63) report.tooLong(63);
 }
 
@@ -177,15 +173,13 @@ function validateIndexed(spec: JobSpec, report: Report): void {
     const at = report.at('maxFailedIndexes');
     if (completions !== undefined && maxFailedIndexes > completions)
       at.invalid(maxFailedIndexes, 'must be less than or equal to completions');
-    if (maxFailedIndexes > indexesMax)
-      at.invalid(maxFailedIndexes, `must be less than or equal to ${indexesMax}`);
+    if (maxFailedIndexes > indexesMax) at.invalid(maxFailedIndexes, `must be less than or equal to ${indexesMax}`);
   }
   if (spec.backoffLimitPerIndex === undefined || completions === undefined || completions <= indexesMax) return;
   const why = `must be less than or equal to ${indexesMaxWithLimitPerIndex} when completions are above ${indexesMax} and used with backoff limit per index`;
   if (maxFailedIndexes === undefined)
     report.at('maxFailedIndexes').required(`must be specified when completions is above ${indexesMax}`);
-  else if (maxFailedIndexes > indexesMaxWithLimitPerIndex)
-    report.at('maxFailedIndexes').invalid(maxFailedIndexes, why);
+  else if (maxFailedIndexes > indexesMaxWithLimitPerIndex) report.at('maxFailedIndexes').invalid(maxFailedIndexes, why);
   if (parallelism !== undefined && parallelism > indexesMaxWithLimitPerIndex)
     report.at('parallelism').invalid(parallelism, why);
 }

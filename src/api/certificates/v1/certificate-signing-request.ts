@@ -12,14 +12,18 @@ import {
   types,
   type TypeOf,
 } from '../../machinery/schema.ts';
+import { formatDuration } from '../../machinery/duration.ts';
+import { ageColumn, nameColumn, text } from '../../machinery/columns.ts';
+import type { Report } from '../../machinery/validation.ts';
+import { checkSignerName } from '../signer-name.ts';
 import { ObjectMeta } from '../../meta/v1/object-meta.ts';
 
 export const CertificateSigningRequestSpec = object('io.k8s.api.certificates.v1.CertificateSigningRequestSpec', {
   expirationSeconds: int32(8, { pointer: true }),
   extra: map(6, listOf(types.string)),
   groups: list(4, types.string, { listType: 'atomic' }),
-  request: bytes(1, { required: true, always: true }),
-  signerName: string(7, { required: true, always: true }),
+  request: bytes(1, { required: true, always: true, doc: 'A PKCS#10 request in PEM.' }),
+  signerName: string(7, { required: true, always: true, doc: 'Who is to sign.' }),
   uid: string(3),
   usages: list(5, types.string, { listType: 'atomic' }),
   username: string(2),
@@ -51,6 +55,7 @@ export const CertificateSigningRequest = defineKind({
   kind: 'CertificateSigningRequest',
   plural: 'certificatesigningrequests',
   namespaced: false,
+  doc: 'Asks for a certificate.',
   shortNames: ['csr'],
   subresources: { approval: { verbs: ['get', 'patch', 'update'] }, status: { verbs: ['get', 'patch', 'update'] } },
   type: 'io.k8s.api.certificates.v1.CertificateSigningRequest',
@@ -59,5 +64,105 @@ export const CertificateSigningRequest = defineKind({
     spec: struct(2, CertificateSigningRequestSpec, { required: true, always: true }),
     status: struct(3, CertificateSigningRequestStatus, { always: true }),
   },
+  columns: [
+    nameColumn,
+    ageColumn,
+    text('SignerName', 'Who is to sign.', ({ spec }) => spec.signerName || '<none>'),
+    text('Requestor', 'Who asked.', ({ spec }) => spec.username ?? ''),
+    text('RequestedDuration', 'For how long.', ({ spec }) =>
+      spec.expirationSeconds === undefined ? '<none>' : formatDuration(spec.expirationSeconds * 1000),
+    ),
+    text('Condition', 'How far it is.', ({ status }) => conditionOf(status)),
+  ],
+  fieldSelectors: { 'spec.signerName': ({ spec }) => spec.signerName },
+  hasGeneration: false,
+  prepareForUpdate(request, old) {
+    // Who asked for what stays as it was asked; approvers change the status.
+    request.spec = { ...old.spec } as typeof request.spec;
+  },
+  validate({ spec }, report) {
+    const at = report.at('spec');
+    if (!spec.request) at.at('request').required();
+    else if (!isCertificateRequest(spec.request))
+      at.at('request').invalid(spec.request, 'PEM block type must be CERTIFICATE REQUEST');
+    const usages = spec.usages ?? [];
+    if (usages.length === 0) at.at('usages').required();
+    for (const [index, usage] of usages.entries()) {
+      if (!keyUsages.includes(usage)) at.at('usages').index(index).notSupported(usage, keyUsages);
+      if (usages.indexOf(usage) < index) at.at('usages').index(index).duplicate(usage);
+    }
+    if (spec.signerName === 'kubernetes.io/legacy-unknown')
+      at.at('signerName').invalid(spec.signerName, 'the legacy signerName is not allowed via this API version');
+    else checkSignerName(spec.signerName ?? '', at.at('signerName'));
+    if (spec.expirationSeconds !== undefined && spec.expirationSeconds < 600)
+      at.at('expirationSeconds').invalid(
+        spec.expirationSeconds,
+        'may not specify a duration less than 600 seconds (10 minutes)',
+      );
+  },
+  validateStatusUpdate({ status }, old, report) {
+    const at = report.at('status');
+    validateConditions(status.conditions ?? [], at.at('conditions'));
+    for (const { type } of old.status.conditions ?? [])
+      if (type !== 'Failed' && !(status.conditions ?? []).some(condition => condition.type === type))
+        at.at('conditions').forbidden(`updates may not remove a condition of type ${JSON.stringify(type)}`);
+    if (old.status.certificate && status.certificate !== old.status.certificate)
+      at.at('certificate').forbidden('updates may not modify existing certificate content');
+  },
 });
 export type CertificateSigningRequest = ObjectOf<typeof CertificateSigningRequest>;
+
+const keyUsages = [
+  'any',
+  'cert sign',
+  'client auth',
+  'code signing',
+  'content commitment',
+  'crl sign',
+  'data encipherment',
+  'decipher only',
+  'digital signature',
+  'email protection',
+  'encipher only',
+  'ipsec end system',
+  'ipsec tunnel',
+  'ipsec user',
+  'key agreement',
+  'key encipherment',
+  'microsoft sgc',
+  'netscape sgc',
+  'ocsp signing',
+  's/mime',
+  'server auth',
+  'signing',
+  'timestamping',
+];
+
+function isCertificateRequest(request: string): boolean {
+  return /-----BEGIN CERTIFICATE REQUEST-----[\s\S]+-----END CERTIFICATE REQUEST-----/.test(
+    Buffer.from(request, 'base64').toString('latin1'),
+  );
+}
+
+function conditionOf({ conditions = [], certificate }: CertificateSigningRequestStatus): string {
+  const has = (type: string) => conditions.some(condition => condition.type === type);
+  const judged = has('Denied') ? 'Denied' : has('Approved') ? 'Approved' : 'Pending';
+  return `${judged}${has('Failed') ? ',Failed' : ''}${certificate ? ',Issued' : ''}`;
+}
+
+function validateConditions(conditions: readonly CertificateSigningRequestCondition[], report: Report): void {
+  const types = new Set<string>();
+  for (const [index, { type, status }] of conditions.entries()) {
+    const at = report.index(index);
+    if (!type) at.at('type').required();
+    if (types.has(type)) at.at('type').duplicate(type);
+    types.add(type);
+    if (!status) at.at('status').required();
+    else if (['Approved', 'Denied', 'Failed'].includes(type)) {
+      if (status !== 'True') at.at('status').notSupported(status, ['True']);
+    } else if (!['True', 'False', 'Unknown'].includes(status))
+      at.at('status').notSupported(status, ['True', 'False', 'Unknown']);
+    if ((type === 'Denied' && types.has('Approved')) || (type === 'Approved' && types.has('Denied')))
+      at.at('type').invalid(type, 'Approved and Denied conditions are mutually exclusive');
+  }
+}

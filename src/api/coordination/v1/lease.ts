@@ -1,5 +1,8 @@
 import { defineKind, type ObjectOf } from '../../machinery/kind.ts';
 import { int32, microTime, object, string, struct, type TypeOf } from '../../machinery/schema.ts';
+import { checkNonNegative } from '../../machinery/checks.ts';
+import { ageColumn, nameColumn, text } from '../../machinery/columns.ts';
+import type { Report } from '../../machinery/validation.ts';
 import { ObjectMeta } from '../../meta/v1/object-meta.ts';
 
 export const LeaseSpec = object('io.k8s.api.coordination.v1.LeaseSpec', {
@@ -19,10 +22,28 @@ export const Lease = defineKind({
   kind: 'Lease',
   plural: 'leases',
   namespaced: true,
+  doc: 'A lock that has to be renewed, as a sign of life.',
   type: 'io.k8s.api.coordination.v1.Lease',
   fields: {
     metadata: struct(1, ObjectMeta, { required: true }),
     spec: struct(2, LeaseSpec, { always: true }),
   },
+  columns: [nameColumn, text('Holder', 'Who holds it.', ({ spec }) => spec.holderIdentity ?? ''), ageColumn],
+  createOnUpdate: true,
+  hasGeneration: false,
+  validate({ spec }, report) {
+    validateLeaseSpec(spec, report.at('spec'));
+  },
 });
 export type Lease = ObjectOf<typeof Lease>;
+
+function validateLeaseSpec(spec: LeaseSpec, report: Report): void {
+  const { leaseDurationSeconds, leaseTransitions, strategy, preferredHolder } = spec;
+  if (leaseDurationSeconds !== undefined && leaseDurationSeconds <= 0)
+    report.at('leaseDurationSeconds').invalid(leaseDurationSeconds, 'must be greater than 0');
+  checkNonNegative(leaseTransitions, report.at('leaseTransitions'));
+  if (strategy !== undefined && strategy !== 'OldestEmulationVersion' && !strategy.includes('/'))
+    report.at('strategy').notSupported(strategy, ['OldestEmulationVersion']);
+  if (preferredHolder && !strategy)
+    report.at('preferredHolder').forbidden('may only be specified if `strategy` is defined');
+}

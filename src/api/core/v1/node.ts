@@ -12,6 +12,12 @@ import {
   types,
   type TypeOf,
 } from '../../machinery/schema.ts';
+import { checkCidr, checkQualifiedName, isDualStack, sameValue } from '../../machinery/checks.ts';
+import { ageColumn, nameColumn, text, wide } from '../../machinery/columns.ts';
+import { isLabelValue } from '../../machinery/names.ts';
+import type { Report } from '../../machinery/validation.ts';
+import { checkResourceQuantity } from './pod-resources.ts';
+import { checkTaintEffect } from './scheduling-validation.ts';
 import { ObjectMeta } from '../../meta/v1/object-meta.ts';
 
 export const AttachedVolume = object('io.k8s.api.core.v1.AttachedVolume', {
@@ -59,8 +65,8 @@ export const NodeSpec = object('io.k8s.api.core.v1.NodeSpec', {
   podCIDR: string(1),
   podCIDRs: list(7, types.string, { listType: 'set', patchStrategy: 'merge' }),
   providerID: string(3),
-  taints: list(5, Taint, { listType: 'atomic' }),
-  unschedulable: boolean(4),
+  taints: list(5, Taint, { listType: 'atomic', doc: 'What keeps pods away that do not tolerate it.' }),
+  unschedulable: boolean(4, { doc: 'Whether it takes no new pods.' }),
 });
 export type NodeSpec = TypeOf<typeof NodeSpec>;
 
@@ -164,6 +170,7 @@ export const Node = defineKind({
   kind: 'Node',
   plural: 'nodes',
   namespaced: false,
+  doc: 'A machine that runs pods.',
   shortNames: ['no'],
   subresources: {
     proxy: {
@@ -178,5 +185,97 @@ export const Node = defineKind({
     spec: struct(2, NodeSpec, { always: true }),
     status: struct(3, NodeStatus, { always: true }),
   },
+  columns: [
+    nameColumn,
+    text('Status', 'Whether it is ready and takes pods.', ({ spec, status }) => stateOf(spec, status)),
+    text('Roles', 'What it is for, by its labels.', ({ metadata }) => rolesOf(metadata)),
+    ageColumn,
+    text('Version', 'Version of its agent.', ({ status }) => status.nodeInfo?.kubeletVersion ?? ''),
+    wide(text('Internal-IP', 'Address inside of the cluster.', ({ status }) => addressOf(status, 'InternalIP'))),
+    wide(text('External-IP', 'Address for the outside.', ({ status }) => addressOf(status, 'ExternalIP'))),
+    wide(text('OS-Image', 'Its operating system.', ({ status }) => status.nodeInfo?.osImage || '<unknown>')),
+    wide(text('Kernel-Version', 'Its kernel.', ({ status }) => status.nodeInfo?.kernelVersion || '<unknown>')),
+    wide(
+      text(
+        'Container-Runtime',
+        'What runs its containers.',
+        ({ status }) => status.nodeInfo?.containerRuntimeVersion || '<unknown>',
+      ),
+    ),
+  ],
+  fieldSelectors: { 'spec.unschedulable': ({ spec }) => String(spec.unschedulable ?? false) },
+  hasGeneration: false,
+  default({ spec, status }) {
+    if (spec.podCIDR && !spec.podCIDRs) spec.podCIDRs = [spec.podCIDR];
+    else if (spec.podCIDRs?.[0] && !spec.podCIDR) spec.podCIDR = spec.podCIDRs[0];
+    if (status.capacity && !status.allocatable) status.allocatable = { ...status.capacity };
+  },
+  validate({ spec, status }, report) {
+    // Upstream reports taints under metadata.
+    validateTaints(spec.taints ?? [], report.at('metadata', 'taints'));
+    validateNodeResources(status, report.at('status'));
+  },
+  validateCreate({ spec }, report) {
+    const at = report.at('spec', 'podCIDRs');
+    const cidrs = spec.podCIDRs ?? [];
+    for (const [index, cidr] of cidrs.entries()) checkCidr(cidr, at.index(index));
+    if (cidrs.length > 1 && (cidrs.length > 2 || !isDualStack(cidrs)))
+      at.invalid(cidrs, 'may specify no more than one CIDR for each IP family');
+  },
+  validateUpdate({ spec }, old, report) {
+    const at = report.at('spec');
+    if ((old.spec.podCIDRs ?? []).length > 0 && !sameValue(spec.podCIDRs, old.spec.podCIDRs))
+      at.at('podCIDRs').forbidden('node updates may not change podCIDR except from "" to valid');
+    if (old.spec.providerID && spec.providerID !== old.spec.providerID)
+      at.at('providerID').forbidden('node updates may not change providerID except from "" to valid');
+    if (spec.externalID !== old.spec.externalID) at.at('externalID').forbidden('may not be updated');
+  },
+  validateStatusUpdate({ status }, _, report) {
+    validateNodeResources(status, report.at('status'));
+  },
 });
 export type Node = ObjectOf<typeof Node>;
+
+function validateTaints(taints: readonly Taint[], report: Report): void {
+  const seen = new Set<string>();
+  for (const [index, taint] of taints.entries()) {
+    const { key = '', value = '', effect } = taint;
+    const at = report.index(index);
+    checkQualifiedName(key, at.at('key'));
+    const messages = isLabelValue(value);
+    if (messages.length > 0) at.at('value').invalid(value, messages.join(';'));
+    checkTaintEffect(effect, at.at('effect'));
+    const pair = `${effect} ${key}`;
+    if (seen.has(pair)) at.duplicate(taint, 'taints must be unique by key and effect pair');
+    seen.add(pair);
+  }
+}
+
+function validateNodeResources(status: NodeStatus, report: Report): void {
+  for (const list of ['capacity', 'allocatable'] as const)
+    for (const [resource, amount] of Object.entries(status[list] ?? {}))
+      checkResourceQuantity(resource, amount, report.at(list, resource));
+  const addresses = new Set<string>();
+  for (const [index, address] of (status.addresses ?? []).entries()) {
+    const pair = `${address.type} ${address.address}`;
+    if (addresses.has(pair)) report.at('addresses').index(index).duplicate(address);
+    addresses.add(pair);
+  }
+}
+
+function stateOf(spec: NodeSpec, status: NodeStatus): string {
+  const ready = (status.conditions ?? []).find(condition => condition.type === 'Ready');
+  const state = ready ? (ready.status === 'True' ? 'Ready' : 'NotReady') : 'Unknown';
+  return spec.unschedulable ? `${state},SchedulingDisabled` : state;
+}
+
+function rolesOf({ labels = {} }: ObjectMeta): string {
+  const prefix = 'node-role.kubernetes.io/';
+  const roles = Object.keys(labels).flatMap(label => (label.startsWith(prefix) ? [label.slice(prefix.length)] : []));
+  if (labels['kubernetes.io/role']) roles.push(labels['kubernetes.io/role']);
+  return [...new Set(roles.filter(Boolean))].sort().join(',') || '<none>';
+}
+
+function addressOf(status: NodeStatus, type: string): string {
+  return (status.addresses ?? []).find(address => address.type === type)?.address ?? '<none>';
+}

@@ -153,15 +153,19 @@ export const StorageOSPersistentVolumeSource = object('io.k8s.api.core.v1.Storag
 export type StorageOSPersistentVolumeSource = TypeOf<typeof StorageOSPersistentVolumeSource>;
 
 export const PersistentVolumeSpec = object('io.k8s.api.core.v1.PersistentVolumeSpec', {
-  accessModes: list(3, types.string, { listType: 'atomic' }),
-  capacity: map(1, types.quantity),
+  accessModes: list(3, types.string, { listType: 'atomic', doc: 'How it can be mounted.' }),
+  capacity: map(1, types.quantity, { doc: 'Its size.' }),
   claimRef: struct(4, ObjectReference),
   mountOptions: list(7, types.string, { listType: 'atomic' }),
   nodeAffinity: struct(9, VolumeNodeAffinity),
-  persistentVolumeReclaimPolicy: string(5, { enum: ['Delete', 'Recycle', 'Retain'] }),
+  persistentVolumeReclaimPolicy: string(5, {
+    enum: ['Delete', 'Recycle', 'Retain'],
+    default: 'Retain',
+    doc: 'What becomes of it when its claim goes.',
+  }),
   storageClassName: string(6),
   volumeAttributesClassName: string(10, { pointer: true }),
-  volumeMode: string(8, { pointer: true, enum: ['Block', 'Filesystem'] }),
+  volumeMode: string(8, { pointer: true, enum: ['Block', 'Filesystem'], default: 'Filesystem' }),
   ...embedded(2, {
     awsElasticBlockStore: struct(2, AWSElasticBlockStoreVolumeSource),
     azureDisk: struct(16, AzureDiskVolumeSource),

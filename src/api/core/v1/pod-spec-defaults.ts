@@ -38,14 +38,23 @@ export function defaultPod(spec: Draft<PodSpec>): void {
     for (const port of container.ports ?? []) if (!port.hostPort) port.hostPort = port.containerPort;
 }
 
-/** A claim that refers to its source in one of the two fields has it in both. */
-export function defaultClaimDataSources(spec: Draft<PersistentVolumeClaimSpec>): void {
+/**
+ * A claim that refers to its source in one of the two fields has it in both. What an old server did not know in
+ * `dataSource` is dropped, as it always was; `dataSourceRef` takes anything. // KEP-1495
+ */
+export function defaultClaimDataSources(spec: Draft<PersistentVolumeClaimSpec>, old?: PersistentVolumeClaimSpec): void {
+  if (spec.dataSource && !old?.dataSource && !isOldDataSource(spec.dataSource)) spec.dataSource = undefined;
   const { dataSource, dataSourceRef } = spec;
   if (dataSource && !dataSourceRef) spec.dataSourceRef = { ...dataSource };
   else if (dataSourceRef && !dataSource && !dataSourceRef.namespace) {
     const { namespace: _, ...local } = dataSourceRef;
     spec.dataSource = local;
   }
+}
+
+function isOldDataSource({ apiGroup = '', kind }: { apiGroup?: string | undefined; kind: string }): boolean {
+  if (kind === 'PersistentVolumeClaim') return apiGroup === '';
+  return kind === 'VolumeSnapshot' && apiGroup === 'snapshot.storage.k8s.io';
 }
 
 const volumeSources = (volume: Draft<Volume>) =>

@@ -1,6 +1,20 @@
 import { defineKind, type ObjectOf } from '../../machinery/kind.ts';
 import { boolean, int32, list, map, object, string, struct, types, type TypeOf } from '../../machinery/schema.ts';
 import { ObjectReference } from '../../core/v1/object-reference.ts';
+import {
+  checkDnsLabel,
+  checkDnsSubdomain,
+  checkImmutable,
+  checkIp,
+  checkOneOf,
+  checkPortNumber,
+  checkQualifiedName,
+  checkReachableIp,
+  checkRequiredOneOf,
+} from '../../machinery/checks.ts';
+import { ageColumn, nameColumn, text } from '../../machinery/columns.ts';
+import { validateLabels } from '../../machinery/object-meta-validation.ts';
+import type { Report } from '../../machinery/validation.ts';
 import { ObjectMeta } from '../../meta/v1/object-meta.ts';
 
 export const EndpointConditions = object('io.k8s.api.discovery.v1.EndpointConditions', {
@@ -42,9 +56,9 @@ export const EndpointPort = object(
   'io.k8s.api.discovery.v1.EndpointPort',
   {
     appProtocol: string(4, { pointer: true }),
-    name: string(1, { pointer: true }),
+    name: string(1, { pointer: true, default: '' }),
     port: int32(3, { pointer: true }),
-    protocol: string(2, { pointer: true }),
+    protocol: string(2, { pointer: true, default: 'TCP' }),
   },
   { mapType: 'atomic' },
 );
@@ -56,6 +70,7 @@ export const EndpointSlice = defineKind({
   kind: 'EndpointSlice',
   plural: 'endpointslices',
   namespaced: true,
+  doc: 'Some of the addresses behind a Service.',
   type: 'io.k8s.api.discovery.v1.EndpointSlice',
   fields: {
     addressType: string(4, { required: true, always: true }),
@@ -63,5 +78,102 @@ export const EndpointSlice = defineKind({
     metadata: struct(1, ObjectMeta, { required: true }),
     ports: list(3, EndpointPort, { always: true, listType: 'atomic' }),
   },
+  columns: [
+    nameColumn,
+    text('AddressType', 'IPv4, IPv6 or FQDN.', (item: SliceView) => item.addressType),
+    text('Ports', 'Ports of all of them.', (item: SliceView) => portsOf(item.ports ?? [])),
+    text('Endpoints', 'Their addresses.', (item: SliceView) => addressesOf(item.endpoints ?? [])),
+    ageColumn,
+  ],
+  hasGeneration: true,
+  validate(slice, report) {
+    checkRequiredOneOf(slice.addressType, ['FQDN', 'IPv4', 'IPv6'], report.at('addressType'));
+    validateEndpoints(slice.endpoints ?? [], slice.addressType, report.at('endpoints'));
+    validatePorts(slice.ports ?? [], report.at('ports'));
+  },
+  validateUpdate({ addressType }, old, report) {
+    checkImmutable(addressType, old.addressType, report.at('addressType'));
+  },
 });
 export type EndpointSlice = ObjectOf<typeof EndpointSlice>;
+
+interface SliceView {
+  readonly addressType: string;
+  readonly ports?: readonly EndpointPort[] | null | undefined;
+  readonly endpoints?: readonly Endpoint[] | null | undefined;
+}
+
+function shortList(items: readonly string[]): string {
+  return items.slice(0, 3).join(',') + (items.length > 3 ? ` + ${items.length - 3} more...` : '');
+}
+
+function portsOf(ports: readonly EndpointPort[]): string {
+  if (ports.length === 0) return '<unset>';
+  return shortList(ports.map(({ name, port }) => (port === undefined ? name || '*' : String(port))));
+}
+
+function addressesOf(endpoints: readonly Endpoint[]): string {
+  return shortList(endpoints.flatMap(({ addresses }) => addresses ?? [])) || '<unset>';
+}
+
+function validateEndpoints(endpoints: readonly Endpoint[], addressType: string, report: Report): void {
+  if (endpoints.length > 1000) {
+    report.tooMany(endpoints.length, 1000);
+    return;
+  }
+  for (const [index, endpoint] of endpoints.entries()) {
+    const at = report.index(index);
+    const addresses = endpoint.addresses ?? [];
+    if (addresses.length === 0) at.at('addresses').required('must contain at least 1 address');
+    else if (addresses.length > 100) at.at('addresses').tooMany(addresses.length, 100);
+    for (const [position, address] of addresses.entries())
+      validateAddress(address, addressType, at.at('addresses').index(position));
+    if (endpoint.nodeName !== undefined) checkDnsSubdomain(endpoint.nodeName, at.at('nodeName'));
+    const topology = endpoint.deprecatedTopology ?? {};
+    if (Object.keys(topology).length > 16) at.at('deprecatedTopology').tooMany(Object.keys(topology).length, 16);
+    validateLabels(topology, at.at('deprecatedTopology'));
+    if (endpoint.hostname !== undefined) checkDnsLabel(endpoint.hostname, at.at('hostname'));
+    for (const [name, max] of [
+      ['forZones', 8],
+      ['forNodes', 8],
+    ] as const) {
+      const hints = endpoint.hints?.[name] ?? [];
+      if (hints.length > max) at.at('hints', name).tooMany(hints.length, max);
+      for (const [position, hint] of hints.entries()) {
+        const item = at.at('hints', name).index(position);
+        if (hints.findIndex(other => other.name === hint.name) < position) item.duplicate(hint.name);
+        if (name === 'forZones') checkQualifiedName(hint.name ?? '', item.at('name'));
+        else checkDnsSubdomain(hint.name ?? '', item.at('name'));
+      }
+    }
+  }
+}
+
+function validateAddress(address: string, addressType: string, report: Report): void {
+  if (addressType === 'FQDN') checkDnsSubdomain(address, report);
+  else if (addressType === 'IPv4' || addressType === 'IPv6') {
+    const before = report.errors.length;
+    checkIp(address, report);
+    if (report.errors.length > before) return;
+    if (address.includes(':') !== (addressType === 'IPv6'))
+      report.invalid(address, `must be an ${addressType} address`);
+    else checkReachableIp(address, report);
+  }
+}
+
+function validatePorts(ports: readonly EndpointPort[], report: Report): void {
+  if (ports.length > 20_000) {
+    report.tooMany(ports.length, 20_000);
+    return;
+  }
+  const names = new Set<string>();
+  for (const [index, port] of ports.entries()) {
+    const at = report.index(index);
+    if (port.name) checkDnsLabel(port.name, at.at('name'));
+    if (names.has(port.name)) at.at('name').duplicate(port.name);
+    names.add(port.name);
+    checkOneOf(port.protocol, ['SCTP', 'TCP', 'UDP'], at.at('protocol'));
+    if (port.port !== undefined) checkPortNumber(port.port, at.at('port'));
+    if (port.appProtocol !== undefined) checkQualifiedName(port.appProtocol, at.at('appProtocol'));
+  }
+}

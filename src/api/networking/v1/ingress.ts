@@ -1,6 +1,8 @@
 import { defineKind, type ObjectOf } from '../../machinery/kind.ts';
 import { embedded, int32, list, object, string, struct, types, type TypeOf } from '../../machinery/schema.ts';
 import { TypedLocalObjectReference } from '../../core/v1/typed-local-object-reference.ts';
+import { ageColumn, nameColumn, text } from '../../machinery/columns.ts';
+import { validateIngressSpec, validateIngressStatus } from './ingress-validation.ts';
 import { ObjectMeta } from '../../meta/v1/object-meta.ts';
 
 export const ServiceBackendPort = object(
@@ -27,8 +29,8 @@ export type IngressBackend = TypeOf<typeof IngressBackend>;
 
 export const HTTPIngressPath = object('io.k8s.api.networking.v1.HTTPIngressPath', {
   backend: struct(2, IngressBackend, { required: true, always: true }),
-  path: string(1),
-  pathType: string(3, { required: true, pointer: true, always: true }),
+  path: string(1, { doc: 'Path that requests must have.' }),
+  pathType: string(3, { required: true, pointer: true, doc: 'How paths are compared.' }),
 });
 export type HTTPIngressPath = TypeOf<typeof HTTPIngressPath>;
 
@@ -38,7 +40,7 @@ export const HTTPIngressRuleValue = object('io.k8s.api.networking.v1.HTTPIngress
 export type HTTPIngressRuleValue = TypeOf<typeof HTTPIngressRuleValue>;
 
 export const IngressRule = object('io.k8s.api.networking.v1.IngressRule', {
-  host: string(1),
+  host: string(1, { doc: 'Host name; with `*.` in front for all below.' }),
   ...embedded(2, { http: struct(1, HTTPIngressRuleValue) }),
 });
 export type IngressRule = TypeOf<typeof IngressRule>;
@@ -50,10 +52,10 @@ export const IngressTLS = object('io.k8s.api.networking.v1.IngressTLS', {
 export type IngressTLS = TypeOf<typeof IngressTLS>;
 
 export const IngressSpec = object('io.k8s.api.networking.v1.IngressSpec', {
-  defaultBackend: struct(1, IngressBackend),
-  ingressClassName: string(4, { pointer: true }),
-  rules: list(3, IngressRule, { listType: 'atomic' }),
-  tls: list(2, IngressTLS, { listType: 'atomic' }),
+  defaultBackend: struct(1, IngressBackend, { doc: 'Where requests lead that no rule is for.' }),
+  ingressClassName: string(4, { pointer: true, doc: 'Name of the IngressClass that takes care of it.' }),
+  rules: list(3, IngressRule, { listType: 'atomic', doc: 'Which requests lead where.' }),
+  tls: list(2, IngressTLS, { listType: 'atomic', doc: 'Certificates for hosts.' }),
 });
 export type IngressSpec = TypeOf<typeof IngressSpec>;
 
@@ -87,6 +89,7 @@ export const Ingress = defineKind({
   kind: 'Ingress',
   plural: 'ingresses',
   namespaced: true,
+  doc: 'Leads HTTP from outside to Services, by host and path.',
   shortNames: ['ing'],
   subresources: { status: { verbs: ['get', 'patch', 'update'] } },
   type: 'io.k8s.api.networking.v1.Ingress',
@@ -95,5 +98,42 @@ export const Ingress = defineKind({
     spec: struct(2, IngressSpec, { always: true }),
     status: struct(3, IngressStatus, { always: true }),
   },
+  columns: [
+    nameColumn,
+    text('Class', 'Who takes care of it.', ({ spec }) => spec.ingressClassName ?? '<none>'),
+    text('Hosts', 'Host names it is for.', ({ spec }) => hostsOf(spec.rules ?? [])),
+    text('Address', 'Where it can be reached.', ({ status }) => addressesOf(status.loadBalancer.ingress ?? [])),
+    text('Ports', 'Ports it listens on.', ({ spec }) => ((spec.tls ?? []).length > 0 ? '80, 443' : '80')),
+    ageColumn,
+  ],
+  validate({ spec }, report) {
+    validateIngressSpec(spec, report.at('spec'));
+  },
+  validateCreate({ metadata, spec }, report) {
+    const annotation = metadata.annotations?.[classAnnotation];
+    if (annotation !== undefined && spec.ingressClassName !== undefined && annotation !== spec.ingressClassName)
+      report
+        .at('annotations', classAnnotation)
+        .invalid(annotation, 'must match `ingressClassName` when both are specified');
+  },
+  validateStatusUpdate({ status }, _, report) {
+    validateIngressStatus(status.loadBalancer, report.at('status', 'loadBalancer'));
+  },
+  warnings: ({ metadata }) =>
+    metadata.annotations?.[classAnnotation] === undefined
+      ? []
+      : [`annotation "${classAnnotation}" is deprecated, please use 'spec.ingressClassName' instead`],
 });
 export type Ingress = ObjectOf<typeof Ingress>;
+
+const classAnnotation = 'kubernetes.io/ingress.class';
+
+function hostsOf(rules: readonly IngressRule[]): string {
+  const hosts = rules.slice(0, 3).flatMap(({ host }) => (host ? [host] : []));
+  const shown = hosts.join(',') || '*';
+  return rules.length > 3 && hosts.length === 3 ? `${shown} + ${rules.length - 3} more...` : shown;
+}
+
+function addressesOf(ingress: readonly IngressLoadBalancerIngress[]): string {
+  return [...new Set(ingress.map(({ ip, hostname }) => ip || hostname || '').filter(Boolean))].sort().join(',');
+}

@@ -1,5 +1,9 @@
 import { defineKind, type ObjectOf } from '../../machinery/kind.ts';
 import { object, string, struct, type TypeOf } from '../../machinery/schema.ts';
+import { checkImmutable } from '../../machinery/checks.ts';
+import { nameColumn, text } from '../../machinery/columns.ts';
+import { isCanonicalIP } from '../../machinery/names.ts';
+import { parentOf, validateParent } from './address-validation.ts';
 import { ObjectMeta } from '../../meta/v1/object-meta.ts';
 
 export const ParentReference = object('io.k8s.api.networking.v1.ParentReference', {
@@ -21,11 +25,21 @@ export const IPAddress = defineKind({
   kind: 'IPAddress',
   plural: 'ipaddresses',
   namespaced: false,
+  doc: 'An address that is given to something.',
   shortNames: ['ip'],
   type: 'io.k8s.api.networking.v1.IPAddress',
   fields: {
     metadata: struct(1, ObjectMeta, { required: true }),
     spec: struct(2, IPAddressSpec, { required: true, always: true }),
+  },
+  columns: [nameColumn, text('ParentRef', 'What has it.', ({ spec }) => parentOf(spec.parentRef))],
+  hasGeneration: false,
+  validateName: isCanonicalIP,
+  validate({ spec }, report) {
+    validateParent(spec.parentRef, report.at('spec', 'parentRef'));
+  },
+  validateUpdate({ spec }, old, report) {
+    checkImmutable(spec.parentRef, old.spec.parentRef, report.at('spec', 'parentRef'));
   },
 });
 export type IPAddress = ObjectOf<typeof IPAddress>;

@@ -1,5 +1,9 @@
 import { defineKind, type ObjectOf } from '../../machinery/kind.ts';
 import { object, string, struct, type TypeOf } from '../../machinery/schema.ts';
+import { checkImmutable } from '../../machinery/checks.ts';
+import { nameColumn, text } from '../../machinery/columns.ts';
+import { isCanonicalIP } from '../../machinery/names.ts';
+import { parentOf, validateParent } from '../v1/address-validation.ts';
 import { ObjectMeta } from '../../meta/v1/object-meta.ts';
 
 export const ParentReference = object('io.k8s.api.networking.v1beta1.ParentReference', {
@@ -21,6 +25,7 @@ export const IPAddress = defineKind({
   kind: 'IPAddress',
   plural: 'ipaddresses',
   namespaced: false,
+  doc: 'An address that is given to something.',
   shortNames: ['ip'],
   served: false,
   type: 'io.k8s.api.networking.v1beta1.IPAddress',
@@ -28,5 +33,15 @@ export const IPAddress = defineKind({
     metadata: struct(1, ObjectMeta, { required: true }),
     spec: struct(2, IPAddressSpec, { required: true, always: true }),
   },
+  columns: [nameColumn, text('ParentRef', 'What has it.', ({ spec }) => parentOf(spec.parentRef))],
+  hasGeneration: false,
+  validateName: isCanonicalIP,
+  validate({ spec }, report) {
+    validateParent(spec.parentRef, report.at('spec', 'parentRef'));
+  },
+  validateUpdate({ spec }, old, report) {
+    checkImmutable(spec.parentRef, old.spec.parentRef, report.at('spec', 'parentRef'));
+  },
+  storedAs: { group: 'networking.k8s.io', version: 'v1' },
 });
 export type IPAddress = ObjectOf<typeof IPAddress>;

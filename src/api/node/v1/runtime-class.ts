@@ -1,6 +1,11 @@
 import { defineKind, type ObjectOf } from '../../machinery/kind.ts';
 import { list, map, object, string, struct, types, type TypeOf } from '../../machinery/schema.ts';
 import { Toleration } from '../../core/v1/toleration.ts';
+import { validateOverhead } from '../../core/v1/pod-resources.ts';
+import { validateTolerations } from '../../core/v1/scheduling-validation.ts';
+import { checkDnsLabel, checkImmutable, sameValue } from '../../machinery/checks.ts';
+import { ageColumn, nameColumn, text } from '../../machinery/columns.ts';
+import { validateLabels } from '../../machinery/object-meta-validation.ts';
 import { ObjectMeta } from '../../meta/v1/object-meta.ts';
 
 export const Overhead = object('io.k8s.api.node.v1.Overhead', {
@@ -20,12 +25,33 @@ export const RuntimeClass = defineKind({
   kind: 'RuntimeClass',
   plural: 'runtimeclasses',
   namespaced: false,
+  doc: 'A way to run containers, with its costs.',
   type: 'io.k8s.api.node.v1.RuntimeClass',
   fields: {
-    handler: string(2, { required: true, always: true }),
+    handler: string(2, { required: true, always: true, doc: 'Name that the container runtime knows.' }),
     metadata: struct(1, ObjectMeta, { required: true }),
     overhead: struct(3, Overhead),
     scheduling: struct(4, Scheduling),
+  },
+  columns: [
+    nameColumn,
+    text('Handler', 'Name that the container runtime knows.', (item: { readonly handler: string }) => item.handler),
+    ageColumn,
+  ],
+  requiresResourceVersion: true,
+  validate({ handler, overhead, scheduling }, report) {
+    checkDnsLabel(handler ?? '', report.at('handler'));
+    if (overhead) validateOverhead(overhead.podFixed ?? {}, report.at('overhead', 'podFixed'));
+    if (!scheduling) return;
+    const at = report.at('scheduling');
+    validateLabels(scheduling.nodeSelector, at.at('nodeSelector'));
+    validateTolerations(scheduling.tolerations ?? [], at.at('tolerations'));
+    for (const [index, toleration] of (scheduling.tolerations ?? []).entries())
+      if ((scheduling.tolerations ?? []).findIndex(other => sameValue(other, toleration)) < index)
+        at.at('tolerations').index(index).duplicate(toleration);
+  },
+  validateUpdate({ handler }, old, report) {
+    checkImmutable(handler, old.handler, report.at('handler'));
   },
 });
 export type RuntimeClass = ObjectOf<typeof RuntimeClass>;

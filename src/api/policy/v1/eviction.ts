@@ -9,11 +9,13 @@ export const Eviction = defineKind({
   kind: 'Eviction',
   plural: '',
   namespaced: true,
+  doc: 'Asks for a pod to be taken away, within its budgets.',
   verbs: [],
   type: 'io.k8s.api.policy.v1.Eviction',
   fields: {
     deleteOptions: struct(2, DeleteOptions),
     metadata: struct(1, ObjectMeta, { required: true }),
   },
+  hasGeneration: false,
 });
 export type Eviction = ObjectOf<typeof Eviction>;

@@ -1,5 +1,9 @@
 import { defineKind, type ObjectOf } from '../../machinery/kind.ts';
 import { int32, list, object, string, struct, types, type TypeOf } from '../../machinery/schema.ts';
+import { checkNonNegative, checkQualifiedName } from '../../machinery/checks.ts';
+import { ageColumn, integer, nameColumn } from '../../machinery/columns.ts';
+import { byteLength } from '../../machinery/names.ts';
+import { checkCsiDriverName } from '../../core/v1/volume-validation.ts';
 import { ObjectMeta } from '../../meta/v1/object-meta.ts';
 
 export const VolumeNodeResources = object('io.k8s.api.storage.v1.VolumeNodeResources', {
@@ -33,10 +37,33 @@ export const CSINode = defineKind({
   kind: 'CSINode',
   plural: 'csinodes',
   namespaced: false,
+  doc: 'The storage drivers of a node.',
   type: 'io.k8s.api.storage.v1.CSINode',
   fields: {
     metadata: struct(1, ObjectMeta, { required: true }),
     spec: struct(2, CSINodeSpec, { required: true, always: true }),
+  },
+  columns: [nameColumn, integer('Drivers', 'Number of drivers.', ({ spec }) => (spec.drivers ?? []).length), ageColumn],
+  hasGeneration: false,
+  requiresResourceVersion: true,
+  validate({ spec }, report) {
+    const names = new Set<string>();
+    for (const [index, driver] of (spec.drivers ?? []).entries()) {
+      const at = report.at('spec', 'drivers').index(index);
+      checkCsiDriverName(driver.name ?? '', at.at('name'));
+      if (!driver.nodeID) at.at('nodeID').required();
+      else if (byteLength(driver.nodeID) > 256) at.at('nodeID').tooLong(256);
+      checkNonNegative(driver.allocatable?.count, at.at('allocatable', 'count'));
+      const keys = new Set<string>();
+      for (const key of driver.topologyKeys ?? []) {
+        if (key === '') at.at('topologyKeys').required();
+        if (keys.has(key)) at.at('topologyKeys').duplicate(key);
+        keys.add(key);
+        checkQualifiedName(key, at.at('topologyKeys'));
+      }
+      if (names.has(driver.name)) at.at('name').duplicate(driver.name);
+      names.add(driver.name);
+    }
   },
 });
 export type CSINode = ObjectOf<typeof CSINode>;

@@ -1,6 +1,10 @@
 import { defineKind, type ObjectOf } from '../../machinery/kind.ts';
 import { boolean, list, map, string, struct, types } from '../../machinery/schema.ts';
 import { TopologySelectorTerm } from '../../core/v1/topology-selector-term.ts';
+import { checkImmutable, checkOneOf, sameValue } from '../../machinery/checks.ts';
+import { ageColumn, nameColumn, text } from '../../machinery/columns.ts';
+import { validateTopologySelectorTerm } from '../../core/v1/scheduling-validation.ts';
+import { isDefaultClass, validateParameters, validateProvisioner } from './class-validation.ts';
 import { ObjectMeta } from '../../meta/v1/object-meta.ts';
 
 export const StorageClass = defineKind({
@@ -9,6 +13,7 @@ export const StorageClass = defineKind({
   kind: 'StorageClass',
   plural: 'storageclasses',
   namespaced: false,
+  doc: 'A kind of storage and how it is made.',
   shortNames: ['sc'],
   type: 'io.k8s.api.storage.v1.StorageClass',
   fields: {
@@ -17,9 +22,54 @@ export const StorageClass = defineKind({
     metadata: struct(1, ObjectMeta, { required: true }),
     mountOptions: list(5, types.string, { listType: 'atomic' }),
     parameters: map(3, types.string),
-    provisioner: string(2, { required: true, always: true }),
-    reclaimPolicy: string(4, { pointer: true }),
-    volumeBindingMode: string(7, { pointer: true, enum: ['Immediate', 'WaitForFirstConsumer'] }),
+    provisioner: string(2, { required: true, always: true, doc: 'Who makes the volumes.' }),
+    reclaimPolicy: string(4, {
+      pointer: true,
+      default: 'Delete',
+      doc: 'What becomes of a volume when its claim goes.',
+    }),
+    volumeBindingMode: string(7, {
+      pointer: true,
+      enum: ['Immediate', 'WaitForFirstConsumer'],
+      default: 'Immediate',
+      doc: 'Whether a volume is made at once or for its first pod.',
+    }),
+  },
+  columns: [
+    {
+      ...nameColumn,
+      cell: ({ metadata }) => `${metadata.name ?? ''}${isDefaultClass(metadata) ? ' (default)' : ''}`,
+    },
+    text('Provisioner', 'Who makes it.', (item: ClassView) => item.provisioner),
+    text('ReclaimPolicy', 'What becomes of it when its claim goes.', (item: ClassView) => item.reclaimPolicy),
+    text('VolumeBindingMode', 'When it is made.', (item: ClassView) => item.volumeBindingMode),
+    text('AllowVolumeExpansion', 'Whether it can grow.', (item: ClassView) => item.allowVolumeExpansion ?? false),
+    ageColumn,
+  ],
+  validate(item, report) {
+    const { provisioner, parameters, reclaimPolicy, volumeBindingMode, allowedTopologies } = item;
+    validateProvisioner(provisioner ?? '', report.at('provisioner'));
+    validateParameters(parameters ?? {}, true, report.at('parameters'));
+    checkOneOf(reclaimPolicy, ['Delete', 'Retain'], report.at('reclaimPolicy'));
+    checkOneOf(volumeBindingMode, ['Immediate', 'WaitForFirstConsumer'], report.at('volumeBindingMode'));
+    for (const [index, term] of (allowedTopologies ?? []).entries()) {
+      const at = report.at('allowedTopologies').index(index);
+      validateTopologySelectorTerm(term, at);
+      if ((allowedTopologies ?? []).findIndex(other => sameValue(other, term)) < index)
+        at.at('matchLabelExpressions').duplicate('');
+    }
+  },
+  validateUpdate(item, old, report) {
+    for (const field of ['parameters', 'provisioner', 'reclaimPolicy'] as const)
+      if (!sameValue(item[field], old[field])) report.at(field).forbidden(`updates to ${field} are forbidden.`);
+    checkImmutable(item.volumeBindingMode, old.volumeBindingMode, report.at('volumeBindingMode'));
   },
 });
 export type StorageClass = ObjectOf<typeof StorageClass>;
+
+interface ClassView {
+  readonly provisioner: string;
+  readonly reclaimPolicy: string;
+  readonly volumeBindingMode: string;
+  readonly allowVolumeExpansion?: boolean | undefined;
+}

@@ -1,6 +1,10 @@
 import { defineKind, type ObjectOf } from '../../machinery/kind.ts';
 import { boolean, int32, map, object, string, struct, time, types, type TypeOf } from '../../machinery/schema.ts';
 import { PersistentVolumeSpec } from '../../core/v1/persistent-volume-spec.ts';
+import { checkDnsSubdomain, sameValue } from '../../machinery/checks.ts';
+import { ageColumn, boolean as booleanColumn, nameColumn, text } from '../../machinery/columns.ts';
+import { validateVolumeSpec } from '../../core/v1/persistent-volume-validation.ts';
+import { checkCsiDriverName } from '../../core/v1/volume-validation.ts';
 import { ObjectMeta } from '../../meta/v1/object-meta.ts';
 
 export const VolumeAttachmentSource = object('io.k8s.api.storage.v1.VolumeAttachmentSource', {
@@ -37,12 +41,40 @@ export const VolumeAttachment = defineKind({
   kind: 'VolumeAttachment',
   plural: 'volumeattachments',
   namespaced: false,
+  doc: 'Asks for a volume to be attached to a node.',
   subresources: { status: { verbs: ['get', 'patch', 'update'] } },
   type: 'io.k8s.api.storage.v1.VolumeAttachment',
   fields: {
     metadata: struct(1, ObjectMeta, { required: true }),
     spec: struct(2, VolumeAttachmentSpec, { required: true, always: true }),
     status: struct(3, VolumeAttachmentStatus, { always: true }),
+  },
+  columns: [
+    nameColumn,
+    text('Attacher', 'Who attaches it.', ({ spec }) => spec.attacher),
+    text('PV', 'The volume.', ({ spec }) => spec.source.persistentVolumeName ?? ''),
+    text('Node', 'The node.', ({ spec }) => spec.nodeName),
+    booleanColumn('Attached', 'Whether it is attached.', ({ status }) => status.attached ?? false),
+    ageColumn,
+  ],
+  hasGeneration: false,
+  requiresResourceVersion: true,
+  validate({ metadata, spec }, report) {
+    const at = report.at('spec');
+    checkCsiDriverName(spec.attacher ?? '', at.at('attacher'));
+    const { persistentVolumeName, inlineVolumeSpec } = spec.source;
+    const source = at.at('source');
+    if (inlineVolumeSpec && persistentVolumeName)
+      source.forbidden('must specify exactly one of inlineVolumeSpec and persistentVolumeName');
+    else if (!inlineVolumeSpec && !persistentVolumeName)
+      source.required('must specify exactly one of inlineVolumeSpec and persistentVolumeName');
+    else if (persistentVolumeName) checkDnsSubdomain(persistentVolumeName, source.at('persistentVolumeName'));
+    else if (inlineVolumeSpec)
+      validateVolumeSpec(inlineVolumeSpec, metadata.name ?? '', source.at('inlineVolumeSpec'), { inline: true });
+    checkDnsSubdomain(spec.nodeName ?? '', at.at('nodeName'));
+  },
+  validateUpdate({ spec }, old, report) {
+    if (!sameValue(spec, old.spec)) report.at('spec').invalid(spec, 'field is immutable');
   },
 });
 export type VolumeAttachment = ObjectOf<typeof VolumeAttachment>;

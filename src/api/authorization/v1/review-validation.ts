@@ -1,0 +1,49 @@
+import { sameValue } from '../../machinery/checks.ts';
+import type { ApiObject } from '../../machinery/kind.ts';
+import type { Report } from '../../machinery/validation.ts';
+import type { NonResourceAttributes } from './non-resource-attributes.ts';
+import type { ResourceAttributes } from './resource-attributes.ts';
+
+interface Question {
+  readonly nonResourceAttributes?: NonResourceAttributes | undefined;
+  readonly resourceAttributes?: ResourceAttributes | undefined;
+}
+
+/** One question, about a resource or about a path. `report` stands at the spec. */
+export function validateQuestion({ nonResourceAttributes, resourceAttributes }: Question, report: Report): void {
+  if (nonResourceAttributes && resourceAttributes)
+    report
+      .at('nonResourceAttributes')
+      .invalid(nonResourceAttributes, 'cannot be specified in combination with resourceAttributes');
+  if (!nonResourceAttributes && !resourceAttributes)
+    report
+      .at('resourceAttributes')
+      .invalid(null, 'exactly one of nonResourceAttributes or resourceAttributes must be specified');
+  for (const name of ['fieldSelector', 'labelSelector'] as const) {
+    const selector = resourceAttributes?.[name];
+    if (!selector) continue;
+    const at = report.at('resourceAttributes', name);
+    const requirements = selector.requirements ?? [];
+    if (selector.rawSelector && requirements.length > 0)
+      at.at('rawSelector').invalid(selector.rawSelector, 'may not specified at the same time as requirements');
+    if (!selector.rawSelector && requirements.length === 0)
+      at.at('requirements').required(`when ${at.path} is specified, requirements or rawSelector is required`);
+  }
+}
+
+/** Who is asked about. `report` stands at the spec. */
+export function validateAsked(
+  { user, groups }: { readonly user?: string | undefined; readonly groups?: readonly string[] | undefined },
+  report: Report,
+): void {
+  if (!user && (groups ?? []).length === 0)
+    report.at('user').invalid(user ?? '', 'at least one of user or group must be specified');
+}
+
+/** Reviews are not kept: what their metadata says would be lost. */
+export function validateNoMetadata({ metadata }: ApiObject, isNamespaced: boolean, report: Report): void {
+  const { managedFields: _, creationTimestamp: __, uid: ___, namespace, ...rest } = metadata;
+  const others = isNamespaced ? rest : { ...rest, namespace };
+  if (!sameValue(others, {}))
+    report.at('metadata').invalid(metadata, isNamespaced ? 'must be empty except for namespace' : 'must be empty');
+}
