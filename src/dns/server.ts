@@ -1,0 +1,148 @@
+import { createSocket, type RemoteInfo, type Socket as UdpSocket } from 'node:dgram';
+import { once } from 'node:events';
+import { createServer, type AddressInfo, type Server, type Socket } from 'node:net';
+import type { Clock } from '#base/clock.ts';
+import type { Log } from '#base/log.ts';
+import { encodeAnswer, encodeRefusal, failure, parseQuery, responseCode, type Answer } from './message.ts';
+import type { Client, Handler } from './plugin.ts';
+
+export interface DnsServerOptions {
+  readonly address: string;
+  /** 0: any that is free for both protocols. */
+  readonly port: number;
+  readonly handler: Handler;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+/** Queries under way; more are dropped, and their clients ask again. */
+const inFlightMax = 10_000;
+const connectionsMax = 500;
+/** Answers that a connection waits for; it is read on when one is sent. */
+const inFlightPerConnectionMax = 64;
+const idleMs = 10_000;
+const udpReceiveBytes = 4 * 1024 * 1024;
+
+/** Listens by UDP and TCP. */
+export class DnsServer implements AsyncDisposable {
+  readonly #options: DnsServerOptions;
+  readonly #connections = new Set<Socket>();
+  #udp: UdpSocket | undefined;
+  #tcp: Server | undefined;
+  #inFlight = 0;
+
+  constructor(options: DnsServerOptions) {
+    this.#options = options;
+  }
+
+  get port(): number {
+    return (this.#tcp?.address() as AddressInfo | null)?.port ?? 0;
+  }
+
+  async listen(): Promise<void> {
+    const { address, port, log } = this.#options;
+    this.#tcp = createServer(socket => this.#serve(socket));
+    this.#tcp.maxConnections = connectionsMax;
+    this.#tcp.listen(port, address);
+    await once(this.#tcp, 'listening');
+    this.#tcp.on('error', error => log.error('the DNS server failed', { error }));
+    const udp = createSocket({ type: address.includes(':') ? 'udp6' : 'udp4', recvBufferSize: udpReceiveBytes });
+    this.#udp = udp;
+    udp.bind(this.port, address);
+    await once(udp, 'listening');
+    udp.on('error', error => log.warn('the DNS socket failed', { error }));
+    udp.on('message', (message, from) => this.#receive(udp, message, from));
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const connection of this.#connections) connection.destroy();
+    const { promise, resolve } = Promise.withResolvers<void>();
+    if (this.#udp) this.#udp.close(resolve);
+    else resolve();
+    await promise;
+    const tcp = this.#tcp;
+    if (tcp?.listening) await new Promise<void>(closed => tcp.close(() => closed()));
+  }
+
+  #receive(udp: UdpSocket, message: Buffer, from: RemoteInfo): void {
+    // A client that is gone is no concern of ours.
+    const send = (answer: Buffer) => udp.send(answer, from.port, from.address, sent);
+    this.#handle(message, { transport: 'udp', address: from.address }, send);
+  }
+
+  /** `send` is called once, or never for what deserves no answer. */
+  #handle(message: Buffer, client: Client, send: (answer: Buffer) => void, drop?: () => void): void {
+    const parsed = parseQuery(message);
+    if (!parsed) return drop?.();
+    if (parsed.code !== undefined) return send(encodeRefusal(parsed.message, parsed.code));
+    const { query } = parsed;
+    if (query.edns && query.edns.version > 0)
+      return send(encodeAnswer(query, failure(responseCode.BADVERS), client.transport));
+    const answer = this.#options.handler(query, client);
+    if (!(answer instanceof Promise)) return send(encodeAnswer(query, answer, client.transport));
+    if (this.#inFlight >= inFlightMax) return drop?.();
+    this.#inFlight++;
+    const finish = (found: Answer) => {
+      this.#inFlight--;
+      send(encodeAnswer(query, found, client.transport));
+    };
+    answer.then(finish, () => finish(failure(responseCode.SERVFAIL)));
+  }
+
+  /** Queries behind each other on one connection; answers in the order in which they are found (RFC 7766). */
+  #serve(socket: Socket): void {
+    const { clock } = this.#options;
+    this.#connections.add(socket);
+    let received: Buffer = Buffer.alloc(0);
+    let waiting = 0;
+    let cancelIdle = () => {};
+    const rest = () => {
+      cancelIdle();
+      cancelIdle = clock.after(idleMs, () => socket.destroy());
+    };
+    const answered = () => {
+      waiting--;
+      if (waiting < inFlightPerConnectionMax && socket.isPaused()) socket.resume();
+    };
+    const read = () => {
+      while (received.length >= 2) {
+        const length = received.readUInt16BE(0);
+        if (received.length < 2 + length) break;
+        const message = received.subarray(2, 2 + length);
+        received = received.subarray(2 + length);
+        waiting++;
+        const client: Client = { transport: 'tcp', address: socket.remoteAddress ?? '' };
+        const send = (answer: Buffer) => {
+          answered();
+          if (!socket.writable) return;
+          const prefix = Buffer.alloc(2);
+          prefix.writeUInt16BE(answer.length, 0);
+          socket.cork();
+          socket.write(prefix);
+          socket.write(answer);
+          socket.uncork();
+        };
+        this.#handle(message, client, send, () => {
+          answered();
+          socket.destroy();
+        });
+      }
+      // A client that does not read its answers is not read either.
+      if (waiting >= inFlightPerConnectionMax || socket.writableLength > 256 * 1024) socket.pause();
+    };
+    socket.on('data', (part: Buffer) => {
+      rest();
+      received = received.length === 0 ? part : Buffer.concat([received, part]);
+      read();
+    });
+    socket.on('drain', () => socket.resume());
+    socket.on('error', () => socket.destroy());
+    socket.on('close', () => {
+      cancelIdle();
+      this.#connections.delete(socket);
+    });
+    rest();
+  }
+}
+
+function sent(): void {}
