@@ -623,7 +623,7 @@ describe('oci', { skip: skip ?? false }, () => {
     const [privileged] = await outputOf(count, { privileged: true });
     const [plain] = await outputOf(count);
     assert.ok(Number(privileged) > Number(plain));
-    const hostPath = ['/dev/vda', '/dev/sda', '/dev/nvme0n1', '/dev/loop0'].find(path => existsSync(path));
+    const hostPath = ['/dev/loop0', '/dev/sda', '/dev/nvme0n1'].find(path => existsSync(path));
     if (hostPath === undefined) return;
     const devices = [{ containerPath: '/dev/mine', hostPath, permissions: 'r' }];
     const open = '(: </dev/mine) && echo readable; (: >>/dev/mine) 2>/dev/null || echo readonly';

@@ -72,7 +72,7 @@ import {
 } from './sandbox.ts';
 import { defaultSeccompProfile } from './seccomp-default.ts';
 import { compileSeccomp, parseSeccompProfile } from './seccomp.ts';
-import { findLaunched, findShim, isWaiting, launch, type Programs, release, reopenLog } from './shim.ts';
+import { abandonLaunch, findLaunched, findShim, isWaiting, launch, type Programs, release, reopenLog } from './shim.ts';
 import { makeSpec, type Machine, type OciSpec, ownNamespaces, resourcesOf } from './spec.ts';
 import {
   type ContainerRecord,
@@ -199,10 +199,13 @@ export class OciRuntime implements Runtime, ImageLoader {
     for (const record of containers.records)
       if (this.#sandboxes.has(record.podSandboxId)) await this.#adoptContainer(record);
       else await this.#eraseContainer(record.id, record);
-    for (const id of containers.halfMade)
+    for (const id of containers.halfMade) {
+      await abandonLaunch(id, attempt => this.#retry(attempt));
       await this.#eraseContainer(id, readRecord<ContainerRecord>(this.#at.container(id).record));
+    }
     for (const id of sandboxes.halfMade) {
       const record = readRecord<SandboxRecord>(this.#at.sandbox(id).record);
+      await abandonLaunch(id, attempt => this.#retry(attempt));
       await this.#eraseSandbox(id, record);
     }
     for (const record of sandboxes.records) {
@@ -919,7 +922,7 @@ export class OciRuntime implements Runtime, ImageLoader {
       return;
     }
     if (this.#noticeExit(found.id)) return;
-    if (isWaiting(this.#at, found.id)) {
+    if (found.process && isWaiting(this.#at, found.id, found.process)) {
       await this.#discardLaunched(found);
       this.#saveContainer({ ...found, phase: 'created', process: undefined, startedAtMs: 0 });
       return;
@@ -928,9 +931,8 @@ export class OciRuntime implements Runtime, ImageLoader {
   }
 
   async #discardLaunched(record: ContainerRecord): Promise<void> {
+    await abandonLaunch(record.id, attempt => this.#retry(attempt));
     const process = record.process ?? findLaunched(this.#at, record.id);
-    const shim = findShim(this.#at, record.id);
-    if (shim) sendSignal(shim, 'SIGKILL');
     if (process) sendSignal(process, 'SIGKILL');
     killCgroup(this.#cgroups, record.cgroupPath);
     await this.#retry(() => removeCgroup(this.#cgroups, record.cgroupPath));

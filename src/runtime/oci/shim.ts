@@ -4,14 +4,16 @@ import {
   constants,
   existsSync,
   openSync,
+  readdirSync,
   readFileSync,
+  readlinkSync,
   unlinkSync,
   writeFileSync,
   writeSync,
 } from 'node:fs';
 import { join } from 'node:path';
 import type { Readable } from 'node:stream';
-import { identifyProcess, isAlive, type ProcessIdentity } from '#base/kernel/process.ts';
+import { identifyProcess, isAlive, type ProcessIdentity, sendSignal } from '#base/kernel/process.ts';
 import { RuntimeError } from '../runtime.ts';
 import type { Layout } from './state.ts';
 
@@ -123,9 +125,34 @@ export function release(at: Layout, id: string): void {
   }
 }
 
-/** Whether a launched container has not been started. Opening the pipe to see would start it. */
-export function isWaiting(at: Layout, id: string): boolean {
-  return existsSync(startPipe(at, id));
+/**
+ * Whether a launched container has not been started: its pipe is still there, and its process is still crun's. Opening
+ * the pipe to see would start it.
+ */
+export function isWaiting(at: Layout, id: string, process: ProcessIdentity): boolean {
+  return existsSync(startPipe(at, id)) && /crun/.test(readLink(`/proc/${process.pid}/exe`) ?? '');
+}
+
+/**
+ * Ends whatever an earlier agent was launching when it was killed. The launch may be at any point, so the processes are
+ * found by the container's id in their arguments, until there are none.
+ */
+export async function abandonLaunch(id: string, retry: (attempt: () => boolean) => Promise<boolean>): Promise<void> {
+  const ended = await retry(() => {
+    const naming = listPids().filter(pid => readText(`/proc/${pid}/cmdline`)?.includes(id));
+    for (const pid of naming) {
+      const identity = identifyProcess(pid);
+      if (identity) sendSignal(identity, 'SIGKILL');
+    }
+    return naming.length === 0;
+  });
+  if (!ended) throw new RuntimeError('Unavailable', `cannot end the launch of container "${id}": a process remains`);
+}
+
+function listPids(): number[] {
+  return readdirSync('/proc')
+    .map(Number)
+    .filter(pid => Number.isInteger(pid) && pid !== process.pid);
 }
 
 /** conmon's process, while it lives. */
@@ -172,6 +199,15 @@ function writeControl(at: Layout, id: string, line: string): void {
 function readPid(file: string): number | undefined {
   const pid = Number.parseInt(readText(file) ?? '', 10);
   return Number.isInteger(pid) && pid > 1 ? pid : undefined;
+}
+
+function readLink(path: string): string | undefined {
+  try {
+    return readlinkSync(path);
+  } catch {
+    // The process is gone.
+    return undefined;
+  }
 }
 
 function readText(file: string): string | undefined {
