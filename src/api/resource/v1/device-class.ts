@@ -22,6 +22,7 @@ export const DeviceClass = defineKind({
   kind: 'DeviceClass',
   plural: 'deviceclasses',
   namespaced: false,
+  returnsDeleted: true,
   type: 'io.k8s.api.resource.v1.DeviceClass',
   fields: {
     metadata: struct(1, ObjectMeta, { required: true }),

@@ -15,6 +15,7 @@ export const ResourceClaimTemplate = defineKind({
   kind: 'ResourceClaimTemplate',
   plural: 'resourceclaimtemplates',
   namespaced: true,
+  returnsDeleted: true,
   type: 'io.k8s.api.resource.v1.ResourceClaimTemplate',
   fields: {
     metadata: struct(1, ObjectMeta, { required: true }),

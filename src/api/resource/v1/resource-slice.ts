@@ -120,6 +120,7 @@ export const ResourceSlice = defineKind({
   kind: 'ResourceSlice',
   plural: 'resourceslices',
   namespaced: false,
+  returnsDeleted: true,
   type: 'io.k8s.api.resource.v1.ResourceSlice',
   fields: {
     metadata: struct(1, ObjectMeta, { required: true }),

@@ -37,6 +37,7 @@ export const ResourcePoolStatusRequest = defineKind({
   kind: 'ResourcePoolStatusRequest',
   plural: 'resourcepoolstatusrequests',
   namespaced: false,
+  returnsDeleted: true,
   served: false,
   subresources: { status: { verbs: ['get', 'patch', 'update'] } },
   type: 'io.k8s.api.resource.v1alpha3.ResourcePoolStatusRequest',

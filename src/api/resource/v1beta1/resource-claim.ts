@@ -97,6 +97,7 @@ export const ResourceClaim = defineKind({
   kind: 'ResourceClaim',
   plural: 'resourceclaims',
   namespaced: true,
+  returnsDeleted: true,
   served: false,
   subresources: { status: { verbs: ['get', 'patch', 'update'] } },
   type: 'io.k8s.api.resource.v1beta1.ResourceClaim',

@@ -125,6 +125,7 @@ export const ResourceSlice = defineKind({
   kind: 'ResourceSlice',
   plural: 'resourceslices',
   namespaced: false,
+  returnsDeleted: true,
   served: false,
   type: 'io.k8s.api.resource.v1beta1.ResourceSlice',
   fields: {

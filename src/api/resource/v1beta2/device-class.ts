@@ -22,6 +22,7 @@ export const DeviceClass = defineKind({
   kind: 'DeviceClass',
   plural: 'deviceclasses',
   namespaced: false,
+  returnsDeleted: true,
   served: false,
   type: 'io.k8s.api.resource.v1beta2.DeviceClass',
   fields: {

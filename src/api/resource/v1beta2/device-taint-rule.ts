@@ -28,6 +28,7 @@ export const DeviceTaintRule = defineKind({
   kind: 'DeviceTaintRule',
   plural: 'devicetaintrules',
   namespaced: false,
+  returnsDeleted: true,
   served: false,
   subresources: { status: { verbs: ['get', 'patch', 'update'] } },
   type: 'io.k8s.api.resource.v1beta2.DeviceTaintRule',

@@ -15,6 +15,7 @@ export const ResourceClaimTemplate = defineKind({
   kind: 'ResourceClaimTemplate',
   plural: 'resourceclaimtemplates',
   namespaced: true,
+  returnsDeleted: true,
   served: false,
   type: 'io.k8s.api.resource.v1beta2.ResourceClaimTemplate',
   fields: {

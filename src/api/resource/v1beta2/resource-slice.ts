@@ -112,6 +112,7 @@ export const ResourceSlice = defineKind({
   kind: 'ResourceSlice',
   plural: 'resourceslices',
   namespaced: false,
+  returnsDeleted: true,
   served: false,
   type: 'io.k8s.api.resource.v1beta2.ResourceSlice',
   fields: {

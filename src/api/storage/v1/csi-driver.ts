@@ -32,6 +32,7 @@ export const CSIDriver = defineKind({
   kind: 'CSIDriver',
   plural: 'csidrivers',
   namespaced: false,
+  returnsDeleted: true,
   doc: 'What a storage driver can do.',
   type: 'io.k8s.api.storage.v1.CSIDriver',
   fields: {

@@ -37,6 +37,7 @@ export const CSINode = defineKind({
   kind: 'CSINode',
   plural: 'csinodes',
   namespaced: false,
+  returnsDeleted: true,
   doc: 'The storage drivers of a node.',
   type: 'io.k8s.api.storage.v1.CSINode',
   fields: {

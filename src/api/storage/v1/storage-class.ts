@@ -13,6 +13,7 @@ export const StorageClass = defineKind({
   kind: 'StorageClass',
   plural: 'storageclasses',
   namespaced: false,
+  returnsDeleted: true,
   doc: 'A kind of storage and how it is made.',
   shortNames: ['sc'],
   type: 'io.k8s.api.storage.v1.StorageClass',

@@ -41,6 +41,7 @@ export const VolumeAttachment = defineKind({
   kind: 'VolumeAttachment',
   plural: 'volumeattachments',
   namespaced: false,
+  returnsDeleted: true,
   doc: 'Asks for a volume to be attached to a node.',
   subresources: { status: { verbs: ['get', 'patch', 'update'] } },
   type: 'io.k8s.api.storage.v1.VolumeAttachment',

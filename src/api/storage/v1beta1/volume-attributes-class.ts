@@ -11,6 +11,7 @@ export const VolumeAttributesClass = defineKind({
   kind: 'VolumeAttributesClass',
   plural: 'volumeattributesclasses',
   namespaced: false,
+  returnsDeleted: true,
   doc: 'Settings of volumes that can be changed while they are in use.',
   shortNames: ['vac'],
   served: false,
