@@ -1,0 +1,134 @@
+import { createHash } from 'node:crypto';
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import type { Clock } from '#base/clock.ts';
+import type { Kind } from '#api/machinery/kind.ts';
+import type { ApiRequest, ApiResponse } from '#client/transport.ts';
+import type { RawPath } from '../subresource.ts';
+import { openApiDocuments } from './documents.ts';
+import { swaggerText } from './swagger.ts';
+
+export interface OpenApiOptions {
+  /** What is served now. */
+  readonly kinds: () => readonly Kind[];
+  /** Calls back when kinds come or go. */
+  readonly onChange: (listener: () => void) => void;
+  readonly clock: Clock;
+}
+
+interface Document {
+  readonly bytes: Uint8Array;
+  readonly hash: string;
+}
+
+const yearSeconds = 365 * 24 * 60 * 60;
+/** So many pieces of a document are made before others have a turn: a few milliseconds. */
+const piecesATurn = 12;
+
+/** `/openapi/v2` and `/openapi/v3`, made when somebody asks and kept until the kinds change. */
+export function openApiPaths({ kinds, onChange, clock }: OpenApiOptions): readonly RawPath[] {
+  let swagger: Promise<Document> | undefined;
+  let documents: Promise<ReadonlyMap<string, Document>> | undefined;
+  onChange(() => {
+    swagger = undefined;
+    documents = undefined;
+  });
+  return [
+    {
+      path: '/openapi/v2',
+      async handle(request) {
+        if (!acceptsJson(request)) return notAcceptable;
+        swagger ??= makeSwagger(kinds());
+        return tagged(request, await swagger, { vary: 'Accept' });
+      },
+    },
+    {
+      path: '/openapi/v3',
+      prefix: true,
+      async handle(request) {
+        if (!acceptsJson(request)) return notAcceptable;
+        documents ??= makeDocuments(kinds());
+        const made = await documents;
+        const name = request.path.slice('/openapi/v3'.length).replace(/^\/|\/$/g, '');
+        if (name === '') return tagged(request, indexOf(made), { vary: 'Accept' });
+        const document = made.get(name);
+        return document ? one(request, name, document, clock) : notFound;
+      },
+    },
+  ];
+}
+
+async function makeSwagger(kinds: readonly Kind[]): Promise<Document> {
+  const chunks: Buffer[] = [];
+  let pieces: string[] = [];
+  for (const piece of swaggerText(kinds)) {
+    pieces.push(piece);
+    if (pieces.length < piecesATurn) continue;
+    chunks.push(Buffer.from(pieces.join('')));
+    pieces = [];
+    await nextTurn();
+  }
+  chunks.push(Buffer.from(pieces.join('')));
+  return documentOf(Buffer.concat(chunks));
+}
+
+async function makeDocuments(kinds: readonly Kind[]): Promise<ReadonlyMap<string, Document>> {
+  const made = new Map<string, Document>();
+  const { names, render } = openApiDocuments(kinds);
+  for (const name of names.toSorted()) {
+    made.set(name, documentOf(Buffer.from(JSON.stringify(render(name)))));
+    await nextTurn();
+  }
+  return made;
+}
+
+function documentOf(bytes: Buffer): Document {
+  return { bytes, hash: createHash('sha512').update(bytes).digest('hex').toUpperCase() };
+}
+
+function indexOf(documents: ReadonlyMap<string, Document>): Document {
+  const paths = Object.fromEntries(
+    [...documents].map(([name, document]) => [name, { serverRelativeURL: urlOf(name, document) }]),
+  );
+  return documentOf(Buffer.from(JSON.stringify({ paths })));
+}
+
+function urlOf(name: string, { hash }: Document): string {
+  return `/openapi/v3/${name}?hash=${hash}`;
+}
+
+/** A document asked for by its hash may be kept for ever; one asked for by an old hash has moved. */
+function one(request: ApiRequest, name: string, document: Document, clock: Clock): ApiResponse {
+  const asked = request.query.get('hash');
+  if (asked === null || asked === '') return tagged(request, document, { vary: 'Accept' });
+  if (asked !== document.hash)
+    return { code: 301, headers: { location: urlOf(name, document) }, kind: 'bytes', bytes: [] };
+  return tagged(request, document, {
+    vary: 'Accept',
+    'cache-control': 'public, immutable',
+    expires: new Date(clock.now() + yearSeconds * 1000).toUTCString(),
+  });
+}
+
+function tagged(request: ApiRequest, { bytes, hash }: Document, more: Readonly<Record<string, string>>): ApiResponse {
+  const headers = { 'content-type': 'application/json', etag: `"${hash}"`, ...more };
+  if (request.headers['if-none-match'] === headers.etag) return { code: 304, headers, kind: 'bytes', bytes: [] };
+  return { code: 200, headers, kind: 'bytes', bytes: [bytes] };
+}
+
+/** The protobuf form of these documents is not made; clients that know only it are told so. */
+function acceptsJson(request: ApiRequest): boolean {
+  const accept = [request.headers['accept'] ?? ''].flat().join(',');
+  if (accept.trim() === '') return true;
+  return accept.split(',').some(each => {
+    const type = each.split(';')[0]?.trim().toLowerCase();
+    return type === 'application/json' || type === 'application/*' || type === '*/*';
+  });
+}
+
+const notAcceptable: ApiResponse = { code: 406, headers: {}, kind: 'bytes', bytes: [] };
+const notFound: ApiResponse = {
+  code: 404,
+  headers: { 'content-type': 'text/plain; charset=utf-8', 'x-content-type-options': 'nosniff' },
+  kind: 'bytes',
+  bytes: [Buffer.from('404 page not found\n')],
+};
