@@ -1,6 +1,7 @@
 import { cache } from './plugins/cache.ts';
 import { errors } from './plugins/errors.ts';
 import { forward } from './plugins/forward.ts';
+import { health } from './plugins/health.ts';
 import { kubernetes } from './plugins/kubernetes.ts';
 import { loadbalance } from './plugins/loadbalance.ts';
 import { log } from './plugins/log.ts';
@@ -10,6 +11,8 @@ import type { DnsContext, Handler, Plugin } from './plugin.ts';
 
 /** Every plugin, outermost first. */
 const plugins: readonly (readonly [name: string, plugin: Plugin])[] = [
+  // Takes no part in queries.
+  ['health', health],
   // Counts and times everything, also what fails.
   ['metrics', metrics],
   // Writes down the code that the client gets, so it is outside of what turns failures into codes.

@@ -26,6 +26,8 @@ export interface DnsOptions {
   readonly random?: Random;
   readonly registry?: Registry;
   readonly logQueries?: boolean;
+  /** For `/health` and `/ready` by HTTP. Absent: none. */
+  readonly healthPort?: number;
 }
 
 export interface Dns extends AsyncDisposable {
@@ -60,6 +62,8 @@ export async function startDns(options: DnsOptions): Promise<Dns> {
       log,
       registry: options.registry,
       logQueries: options.logQueries ?? false,
+      address,
+      healthPort: options.healthPort,
       lifetime,
       refuse: () => failure(responseCode.REFUSED),
     });

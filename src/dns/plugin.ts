@@ -26,6 +26,10 @@ export interface DnsContext {
   readonly log: Log;
   readonly registry: Registry | undefined;
   readonly logQueries: boolean;
+  /** Where the server listens. */
+  readonly address: string;
+  /** Absent: no HTTP. */
+  readonly healthPort: number | undefined;
   /** Ends with the server; plugins give it what they open. */
   readonly lifetime: Lifetime;
   /** The end of the chain. */

@@ -226,6 +226,8 @@ class Bridge implements BridgeNetwork {
         tolerate: ['EEXIST'],
       },
     ]);
+    // One that was there before may have another address.
+    this.#mac = (await this.#netlink.links()).find(link => link.name === this.#name)?.mac ?? this.#mac;
     if (ranges.some(range => range.network.address.family === 4)) {
       setSysctl('net/ipv4/ip_forward', '1');
       // Lets processes of the node reach host ports and node ports of pods at 127.0.0.1; `guard-loopback` keeps pods out.

@@ -56,9 +56,11 @@ export interface ChainsOptions {
   readonly clusterId: string;
   /** Callers from here are inside: what they send to outer addresses needs no detour by a local endpoint. */
   readonly clusterCidrs: readonly string[];
+  /** Addresses for services: what no service has is dropped, and does not leave the node. */
+  readonly serviceCidrs: readonly string[];
 }
 
-export function fixedChains({ clusterId, clusterCidrs }: ChainsOptions): string {
+export function fixedChains({ clusterId, clusterCidrs, serviceCidrs }: ChainsOptions): string {
   // Clusters beside each other on one host may use the same addresses for services: a pod means its own cluster's.
   const othersPods = `iifname "${bridgeName('*')}" iifname != "${bridgeName(clusterId)}"`;
   const each = (text: (family: Family) => string) => families.map(text).join('\n      ');
@@ -124,6 +126,12 @@ export function fixedChains({ clusterId, clusterCidrs }: ChainsOptions): string 
       ${each(family => `${family.ip} daddr @cluster-ips${family.suffix} goto reject-caller`)}
       ${each(family => `${addressKey(family)} @unserved${family.suffix} goto reject-caller`)}
       ct status dnat return
+      ${each(family =>
+        serviceCidrs
+          .filter(cidr => familyOf(cidr) === family)
+          .map(cidr => `${family.ip} daddr ${cidr} drop`)
+          .join('\n'),
+      )}
       fib daddr type local goto unserved-nodeports
     }
     chain unserved-nodeports {

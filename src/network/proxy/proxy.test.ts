@@ -52,6 +52,7 @@ if (isolated(import.meta.filename)) {
       nodeName: 'here',
       clusterId,
       clusterCidrs: ['10.244.0.0/16', 'fd00::/16'],
+      serviceCidrs: ['10.96.0.0/12', 'fd00:96::/112'],
       clock,
       log: silentLog,
     });
@@ -179,6 +180,7 @@ if (isolated(import.meta.filename)) {
     assert.equal(await host.call('tcp', '10.96.0.9', 80), 'ECONNREFUSED');
     assert.equal(await pod(2).peer.call('tcp', '10.96.0.9', 81), 'ECONNREFUSED');
     assert.equal(await pod(2).peer.call('udp', '10.96.0.9', 81), 'ECONNREFUSED');
+    assert.equal(await pod(2).peer.call('tcp', '10.96.0.250', 80, { timeoutMs: 200 }), 'timeout', 'nobody has it');
     await service('web', { clusterIP: '10.96.0.9' }, [{ ip: pod(0).ip }, { ip: pod(1).ip }, { ip: pod(2).ip }]);
     assert.equal((await answers(host, '10.96.0.9', 80, 60)).length, 3);
   });
@@ -269,6 +271,14 @@ if (isolated(import.meta.filename)) {
     assert.equal(await ask(), `a ${pod(2).ip}`, 'after the proxy has started again');
   });
 
+  test('an endpoint on the node itself, as cluster DNS is one', async () => {
+    const ports = [{ name: 'dns', port: 53, protocol: 'UDP' }];
+    await host.listen('udp', 8080);
+    await service('dns', { clusterIP: '10.96.0.15', ports }, [{ ip: '10.244.7.1' }]);
+    assert.equal(await pod(0).peer.call('udp', '10.96.0.15', 53), `host ${pod(0).ip}`);
+    assert.match(await host.call('udp', '10.96.0.15', 53), /^host /);
+  });
+
   test('IPv6', async () => {
     const six = execFileSync('nsenter', [`--net=${pod(0).path}`, 'ip', '-6', '-o', 'addr', 'show', 'dev', 'eth0'], {
       encoding: 'utf8',
@@ -357,7 +367,7 @@ if (isolated(import.meta.filename)) {
       feed.put(EndpointSlice, {
         metadata: { namespace: 'default', name, labels: { 'kubernetes.io/service-name': name } },
         addressType: 'IPv4',
-        ports: [{ port: 8080, protocol: 'TCP' }],
+        ports: [{ name: '', port: 8080, protocol: 'TCP' }],
         endpoints: [1, 2, 3, 4, 5].map(n => ({
           addresses: [`10.245.${index >> 5}.${((index & 31) << 3) + n}`],
           nodeName: 'there',

@@ -24,6 +24,8 @@ export interface ServiceProxyOptions {
   readonly clusterId: string;
   /** All pods of the cluster, a CIDR a family. */
   readonly clusterCidrs: readonly string[];
+  /** What services get their addresses from, a CIDR a family. */
+  readonly serviceCidrs?: readonly string[];
   readonly clock: Clock;
   readonly log: Log;
   readonly registry?: Registry;
@@ -77,13 +79,13 @@ class Proxy implements ServiceProxy {
   #loaded = false;
 
   constructor(options: ServiceProxyOptions) {
-    const { informers, clusterId, clusterCidrs, clock, log, run, registry, nodeName } = options;
+    const { informers, clusterId, clusterCidrs, serviceCidrs = [], clock, log, run, registry, nodeName } = options;
     this.#options = options;
     this.#node = { name: nodeName, zone: '' };
     this.#services = informers.of(Service);
     this.#table = new NftTable({
       name: serviceTable(clusterId),
-      declarations: fixedChains({ clusterId, clusterCidrs }),
+      declarations: fixedChains({ clusterId, clusterCidrs, serviceCidrs }),
       clock,
       log,
       ...(run && { run }),
