@@ -273,7 +273,7 @@ if (isolated(import.meta.filename)) {
 
   test('an endpoint on the node itself, as cluster DNS is one', async () => {
     const ports = [{ name: 'dns', port: 53, protocol: 'UDP' }];
-    await host.listen('udp', 8080);
+    await host.listen('udp', 8080, '10.244.7.1');
     await service('dns', { clusterIP: '10.96.0.15', ports }, [{ ip: '10.244.7.1' }]);
     assert.equal(await pod(0).peer.call('udp', '10.96.0.15', 53), `host ${pod(0).ip}`);
     assert.match(await host.call('udp', '10.96.0.15', 53), /^host /);

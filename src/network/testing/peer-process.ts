@@ -33,7 +33,7 @@ function listen({ protocol, port, host }: Extract<PeerCall, { do: 'listen' }>, a
     server.listen(port, host ?? '::', () => answer('listening'));
     server.on('error', error => answer(`cannot listen: ${error.message}`));
   } else {
-    const socket = createSocket({ type: 'udp6' });
+    const socket = createSocket({ type: host?.includes('.') ? 'udp4' : 'udp6' });
     socket.on('message', (_, from) => socket.send(`${name} ${bare(from.address)}`, from.port, from.address));
     socket.bind(port, host, () => answer('listening'));
     socket.on('error', error => answer(`cannot listen: ${error.message}`));
