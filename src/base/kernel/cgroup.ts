@@ -61,32 +61,31 @@ function isUnified(directory: string): boolean {
   }
 }
 
+/** Tells our mounts from the machine's own. */
+const hybridSource = 'windlass';
+
 /**
  * On a machine with version 1 hierarchies, some controllers (usually hugetlb) may be left to the version 2 one beside
- * them, which crun refuses. They get a version 1 hierarchy as systemd would have given them. Answers the directories
- * that were mounted.
+ * them, which crun refuses. They get a version 1 hierarchy as systemd would have given them.
  */
-export async function completeHybrid(): Promise<string[]> {
+export async function completeHybrid(): Promise<void> {
   const unified = join(root, 'unified');
-  if (isUnified(root) || !isUnified(unified)) return [];
+  if (isUnified(root) || !isUnified(unified)) return;
   const left = read(join(unified, 'cgroup.controllers'))?.trim().split(/\s+/).filter(Boolean) ?? [];
-  const made: string[] = [];
   for (const name of left) {
     const directory = join(root, name);
     mkdirSync(directory, { recursive: true });
-    await mount({ source: name, target: directory, type: 'cgroup', data: name });
-    made.push(directory);
+    await mount({ source: hybridSource, target: directory, type: 'cgroup', data: name });
   }
-  return made;
 }
 
-/** Takes back what `completeHybrid` mounted, unless somebody's groups are in it. */
-export async function releaseHybrid(directories: readonly string[]): Promise<void> {
-  for (const directory of directories) {
-    if (groupsIn(directory).length > 0) continue;
-    await unmount(directory);
+/** Takes back what `completeHybrid` mounted, by whichever process, unless somebody's groups are in it. */
+export async function releaseHybrid(): Promise<void> {
+  for (const { type, source, target } of listMounts()) {
+    if (type !== 'cgroup' || source !== hybridSource || groupsIn(target).length > 0) continue;
+    await unmount(target);
     try {
-      rmdirSync(directory);
+      rmdirSync(target);
     } catch (error) {
       if (!hasCode(error, 'EBUSY', 'ENOENT', 'ENOTEMPTY')) throw error;
     }

@@ -56,8 +56,10 @@ import {
   type RuntimeVersion,
 } from '../runtime.ts';
 import { attachTo } from './attach.ts';
+import { decideCapabilities } from './capabilities.ts';
 import { findDevices } from './devices.ts';
 import { execIn, execToEnd } from './exec.ts';
+import { Filters } from './filters.ts';
 import { Images, type ResolvedImage } from './images/images.ts';
 import type { Registries } from './images/registries.ts';
 import { readBootId, readMachine } from './machine.ts';
@@ -121,12 +123,12 @@ export async function openOciRuntime(options: OciRuntimeOptions): Promise<OciRun
   const programs = await resolvePrograms(options.programs ?? defaultPrograms);
   const at = layout(options.root);
   makeLayout(at);
-  const hybrid = await completeHybrid();
+  await completeHybrid();
   const cgroups = findCgroups();
   if (!cgroups) throw new RuntimeError('FailedPrecondition', 'cannot run containers: control groups are not mounted');
   const images = await Images.open({ ...options, directory: at.images });
   const runtime = new OciRuntime(options, programs, at, cgroups, images);
-  await runtime.takeOver(hybrid);
+  await runtime.takeOver();
   return runtime;
 }
 
@@ -158,6 +160,7 @@ export class OciRuntime implements Runtime, ImageLoader {
   readonly #cgroups: CgroupTree;
   readonly #machine: Machine;
   readonly #images: Images;
+  readonly #filters: Filters;
   readonly #namespaces = new Namespaces();
   readonly #events = new ContainerEvents();
   readonly #bootId = readBootId();
@@ -169,7 +172,6 @@ export class OciRuntime implements Runtime, ImageLoader {
   readonly #exitWaiters = new Map<string, (() => void)[]>();
   readonly #removals = new Map<string, Promise<void>>();
   readonly #usage: UsageHistory = new Map();
-  #hybrid: readonly string[] = [];
   #watcher: FSWatcher | undefined;
   #cancelSweep: (() => void) | undefined;
 
@@ -181,12 +183,14 @@ export class OciRuntime implements Runtime, ImageLoader {
     this.#cgroups = cgroups;
     this.#machine = readMachine(cgroups);
     this.#images = images;
+    this.#filters = new Filters(at.root);
   }
 
   /** Finds what an earlier process of ours left: running containers go on, what was half-made is cleaned away. */
-  async takeOver(hybrid: readonly string[]): Promise<void> {
-    this.#hybrid = hybrid;
+  async takeOver(): Promise<void> {
     this.#namespaces.warm();
+    const { granted } = decideCapabilities(undefined, false, this.#machine.capabilities);
+    this.#filters.compile(compileSeccomp(defaultSeccompProfile, granted));
     const mounted = new Set(listMounts().map(point => point.target));
     const sandboxes = readRecords<SandboxRecord>(this.#at.sandboxes, 'sandbox.json');
     const containers = readRecords<ContainerRecord>(this.#at.containers, 'container.json');
@@ -402,6 +406,8 @@ export class OciRuntime implements Runtime, ImageLoader {
     this.#readySandbox(record.podSandboxId);
     const { id, config, logPath } = record;
     try {
+      // Another cluster on this machine may have taken it back when it ended.
+      await completeHybrid();
       if (logPath) mkdirSync(dirname(logPath), { recursive: true });
       const process = await launch(
         this.#programs,
@@ -577,7 +583,7 @@ export class OciRuntime implements Runtime, ImageLoader {
     this.#events.end();
     await this.#images[Symbol.asyncDispose]();
     await this.#namespaces[Symbol.asyncDispose]();
-    if (this.#sandboxes.size === 0) await releaseHybrid(this.#hybrid);
+    if (this.#sandboxes.size === 0) await releaseHybrid();
   }
 
   #newId(): string {
@@ -682,7 +688,7 @@ export class OciRuntime implements Runtime, ImageLoader {
     const security = config.linux?.securityContext;
     const own = ownNamespaces(sandbox.config);
     const files = this.#at.sandbox(sandbox.id);
-    return makeSpec({
+    const spec = makeSpec({
       machine: this.#machine,
       config,
       image: image.config,
@@ -701,6 +707,7 @@ export class OciRuntime implements Runtime, ImageLoader {
       devices: await findDevices(config.devices ?? [], security?.privileged ?? false),
       seccomp: await this.#seccomp(config),
     });
+    return this.#filters.precompile(spec);
   }
 
   #processNamespace(config: ContainerConfig, sandbox: SandboxRecord): { pid?: string } {
