@@ -1,7 +1,7 @@
 import type { JsonDraft } from './decode.ts';
 import type { Draft, Kind } from './kind.ts';
 import { resolve, type Field, type Json, type ObjectSchema, type Schema } from './schema.ts';
-import { zeroOf } from './zero.ts';
+import { isAlwaysWritten, zeroOf } from './zero.ts';
 
 /** Static defaults, fields that every answer has, then the kind's own defaults. Changes the object. */
 export function defaultObject(kind: Kind, draft: JsonDraft): void {
@@ -93,13 +93,19 @@ function compileObject(schema: ObjectSchema): Filler {
 }
 
 function makerOf(field: Field): (() => Json) | undefined {
-  if (field.default !== undefined) {
+  if (field.default !== undefined && !isNeverWritten(field)) {
     const value = field.default as Json;
     return typeof value === 'object' && value !== null ? () => structuredClone(value) as Json : () => value;
   }
-  if (!field.always) return undefined;
+  if (!isAlwaysWritten(field)) return undefined;
   const zero = zeroOf(field.schema);
   return isObject(zero) ? () => ({}) : () => zero;
+}
+
+/** Zero is the default of a field that Go leaves out when it is zero. Custom resources leave nothing out. */
+function isNeverWritten(field: Field): boolean {
+  const { default: value } = field;
+  return field.tag !== 0 && !field.pointer && !field.always && (value === 0 || value === '' || value === false);
 }
 
 function fillNested(fill: NonNullable<Filler>, value: Json | undefined): void {

@@ -7,6 +7,7 @@ import assert from 'node:assert/strict';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import fc from 'fast-check';
 import { APIGroupDiscoveryList } from '../apidiscovery/v2/api-group-discovery.ts';
 import { kinds } from '../kinds.ts';
 import { APIGroup } from '../meta/v1/api-group.ts';
@@ -16,8 +17,9 @@ import { Status } from '../meta/v1/status.ts';
 import { WatchEvent } from '../meta/v1/watch-event.ts';
 import { decodeObject } from './decode.ts';
 import { applyDefaults } from './defaults.ts';
+import { ApiError } from './errors.ts';
 import { decodeJson, encodeJson } from './json.ts';
-import { decodeMessage, decodeProtobuf, encodeProtobuf } from './protobuf.ts';
+import { decodeMessage, decodeProtobuf, encodeMessage, encodeProtobuf } from './protobuf.ts';
 import {
   type Field,
   type FieldTable,
@@ -100,6 +102,66 @@ function roundTrip(name: string, sources: Sources): void {
   assert.equal(hex(encodeProtobuf(wireKind, fromJson)), hex(bytes), 'protobuf again');
 }
 
+test('whatever is decoded from JSON is the same through protobuf', { skip: !present }, () => {
+  const samples = kinds.flatMap(kind => {
+    const file = join(testdata, `${kind.group || 'core'}.${kind.version}.${kind.kind}.json`);
+    return existsSync(file) ? [{ kind, text: readFileSync(file, 'utf8') }] : [];
+  });
+  assert.ok(samples.length > 50);
+  const odd = fc.oneof(
+    fc.constantFrom<Json>(null, '', 0, false, true, 1, -1, 1.5, 'x', '1', [], {}, [null], [{}], { a: null }, 2 ** 40),
+    fc.constantFrom<Json>(
+      '2020-01-01T00:00:00Z',
+      '0001-01-01T00:00:00Z',
+      '2020-01-01T00:00:00.000001Z',
+      '100m',
+      'AAAA',
+    ),
+  );
+  fc.assert(
+    fc.property(fc.nat(samples.length - 1), fc.array(fc.nat(30), { maxLength: 12 }), odd, (index, steps, value) => {
+      const { kind, text } = samples[index] as (typeof samples)[number];
+      const mutated = decodeJson(text) as Record<string, Json>;
+      mutate(mutated, steps, structuredClone(value) as Json);
+      const decoded = decodedOrRefused(kind.schema, mutated);
+      if (decoded === undefined) return;
+      const again = decodeMessage(kind.schema, encodeMessage(kind.schema, decoded));
+      applyDefaults(kind.schema, decoded);
+      applyDefaults(kind.schema, again);
+      const { apiVersion: _, kind: __, ...fields } = decoded;
+      assert.deepEqual(again, fields);
+      assert.deepEqual(decodeObject(kind.schema, structuredClone(fields) as Json, { unknown: 'drop' }).object, fields);
+    }),
+    { numRuns: 5_000 },
+  );
+});
+
+/** Walks down at random and puts a value where it ends. */
+function mutate(object: Record<string, Json>, steps: readonly number[], value: Json): void {
+  let at: Record<string, Json> = object;
+  for (const step of steps) {
+    const keys = Object.keys(at).filter(key => key !== 'apiVersion' && key !== 'kind');
+    const key = keys[step % keys.length];
+    if (key === undefined) return;
+    const child = at[key] as Json;
+    if (typeof child === 'object' && child !== null && Object.keys(child).length > 0 && step % 5 !== 0) {
+      at = child as Record<string, Json>;
+    } else {
+      at[key] = value;
+      return;
+    }
+  }
+}
+
+function decodedOrRefused(schema: ObjectSchema, value: Json): Record<string, Json | undefined> | undefined {
+  try {
+    return decodeObject(schema, value, { unknown: 'drop' }).object;
+  } catch (error) {
+    assert.ok(error instanceof ApiError && error.code === 400, String(error));
+    return undefined;
+  }
+}
+
 function decode(schema: ObjectSchema, value: Json): Json {
   const decoded = decodeObject(schema, value, { unknown: 'report' });
   assert.deepEqual(decoded.unknown, []);
@@ -112,13 +174,6 @@ function hex(bytes: Uint8Array): string {
 
 /* Schemas for what we do not own. */
 
-interface FactField {
-  readonly type?: string;
-  readonly format?: string;
-  readonly ref?: string;
-  readonly items?: FactField;
-  readonly map?: FactField;
-}
 type WireField = readonly [tag: number, wire: string, repeated: boolean];
 interface Sources {
   readonly owned: ReadonlyMap<string, ObjectSchema>;

@@ -26,6 +26,7 @@ import {
   writeVarint,
   written,
 } from './wire.ts';
+import { isAlwaysWritten } from './zero.ts';
 
 /** What an encoder needs to know of a kind. Status, DeleteOptions and the like have such a value without being kinds. */
 export interface WireKind {
@@ -290,7 +291,7 @@ function zeroOnWire(field: Field, schema: Schema): (() => void) | undefined {
     case 'double':
       return () => writeDouble(0);
     case 'object': {
-      if (!field.always && !field.required) return undefined;
+      if (!isAlwaysWritten(field)) return undefined;
       const write = valueWriter(schema);
       return () => write({});
     }

@@ -162,7 +162,7 @@ test('sets and atomic lists', () => {
     metadata: { name: 'x', finalizers: ['f/2'] },
     spec: { containers: [container('c', { args: ['1'] })] },
   });
-  assert.deepEqual((story.live?.metadata as { finalizers?: unknown }).finalizers, ['f/1', 'f/2']);
+  assert.deepEqual((story.live as unknown as Pod).metadata.finalizers, ['f/1', 'f/2']);
   assert.deepEqual((story.owned['b/Apply'] as Record<string, unknown>)['f:metadata'], {
     'f:finalizers': { 'v:"f/2"': {} },
   });

@@ -6,7 +6,7 @@ import { decodeJson, encodeJson } from '../json.ts';
 import { apiVersionOf, type Kind } from '../kind.ts';
 import { resolve, type Json, type JsonObject, type Schema } from '../schema.ts';
 import { formatTime } from '../time.ts';
-import { zeroOf } from '../zero.ts';
+import { isAlwaysWritten, zeroOf } from '../zero.ts';
 import { compareObjects, type Comparison } from './compare.ts';
 import {
   differenceOf,
@@ -180,13 +180,16 @@ function pruneObject(
 ): Json {
   if (last === undefined || isEmptySet(last)) return merged;
   const named = (set: FieldSet) => withNamedFields(structure, set);
-  const mergedSet = named(fieldSetOf(structure, merged));
-  const setOf = (value: Json) => named(fieldSetOf(structure, value));
   const lastSet = named(last);
+  let all: FieldSet = emptySet;
+  for (const { fields } of owners.values()) all = unionOf(all, fields);
+  const owned = named(all);
+  // Usually everything that was set still is: then there is nothing to take away.
+  if (isEmptySet(differenceOf(lastSet, owned))) return merged;
+  const setOf = (value: Json) => named(fieldSetOf(structure, value));
+  const mergedSet = setOf(merged);
   const without = withoutPaths(structure, merged, lastSet) ?? {};
-  let owned: FieldSet = emptySet;
-  for (const { fields } of owners.values()) owned = unionOf(owned, fields);
-  const lost = differenceOf(mergedSet, unionOf(setOf(without), named(owned)));
+  const lost = differenceOf(mergedSet, unionOf(setOf(without), owned));
   const kept = withoutPaths(structure, merged, lost) ?? {};
   // What was never this manager's goes only together with what it is part of.
   const dangling = intersectionOf(differenceOf(mergedSet, setOf(kept)), lastSet);
@@ -327,7 +330,7 @@ function emptyObject(kind: AppliedKind): JsonObject {
   const known = emptyObjects.get(kind.schema);
   if (known) return known;
   const base = { apiVersion: apiVersionOf(kind), kind: kind.kind };
-  const empty = kind.custom ? base : { ...base, metadata: {}, ...(emptyValue(kind.schema) as JsonObject) };
+  const empty = kind.custom ? base : { ...base, ...(emptyValue(kind.schema) as JsonObject) };
   emptyObjects.set(kind.schema, empty);
   return empty;
 }
@@ -338,7 +341,8 @@ function emptyValue(schema: Schema): Json {
   const of = resolve(schema);
   if (of.type !== 'object') return zeroOf(of);
   const value: Record<string, Json> = {};
-  for (const [name, field] of Object.entries(of.fields)) if (field.always) value[name] = emptyValue(field.schema);
+  for (const [name, field] of Object.entries(of.fields))
+    if (isAlwaysWritten(field)) value[name] = emptyValue(field.schema);
   return value;
 }
 

@@ -26,7 +26,7 @@ const gone: Difference = { removed: leaf };
 
 /** Undefined is absent; null is a value. */
 function compare(structure: Structure, before: Json | undefined, after: Json | undefined): Difference {
-  if (before === after) return same;
+  if (before === after || structure.type === 'ignored') return same;
   if (structure.type === 'leaf' || (isEmpty(before) && isEmpty(after))) return compareLeaf(before, after);
   if (structure.type === 'list') {
     if (!isListOrNone(before) || !isListOrNone(after)) return compareLeaf(before, after);
@@ -89,6 +89,8 @@ function compareLists(
   before: readonly Json[] | null | undefined,
   after: readonly Json[] | null | undefined,
 ): Difference {
+  // Most lists did not change, and telling items by their keys costs more than to see that.
+  if (deepEqual(before, after)) return same;
   const parts = new Parts();
   const old = itemsByElement(structure, before);
   const fresh = itemsByElement(structure, after);

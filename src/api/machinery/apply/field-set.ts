@@ -1,3 +1,4 @@
+import { encodeJson } from '../json.ts';
 import type { Json, JsonObject } from '../schema.ts';
 
 /**
@@ -76,25 +77,19 @@ export function readFieldSet(value: Json | undefined): FieldSet | undefined {
   return readNode(value);
 }
 
-/** The same set with elements in upstream's order, as it is shown and stored. */
-export function ordered(set: FieldSet): FieldSet {
-  const result: Record<string, FieldSet> = {};
-  for (const element of Object.keys(set).sort(compareElements)) result[element] = ordered(set[element] as FieldSet);
-  return result;
-}
-
+/** The keys stand in the order of their names. */
 export function keyElement(keys: JsonObject): string {
-  return `k:${JSON.stringify(keys, wide)}`;
+  let text = '';
+  for (const name in keys) text += `${text === '' ? '' : ','}${JSON.stringify(name)}:${textOf(keys[name] as Json)}`;
+  return `k:{${text}}`;
 }
 
 export function valueElement(value: Json): string {
-  return `v:${JSON.stringify(value, wide)}`;
+  return `v:${textOf(value)}`;
 }
 
-const rawJson = (JSON as unknown as { rawJSON(text: string): unknown }).rawJSON;
-
-function wide(_key: string, value: unknown): unknown {
-  return typeof value === 'bigint' ? rawJson(value.toString()) : value;
+function textOf(value: Json): string {
+  return typeof value === 'string' ? JSON.stringify(value) : encodeJson(value);
 }
 
 function rootOf(node: FieldSet | undefined): FieldSet {

@@ -7,7 +7,6 @@ import {
   emptySet,
   intersectionOf,
   isEmptySet,
-  ordered,
   readFieldSet,
   unionOf,
   type FieldSet,
@@ -79,7 +78,7 @@ function entryOf({ manager, operation, apiVersion, subresource, time, fields }: 
     apiVersion,
     ...(time !== undefined && { time }),
     fieldsType: 'FieldsV1',
-    fieldsV1: ordered(fields) as ManagedFieldsEntry['fieldsV1'],
+    fieldsV1: fields as ManagedFieldsEntry['fieldsV1'],
     ...(subresource && { subresource }),
   };
 }

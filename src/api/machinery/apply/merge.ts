@@ -15,7 +15,7 @@ export function fieldSetOf(structure: Structure, value: Json): FieldSet {
 
 /** The object without the paths of the set; undefined when nothing is left. */
 export function withoutPaths(structure: Structure, value: Json, unwanted: FieldSet): Json | undefined {
-  if (structure.type === 'leaf') return undefined;
+  if (isLeaf(structure)) return undefined;
   if (structure.type === 'list')
     return Array.isArray(value) ? listWithout(structure, value as Json[], unwanted) : undefined;
   return isObject(value) ? membersWithout(structure, value, unwanted) : undefined;
@@ -39,6 +39,10 @@ export function withNamedFields(structure: Structure | undefined, set: FieldSet)
   return Object.hasOwn(set, '.') ? { '.': leaf, ...children } : children;
 }
 
+function isLeaf({ type }: Structure): boolean {
+  return type === 'leaf' || type === 'ignored';
+}
+
 function structureBelow(structure: Structure | undefined, element: string): [Structure | undefined, boolean] {
   if (structure === undefined) return [undefined, false];
   if (element.startsWith('f:')) {
@@ -56,7 +60,7 @@ function withoutSelf(node: FieldSet): Record<string, FieldSet> {
 
 function merge(structure: Structure, live: Json | undefined, applied: Json | undefined): Json | undefined {
   if (applied === undefined) return live;
-  if (live === undefined || structure.type === 'leaf' || (isEmpty(live) && isEmpty(applied))) return applied;
+  if (live === undefined || isLeaf(structure) || (isEmpty(live) && isEmpty(applied))) return applied;
   if (structure.type === 'list') {
     return Array.isArray(live) && Array.isArray(applied)
       ? mergeLists(structure, live as Json[], applied as Json[])
@@ -134,7 +138,7 @@ function mergeLists(
 }
 
 function fieldsBelow(structure: Structure, value: Json, path: readonly string[]): FieldSet | undefined {
-  if (structure.type === 'leaf') return leaf;
+  if (isLeaf(structure)) return leaf;
   if (structure.type === 'list') return Array.isArray(value) ? itemFields(structure, value as Json[], path) : undefined;
   if (!isObject(value)) return value === null ? undefined : leaf;
   const children: Record<string, FieldSet> = {};

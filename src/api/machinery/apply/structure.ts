@@ -7,6 +7,8 @@ import { keyElement, valueElement } from './field-set.ts';
  */
 export type Structure =
   | { readonly type: 'leaf' }
+  /** managedFields themselves: nobody owns them. */
+  | { readonly type: 'ignored' }
   | { readonly type: 'list'; readonly keys: readonly ListKey[] | undefined; readonly item: () => Structure }
   | { readonly type: 'map'; readonly value: () => Structure }
   | {
@@ -28,6 +30,7 @@ interface ListKey {
 }
 
 const leafStructure: Structure = { type: 'leaf' };
+const ignored: Structure = { type: 'ignored' };
 
 /** Values without a schema: objects are owned by key, lists are atomic. */
 export const deducedStructure: Structure = {
@@ -73,8 +76,10 @@ function objectStructure(schema: ObjectSchema): Structure {
   const fields = new Map<string, FieldStructure>();
   const scalar = () => leafStructure;
   if (schema.isKind) for (const name of ['apiVersion', 'kind']) fields.set(name, { element: `f:${name}`, of: scalar });
-  for (const [name, field] of Object.entries(schema.fields))
-    fields.set(name, { element: `f:${name}`, of: once(() => structureOf(field.schema)) });
+  for (const [name, field] of Object.entries(schema.fields)) {
+    const of = name === 'managedFields' ? () => ignored : once(() => structureOf(field.schema));
+    fields.set(name, { element: `f:${name}`, of });
+  }
   return { type: 'object', fields, unknown: schema.preserveUnknown ? deducedStructure : undefined };
 }
 
