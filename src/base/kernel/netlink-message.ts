@@ -28,6 +28,8 @@ export type LinkChange =
       readonly hairpin: boolean;
       readonly learning: boolean;
       readonly unicastFlood: boolean;
+      /** Only senders with a forwarding entry on this port (Linux 5.18; ignored before). */
+      readonly locked?: boolean;
     }
   | { readonly do: 'deleteLink'; readonly name: string }
   /** The kernel waits for other processors once, not once a link. */
@@ -133,12 +135,13 @@ export function encodeChange(change: LinkChange, context: EncodeContext): Buffer
       return message(messageType.newLink, ack, linkHeader({ index: context.indexOf(name), up }), ...attributes);
     }
     case 'setBridgePort': {
-      const [mode, learning, unicastFlood] = [4, 8, 9];
+      const [mode, learning, unicastFlood, locked] = [4, 8, 9, 39];
       const port = attribute(
         linkAttribute.protinfo | nested,
         attribute(mode, u8(change.hairpin)),
         attribute(learning, u8(change.learning)),
         attribute(unicastFlood, u8(change.unicastFlood)),
+        attribute(locked, u8(change.locked ?? false)),
       );
       const header = linkHeader({ index: context.indexOf(change.name), family: family.bridge });
       return message(messageType.setLink, ack, header, port);
@@ -244,8 +247,17 @@ export function changeWords(change: LinkChange): readonly string[] {
     }
     case 'setBridgePort': {
       const on = (value: boolean) => (value ? 'on' : 'off');
-      const { name, hairpin, learning, unicastFlood } = change;
-      const options = ['hairpin', on(hairpin), 'learning', on(learning), 'flood', on(unicastFlood)];
+      const { name, hairpin, learning, unicastFlood, locked = false } = change;
+      const options = [
+        'hairpin',
+        on(hairpin),
+        'learning',
+        on(learning),
+        'flood',
+        on(unicastFlood),
+        'locked',
+        on(locked),
+      ];
       return ['link set', name, 'type bridge_slave', ...options];
     }
     case 'deleteLink':

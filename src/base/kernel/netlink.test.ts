@@ -51,7 +51,7 @@ if (isolated(import.meta.filename, [['--experimental-ffi'], []])) {
             master: 'br0',
             peer: { name: 'eth0', mac, netnsPath: pod },
           },
-          { do: 'setBridgePort', name: 'veth0', hairpin: true, learning: false, unicastFlood: false },
+          { do: 'setBridgePort', name: 'veth0', hairpin: true, learning: false, unicastFlood: false, locked: true },
           { do: 'addNeighbour', link: 'br0', address: '10.244.0.5', mac },
           { do: 'addForwarding', link: 'veth0', mac },
         ],
@@ -79,7 +79,7 @@ if (isolated(import.meta.filename, [['--experimental-ffi'], []])) {
     const veth = links.find(link => link.name === 'veth0');
     assert.deepEqual([veth?.kind, veth?.master, veth?.up], ['veth', bridge?.index, true]);
     assert.equal((await netlink.links(pod)).find(link => link.name === 'eth0')?.mac, mac);
-    assert.match(ip('-d', 'link', 'show', 'veth0'), /hairpin on.*learning off flood off/s);
+    assert.match(ip('-d', 'link', 'show', 'veth0'), /hairpin on.*learning off flood off.*locked on/s);
     assert.match(ip('neigh', 'show', 'dev', 'br0'), /10\.244\.0\.5 lladdr 0a:58:0a:f4:00:05 PERMANENT/);
     assert.match(ipIn(pod, 'route'), /default via 10\.244\.0\.1 dev eth0.*onlink/);
     assert.match(ipIn(pod, '-6', 'route'), /default via fd00::1 dev eth0/);

@@ -159,6 +159,23 @@ if (isolated(import.meta.filename, [['--experimental-ffi'], []])) {
     await network.teardown(pod);
   });
 
+  test("a pod cannot send with another's hardware address", async () => {
+    const [thief, victim] = [await sandbox('thief'), await sandbox('victim')];
+    await network.setup(thief);
+    const { ips } = await network.setup(victim);
+    await using host = new Peer('host');
+    await using caller = new Peer('thief', thief.netnsPath);
+    await using callee = new Peer('victim', victim.netnsPath);
+    await callee.listen('tcp', 8080);
+    await host.listen('tcp', 8081);
+    assert.match(await caller.call('tcp', '10.244.7.1', 8081), /^host /);
+    const mac = `0a:58:0a:f4:07:${Number(ips[0]?.split('.')[3]).toString(16).padStart(2, '0')}`;
+    execFileSync('nsenter', [`--net=${thief.netnsPath}`, 'ip', 'link', 'set', 'eth0', 'address', mac]);
+    assert.equal(await caller.call('tcp', '10.244.7.1', 8081, { timeoutMs: 300 }), 'timeout');
+    assert.match(await host.call('tcp', ips[0] ?? '', 8080), /^victim /);
+    for (const pod of [thief, victim]) await network.teardown(pod);
+  });
+
   test('an agent that was killed gives back what its dead sandboxes had', async () => {
     const [dead, alive] = [await sandbox('dead'), await sandbox('alive')];
     const { ips } = await network.setup(dead);

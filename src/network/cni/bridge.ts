@@ -87,7 +87,7 @@ class Bridge implements BridgeNetwork {
     this.#options = options;
     this.#name = bridgeName(options.clusterId);
     this.#log = options.log ?? silentLog;
-    this.#remover = new LinkRemover(linkGroup(options.clusterId));
+    this.#remover = new LinkRemover(this.#netlink, linkGroup(options.clusterId));
     this.#leases = new Leases(join(options.stateDir, 'leases'));
   }
 
@@ -178,8 +178,8 @@ class Bridge implements BridgeNetwork {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#table?.[Symbol.asyncDispose]();
+    await this.#remover.idle();
     await this.#netlink[Symbol.asyncDispose]();
-    await this.#remover[Symbol.asyncDispose]();
   }
 
   #rangeOf(cidr: string): Range {
@@ -270,7 +270,7 @@ class Bridge implements BridgeNetwork {
             peer: { name: podInterface, mac, netnsPath },
           },
           // The bridge is told who sits where and learns nothing from what pods send: none can take another's traffic.
-          { do: 'setBridgePort', name: link, hairpin: true, learning: false, unicastFlood: false },
+          { do: 'setBridgePort', name: link, hairpin: true, learning: false, unicastFlood: false, locked: true },
           { do: 'addForwarding', link, mac },
           ...lease.ips.map((address): LinkChange => ({ do: 'addNeighbour', link: this.#name, address, mac })),
         ],

@@ -1,17 +1,18 @@
-import { Netlink, type LinkChange } from '#base/kernel/netlink.ts';
+import type { LinkChange, Netlink } from '#base/kernel/netlink.ts';
 
 /**
- * Removes links, many at a time: one removal waits 20 ms for the other processors, and so does one of fifty. On a thread
- * of its own, so that pods that start do not wait for pods that go.
+ * Removes links, many at a time: one removal waits 20 ms for the other processors, and so does one of fifty. It uses the
+ * same thread as everything else: another one would cost 8 MB, and the kernel's lock is held meanwhile anyway.
  */
-export class LinkRemover implements AsyncDisposable {
-  readonly #netlink = new Netlink();
+export class LinkRemover {
+  readonly #netlink: Netlink;
   readonly #group: number;
   #names = new Set<string>();
   #next: Promise<void> | undefined;
   #current: Promise<void> = Promise.resolve();
 
-  constructor(group: number) {
+  constructor(netlink: Netlink, group: number) {
+    this.#netlink = netlink;
     this.#group = group;
   }
 
@@ -30,9 +31,9 @@ export class LinkRemover implements AsyncDisposable {
     return this.#next;
   }
 
-  async [Symbol.asyncDispose](): Promise<void> {
+  /** Resolves when no removal is under way. */
+  async idle(): Promise<void> {
     await this.#current.catch(() => undefined);
-    await this.#netlink[Symbol.asyncDispose]();
   }
 
   async #removeAll(names: readonly string[]): Promise<void> {
