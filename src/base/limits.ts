@@ -35,4 +35,15 @@ export const limits = {
   webSocketMessageBytesMax: 16 * 1024 * 1024,
   /** Kubernetes Events that wait to be written; more are dropped (upstream's broadcaster: 1,000). */
   eventQueueMax: 1_000,
+  /** Answers that the DNS cache keeps (upstream's capacity), and their bytes. */
+  dnsCacheEntriesMax: 9_984,
+  dnsCacheBytesMax: 16 * 1024 * 1024,
+  /** DNS queries under way, all and forwarded ones (each of these holds a socket); more are dropped or refused. */
+  dnsQueriesInFlightMax: 10_000,
+  dnsForwardsInFlightMax: 1_000,
+  /** DNS connections by TCP, and the answers that one of them waits for before it is read on. */
+  dnsConnectionsMax: 500,
+  dnsQueriesPerConnectionMax: 64,
+  /** Callers whose session affinity the kernel remembers, a family; more are served without. */
+  affinityCallersMax: 65_536,
 } as const;

@@ -2,6 +2,7 @@ import { createSocket, type RemoteInfo, type Socket as UdpSocket } from 'node:dg
 import { once } from 'node:events';
 import { createServer, type AddressInfo, type Server, type Socket } from 'node:net';
 import type { Clock } from '#base/clock.ts';
+import { limits } from '#base/limits.ts';
 import type { Log } from '#base/log.ts';
 import { encodeAnswer, encodeRefusal, failure, parseQuery, responseCode, type Answer } from './message.ts';
 import type { Client, Handler } from './plugin.ts';
@@ -15,11 +16,6 @@ export interface DnsServerOptions {
   readonly log: Log;
 }
 
-/** Queries under way; more are dropped, and their clients ask again. */
-const inFlightMax = 10_000;
-const connectionsMax = 500;
-/** Answers that a connection waits for; it is read on when one is sent. */
-const inFlightPerConnectionMax = 64;
 const idleMs = 10_000;
 const udpReceiveBytes = 4 * 1024 * 1024;
 
@@ -42,7 +38,7 @@ export class DnsServer implements AsyncDisposable {
   async listen(): Promise<void> {
     const { address, port, log } = this.#options;
     this.#tcp = createServer(socket => this.#serve(socket));
-    this.#tcp.maxConnections = connectionsMax;
+    this.#tcp.maxConnections = limits.dnsConnectionsMax;
     this.#tcp.listen(port, address);
     await once(this.#tcp, 'listening');
     this.#tcp.on('error', error => log.error('the DNS server failed', { error }));
@@ -80,7 +76,7 @@ export class DnsServer implements AsyncDisposable {
       return send(encodeAnswer(query, failure(responseCode.BADVERS), client.transport));
     const answer = this.#options.handler(query, client);
     if (!(answer instanceof Promise)) return send(encodeAnswer(query, answer, client.transport));
-    if (this.#inFlight >= inFlightMax) return drop?.();
+    if (this.#inFlight >= limits.dnsQueriesInFlightMax) return drop?.();
     this.#inFlight++;
     const finish = (found: Answer) => {
       this.#inFlight--;
@@ -102,7 +98,7 @@ export class DnsServer implements AsyncDisposable {
     };
     const answered = () => {
       waiting--;
-      if (waiting < inFlightPerConnectionMax && socket.isPaused()) socket.resume();
+      if (waiting < limits.dnsQueriesPerConnectionMax && socket.isPaused()) socket.resume();
     };
     const read = () => {
       while (received.length >= 2) {
@@ -128,7 +124,7 @@ export class DnsServer implements AsyncDisposable {
         });
       }
       // A client that does not read its answers is not read either.
-      if (waiting >= inFlightPerConnectionMax || socket.writableLength > 256 * 1024) socket.pause();
+      if (waiting >= limits.dnsQueriesPerConnectionMax || socket.writableLength > 256 * 1024) socket.pause();
     };
     socket.on('data', (part: Buffer) => {
       rest();

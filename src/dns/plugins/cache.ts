@@ -1,10 +1,8 @@
 import { Counter, Gauge } from 'prom-client';
+import { limits } from '#base/limits.ts';
 import { codeOf, responseCode, type Answer, type Query } from '../message.ts';
 import { serverLabel, type Plugin } from '../plugin.ts';
 
-/** Upstream's capacity. */
-const entriesMax = 9_984;
-const bytesMax = 16 * 1024 * 1024;
 /** What CoreDNS' usual `cache 30` says: nothing is kept longer. */
 const ttlSecondsMax = 30;
 /** An upstream that fails is not asked again at once (RFC 2308, section 7.1: at most five minutes). */
@@ -72,7 +70,7 @@ export const cache: Plugin = (next, { clock, registry }) => {
     bytes += size;
     // The oldest makes room: it has the least time left anyway.
     for (const [oldest, entry] of entries) {
-      if (entries.size <= entriesMax && bytes <= bytesMax) break;
+      if (entries.size <= limits.dnsCacheEntriesMax && bytes <= limits.dnsCacheBytesMax) break;
       drop(oldest, entry);
     }
   };

@@ -2,6 +2,7 @@ import { createSocket } from 'node:dgram';
 import { connect } from 'node:net';
 import { Counter, Histogram } from 'prom-client';
 import type { Clock } from '#base/clock.ts';
+import { limits } from '#base/limits.ts';
 import {
   encodeForward,
   failure,
@@ -16,8 +17,6 @@ import type { Plugin, Upstream } from '../plugin.ts';
 /** Upstream's own: a server that says nothing for so long is passed over. */
 const attemptMs = 2_000;
 const deadlineMs = 5_000;
-/** More at once are refused: each holds a socket. */
-const inFlightMax = 1_000;
 
 /** Asks the servers of the node's resolv.conf. */
 export const forward: Plugin = (next, { upstreams, clock, random, registry, lifetime }) => {
@@ -28,7 +27,7 @@ export const forward: Plugin = (next, { upstreams, clock, random, registry, life
   const rejects = registry && rejectsCounter(registry);
   const durations = registry && durationHistogram(registry);
   return async (query): Promise<Answer> => {
-    if (inFlight >= inFlightMax) {
+    if (inFlight >= limits.dnsForwardsInFlightMax) {
       rejects?.inc();
       return failure(responseCode.REFUSED);
     }

@@ -1,3 +1,4 @@
+import { limits } from '#base/limits.ts';
 import { bridgeName } from '../names.ts';
 
 // The fixed part of the ruleset and the chains that elements go to. A new connection finds its service by one lookup of
@@ -48,9 +49,6 @@ export const sets = {
 
 /** Numbers of endpoints for callers from outside begin here, where the policy makes them others. */
 export const externalBase = 0x10000;
-
-/** How many callers' affinities are remembered at once; more are served without. */
-const affinityEntriesMax = 65_536;
 
 export interface ChainsOptions {
   readonly clusterId: string;
@@ -220,7 +218,7 @@ function keyOfKind(kind: FrontendKind, family: Family): string {
 function declarations({ suffix, type }: Family): string {
   const port = 'inet_proto . inet_service';
   const frontend = `${type} . ${port}`;
-  const remembered = `classid; size ${affinityEntriesMax}; flags dynamic,timeout; timeout 3h;`;
+  const remembered = `classid; size ${limits.affinityCallersMax}; flags dynamic,timeout; timeout 3h;`;
   return `
     map services${suffix} { type ${frontend} : verdict; }
     map services-external${suffix} { type ${frontend} : verdict; }
