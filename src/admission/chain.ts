@@ -9,6 +9,7 @@ import { limitRanger } from './plugins/limit-ranger.ts';
 import { namespaceLifecycle } from './plugins/namespace-lifecycle.ts';
 import { nodeRestriction } from './plugins/node-restriction.ts';
 import { persistentVolumeClaimResize } from './plugins/persistent-volume-claim-resize.ts';
+import { podSecurity } from './plugins/pod-security.ts';
 import { podTopologyLabels } from './plugins/pod-topology-labels.ts';
 import { priority } from './plugins/priority.ts';
 import { rbacEscalation } from './plugins/rbac-escalation.ts';
@@ -37,6 +38,7 @@ export function admissionChain(options: AdmissionOptions): readonly AdmissionPlu
     serviceAccount(options),
     nodeRestriction(options),
     taintNodesByCondition,
+    podSecurity(options),
     priority(options),
     defaultTolerationSeconds,
     defaultStorageClass(options),

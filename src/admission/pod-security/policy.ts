@@ -1,0 +1,58 @@
+import { Report, type FieldError } from '#api/machinery/validation.ts';
+import type { Level, Standard } from './standards.ts';
+
+/** What a namespace asks of its pods. */
+export interface Policy {
+  readonly enforce: Standard;
+  readonly audit: Standard;
+  readonly warn: Standard;
+}
+
+const prefix = 'pod-security.kubernetes.io/';
+const levels: readonly Level[] = ['privileged', 'baseline', 'restricted'];
+const privileged: Standard = { level: 'privileged', version: 'latest' };
+
+/** A policy from a namespace's labels. What cannot be read is restricted where it is enforced, and nothing where it only speaks. */
+export function policyOf(labels: Readonly<Record<string, string>> = {}): {
+  readonly policy: Policy;
+  readonly errors: readonly FieldError[];
+} {
+  const report = new Report().at('metadata', 'labels');
+  const read = (mode: string, otherwise: Level): Standard => ({
+    level: readLevel(labels, `${prefix}${mode}`, otherwise, report),
+    version: readVersion(labels, `${prefix}${mode}-version`, report),
+  });
+  const enforce = read('enforce', 'restricted');
+  const audit = read('audit', 'privileged');
+  const warn = read('warn', 'privileged');
+  return { policy: { enforce, audit, warn: defaultWarning(labels, enforce, warn) }, errors: report.errors };
+}
+
+/** -1: less strict. */
+export function compareLevels(left: Level, right: Level): number {
+  return Math.sign(levels.indexOf(left) - levels.indexOf(right));
+}
+
+/** Without a word about warnings, people are warned of what is enforced on their controllers' pods. */
+function defaultWarning(labels: Readonly<Record<string, string>>, enforce: Standard, warn: Standard): Standard {
+  const explicit = levels.includes(labels[`${prefix}enforce`] as Level);
+  if (!explicit || `${prefix}warn` in labels || compareLevels(enforce.level, warn.level) <= 0) return warn;
+  return { level: enforce.level, version: `${prefix}warn-version` in labels ? warn.version : enforce.version };
+}
+
+function readLevel(labels: Readonly<Record<string, string>>, key: string, otherwise: Level, report: Report): Level {
+  const value = labels[key];
+  if (value === undefined) return privileged.level;
+  if (levels.includes(value as Level)) return value as Level;
+  report.key(key).invalid(value, `must be one of ${levels.join(', ')}`);
+  return otherwise;
+}
+
+function readVersion(labels: Readonly<Record<string, string>>, key: string, report: Report): 'latest' | number {
+  const value = labels[key];
+  if (value === undefined || value === 'latest') return 'latest';
+  const minor = /^v1\.(\d|[1-9]\d{1,8})$/.exec(value)?.[1];
+  if (minor !== undefined) return Number(minor);
+  report.key(key).invalid(value, 'must be "latest" or "v1.x"');
+  return 'latest';
+}
