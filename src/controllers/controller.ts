@@ -14,8 +14,10 @@ import type { Read } from './reads.ts';
 
 /** Something that keeps a part of the cluster as it is wanted to be. */
 export interface Controller {
-  /** Upstream's name: `replicaset-controller`. Its service account, Event source, queue and log are called so. */
+  /** Upstream's name: `replicaset-controller`. Its queue and log are called so. */
   readonly name: string;
+  /** Its service account in kube-system, when that has another name. */
+  readonly account?: string;
   start(environment: ControllerEnvironment): AsyncDisposable;
 }
 
@@ -53,6 +55,9 @@ type ReadTable<Type extends ApiObject, Values> = { readonly [Name in keyof Value
 
 export interface Definition<Type extends ApiObject, Values extends object> {
   readonly name: string;
+  readonly account?: string;
+  /** The source of its Events, when that has another name. */
+  readonly component?: string;
   readonly reconciles: Kind<Type>;
   /** What `decide` is given beside the object; its changes wake the object. */
   readonly reads: ReadTable<Type, Values>;
@@ -86,13 +91,13 @@ function start<Type extends ApiObject, Values extends object>(
   definition: Definition<Type, Values>,
   environment: ControllerEnvironment,
 ): AsyncDisposable {
-  const { name, concerns = () => true, changed } = definition;
+  const { name, component = name, concerns = () => true, changed } = definition;
   const { client, informers, clock, random, settings } = environment;
   const log = environment.log.child(name);
   const stop = new AbortController();
   const observer = environment.observe?.(name);
   const queue = new WorkQueue<string>({ clock, ...(observer && { observer }) });
-  const events = openEventRecorder({ client, component: name, clock, log });
+  const events = openEventRecorder({ client, component, clock, log });
   const subject = informers.of(definition.reconciles);
   const read = openReads(definition.reads, {
     informers,

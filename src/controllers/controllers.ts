@@ -4,12 +4,18 @@ import type { Random } from '#base/random.ts';
 import type { Client } from '#client/client.ts';
 import type { Informers } from '#client/informers.ts';
 import type { WorkQueueObserver } from '#client/workqueue.ts';
+import { daemonSetController } from './apps/daemon-set.ts';
 import { deploymentController } from './apps/deployment.ts';
 import { replicaSetController } from './apps/replica-set.ts';
+import { statefulSetController } from './apps/stateful-set.ts';
+import { cronJobController } from './batch/cron-job.ts';
+import { jobController } from './batch/job.ts';
+import { ttlAfterFinishedController } from './batch/ttl-after-finished.ts';
 import type { Controller, ControllerSettings } from './controller.ts';
 import { endpointsController } from './core/endpoints.ts';
 import { namespaceController } from './core/namespace.ts';
 import { podGarbageCollector } from './core/pod-garbage.ts';
+import { replicationControllerController } from './core/replication-controller.ts';
 import { rootCaController } from './core/root-ca.ts';
 import { serviceAccountController } from './core/service-account.ts';
 import { endpointSliceController } from './discovery/endpoint-slice.ts';
@@ -17,6 +23,7 @@ import { garbageCollector } from './meta/garbage-collector.ts';
 import { nodeIpamController } from './node/node-ipam.ts';
 import { nodeLifecycleController } from './node/node-lifecycle.ts';
 import { taintEvictionController } from './node/taint-eviction.ts';
+import { disruptionController } from './policy/disruption.ts';
 import { clusterRoleAggregationController } from './rbac/cluster-role-aggregation.ts';
 
 /**
@@ -34,13 +41,21 @@ export const controllers: readonly Controller[] = [
   // From the owner of pods to the pods.
   deploymentController,
   replicaSetController,
+  replicationControllerController,
+  statefulSetController,
+  daemonSetController,
+  cronJobController,
+  jobController,
   // Who serves a service.
   endpointSliceController,
   endpointsController,
+  // How many of them may go.
+  disruptionController,
   // Nodes that fail, and the pods on them.
   nodeLifecycleController,
   taintEvictionController,
   podGarbageCollector,
+  ttlAfterFinishedController,
   // What is to go. The collector last: it watches every kind, also those that the others have read by then.
   namespaceController,
   garbageCollector,
@@ -53,7 +68,7 @@ export interface StartControllersOptions {
   readonly random: Random;
   readonly log: Log;
   /** A client with the identity of a controller's own service account; without it all share `client`. */
-  readonly clientFor?: (controller: string) => Client;
+  readonly clientFor?: (account: string) => Client;
   readonly settings?: Partial<ControllerSettings>;
   readonly observe?: (queue: string) => WorkQueueObserver;
   /** Only the controllers with these names. */
@@ -84,7 +99,7 @@ export function startControllers(options: StartControllersOptions): AsyncDisposa
     .map(controller =>
       controller.start({
         ...shared,
-        client: clientFor?.(controller.name) ?? client,
+        client: clientFor?.(controller.account ?? controller.name) ?? client,
         settings: { ...defaultSettings, ...settings },
         ...(observe && { observe }),
       }),

@@ -4,7 +4,7 @@ import { Pod } from '#api/core/v1/pod.ts';
 import { isReason } from '#api/machinery/errors.ts';
 import { apiVersionOf, type Partly } from '#api/machinery/kind.ts';
 import { compileLabelSelector } from '#api/machinery/selector.ts';
-import { afterwards, create, event, patch, remove, update, updateStatus, wake, type Action } from '../actions.ts';
+import { afterwards, create, event, remove, update, updateStatus, wake, type Action } from '../actions.ts';
 import { isNamespaceTerminating } from '../apply.ts';
 import { claim } from '../claims.ts';
 import { conditionOf } from '../conditions.ts';
@@ -230,19 +230,23 @@ function revise(deployment: Deployment, { newSet, old }: Sets, nowMs: number): r
         spec: { ...newSet.spec, minReadySeconds },
       }),
     ];
-  const actions: Action[] = [];
   const revisionText = newSet.metadata.annotations?.[annotations.revision] ?? '';
-  if (revisionText !== '' && deployment.metadata.annotations?.[annotations.revision] !== revisionText)
-    actions.push(revisionSet(deployment, revisionText));
+  const isNumbered = revisionText === '' || deployment.metadata.annotations?.[annotations.revision] === revisionText;
+  const numbered = isNumbered ? deployment : withRevision(deployment, revisionText);
   if (hasProgressDeadline(deployment) && !conditionOf(deployment.status?.conditions, 'Progressing')) {
     const found = `Found new replica set ${JSON.stringify(newSet.metadata.name)}`;
-    actions.push(...progressWritten(deployment, 'True', 'FoundNewReplicaSet', found, nowMs));
+    return progressWritten(numbered, 'True', 'FoundNewReplicaSet', found, nowMs);
   }
-  return actions.length > 0 ? actions : undefined;
+  return isNumbered ? undefined : [updateStatus(Deployment, numbered)];
 }
 
-function revisionSet(deployment: Deployment, revision: string): Action {
-  return patch(Deployment, deployment, { metadata: { annotations: { [annotations.revision]: revision } } });
+/** Written together with the status, which carries annotations too. */
+function withRevision(deployment: Deployment, revision: string): Deployment {
+  const { metadata } = deployment;
+  return {
+    ...deployment,
+    metadata: { ...metadata, annotations: { ...metadata.annotations, [annotations.revision]: revision } },
+  };
 }
 
 /** The deployment's annotations and the revision, which only grows; the revisions it had before are kept as history. */
@@ -327,16 +331,10 @@ function createError(name: string, error: Error): string {
 }
 
 function created(deployment: Deployment, name: string, revision: string, nowMs: number): readonly Action[] {
-  const progress = hasProgressDeadline(deployment)
-    ? progressWritten(
-        deployment,
-        'True',
-        'NewReplicaSetCreated',
-        `Created new replica set ${JSON.stringify(name)}`,
-        nowMs,
-      )
-    : [];
-  return [...progress, revisionSet(deployment, revision)];
+  const numbered = withRevision(deployment, revision);
+  if (!hasProgressDeadline(deployment)) return [updateStatus(Deployment, numbered)];
+  const message = `Created new replica set ${JSON.stringify(name)}`;
+  return progressWritten(numbered, 'True', 'NewReplicaSetCreated', message, nowMs);
 }
 
 function progressWritten(

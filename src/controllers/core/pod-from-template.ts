@@ -4,7 +4,7 @@ import type { OwnerReference } from '#api/meta/v1/object-meta.ts';
 import { apiVersionOf, type ApiObject, type Kind, type Partly } from '#api/machinery/kind.ts';
 
 /** The pod that a template describes, controlled by the owner of the template. */
-export function podFromTemplate(kind: Kind, owner: ApiObject, template: PodTemplateSpec): Partly<Pod> {
+export function podFromTemplate(kind: Kind, owner: ApiObject, template: Partial<PodTemplateSpec>): Partly<Pod> {
   const { labels, annotations, finalizers } = template.metadata ?? {};
   return {
     apiVersion: 'v1',

@@ -28,6 +28,7 @@ const managedBy = 'endpointslice-controller.k8s.io';
 /** Publishes who serves a service, in slices that a watcher of a big service need not read whole. */
 export const endpointSliceController = defineController({
   name: 'endpointslice-controller',
+  component: 'endpoint-slice-controller',
   reconciles: Service,
   concerns: service => selectorOf(service) !== undefined,
   reads: { ...servicePods, slices: slicesOf<Service>(managedBy) },

@@ -7,6 +7,8 @@ import type { Read } from '../reads.ts';
 /** Gives every node its own part of the cluster's pod network. */
 export const nodeIpamController = defineController({
   name: 'node-ipam-controller',
+  account: 'node-controller',
+  component: 'cidrAllocator',
   reconciles: Node,
   concerns: node => (node.spec?.podCIDR ?? '') === '' && node.metadata.deletionTimestamp === undefined,
   reads: { free: freeRanges() },

@@ -10,6 +10,7 @@ import { timeMs, timeText } from '../time.ts';
 /** Evicts pods from nodes with NoExecute taints that they do not tolerate, or not for so long. */
 export const taintEvictionController = defineController({
   name: 'taint-eviction-controller',
+  account: 'node-controller',
   reconciles: Pod,
   concerns: pod => (pod.spec?.nodeName ?? '') !== '' && pod.metadata.deletionTimestamp === undefined,
   changed: (pod, old) =>
