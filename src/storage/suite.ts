@@ -212,7 +212,7 @@ export function collector(seen: StorageEvent[]) {
 
 /** Waits for a condition by giving the event loop turns. */
 export async function until(condition: () => boolean): Promise<void> {
-  for (let turn = 0; turn < 100_000 && !condition(); turn++) await new Promise(resolve => setImmediate(resolve));
+  for (let turn = 0; turn < 10_000_000 && !condition(); turn++) await new Promise(resolve => setImmediate(resolve));
   assert.ok(condition(), 'the condition never came true');
 }
 

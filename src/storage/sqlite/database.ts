@@ -103,7 +103,11 @@ export class Database {
     const entries = rows.map(entryOf);
     const full = limit !== undefined && entries.length === limit;
     const total = full
-      ? Number(this.#database.prepare(`SELECT COUNT(*) AS total FROM (${newest})`).get(from, behind(prefix), revision)?.['total'])
+      ? Number(
+          this.#database.prepare(`SELECT COUNT(*) AS total FROM (${newest})`).get(from, behind(prefix), revision)?.[
+            'total'
+          ],
+        )
       : entries.length;
     return { entries, revision, remaining: total - entries.length };
   }
@@ -278,7 +282,8 @@ function openDatabase(file: string): DatabaseSync {
     if (said !== 'ok') throw new Error(`database disk image is malformed: ${String(said)}`);
   }
   const format = Number(database.prepare("SELECT value FROM mark WHERE name = 'format'").get()?.['value']);
-  if (format !== 1) throw new Error(`it has format ${format}, and this program knows format 1: it was written by a newer one`);
+  if (format !== 1)
+    throw new Error(`it has format ${format}, and this program knows format 1: it was written by a newer one`);
   return database;
 }
 

@@ -53,7 +53,9 @@ describe('storage: sqlite on disk', () => {
 
   test('compaction drops more than one part of its work at a time', async () => {
     await using storage = await openSqliteStorage({ directory: await freshDirectory() });
-    await Promise.all(Array.from({ length: 2_000 }, (_, index) => storage.put(`/k/${index % 7}`, value(`${index}`), 'any')));
+    await Promise.all(
+      Array.from({ length: 2_000 }, (_, index) => storage.put(`/k/${index % 7}`, value(`${index}`), 'any')),
+    );
     await storage.compact(await storage.currentRevision());
     assert.equal((await storage.range('/k/')).entries.length, 7);
   });
@@ -125,7 +127,9 @@ describe('storage: sqlite on disk', () => {
     }
   });
 
-  test('a full disk refuses writes with a clear error and takes deletions', { skip: process.getuid?.() !== 0 }, async () => {
+  test('a full disk refuses writes with a clear error and takes deletions', {
+    skip: process.getuid?.() !== 0,
+  }, async () => {
     const directory = await freshDirectory();
     const mount = spawn('mount', ['-t', 'tmpfs', '-o', 'size=12m', 'tmpfs', directory]);
     const [code] = (await once(mount, 'exit')) as [number];
@@ -188,7 +192,8 @@ async function startWriter(directory: string, round = 0) {
       return revision;
     },
     async acknowledged(wanted: number) {
-      while (count < wanted) await once(child.stdout, 'data');
+      await until(() => count >= wanted || child.exitCode !== null);
+      assert.equal(child.exitCode, null, 'the writer ended by itself');
     },
     async kill() {
       child.kill('SIGKILL');

@@ -36,7 +36,11 @@ export interface SqliteOptions {
  * share the next commit, so many clients together cost little more than one.
  */
 export async function openSqliteStorage(options: SqliteOptions): Promise<Storage> {
-  const worker = new Worker(new URL('./worker.ts', import.meta.url), { workerData: { directory: options.directory } });
+  const worker = new Worker(new URL('./worker.ts', import.meta.url), {
+    workerData: { directory: options.directory },
+    // Flags for this process' entry (`--eval`, `--test`) are not for the thread.
+    execArgv: [],
+  });
   const storage = new SqliteStorage(worker);
   await storage.opened;
   return storage;
@@ -93,7 +97,14 @@ class SqliteStorage implements Storage {
   }
 
   async range(prefix: string, { revision, start, limit }: RangeOptions = {}): Promise<RangeResult> {
-    const { entries, ...rest } = (await this.#ask({ type: 'range', id: 0, prefix, revision, start, limit })) as WireRange;
+    const { entries, ...rest } = (await this.#ask({
+      type: 'range',
+      id: 0,
+      prefix,
+      revision,
+      start,
+      limit,
+    })) as WireRange;
     return { ...rest, entries: entries.map(entryOf) };
   }
 
@@ -119,7 +130,12 @@ class SqliteStorage implements Storage {
     const stop = new AbortController();
     this.#watchers.add(prefix, gate, AbortSignal.any([signal, stop.signal]), afterRevision);
     try {
-      const missed = (await this.#ask({ type: 'history', id: 0, prefix, after: afterRevision })) as readonly WireEvent[];
+      const missed = (await this.#ask({
+        type: 'history',
+        id: 0,
+        prefix,
+        after: afterRevision,
+      })) as readonly WireEvent[];
       const last = missed.at(-1)?.revision ?? afterRevision;
       const events = [...missed.map(eventOf), ...pending.filter(event => event.revision > last)];
       pending = undefined;
@@ -185,7 +201,9 @@ class SqliteStorage implements Storage {
     });
     const keys = batch.map(write => write.key);
     const expected = batch.map(write => codeOf(write.expected));
-    this.#worker.postMessage({ type: 'write', id, keys, expected, lengths, values } satisfies Question, [values.buffer]);
+    this.#worker.postMessage({ type: 'write', id, keys, expected, lengths, values } satisfies Question, [
+      values.buffer,
+    ]);
   }
 
   #takeBatch(): PendingWrite[] {

@@ -85,4 +85,3 @@ function wireError(error: unknown): WireError {
   if (error instanceof FutureRevisionError) return { name, message, other: error.currentRevision };
   return { name, message };
 }
-
