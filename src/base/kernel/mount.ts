@@ -1,6 +1,6 @@
 import { closeSync, readFileSync } from 'node:fs';
 import { checked, libc } from './libc.ts';
-import { spawnOrThrow } from './process.ts';
+import { spawnOrThrow, spawnToEnd } from './process.ts';
 
 export type MountFlag =
   | 'ro'
@@ -57,7 +57,12 @@ export async function bindMount(
 /** Detaches what is mounted at `target`, all layers of it. Nothing mounted there, or nothing there at all, is fine. */
 export async function unmount(target: string): Promise<void> {
   if (!libc) {
-    while (isMountpoint(target)) await spawnOrThrow('umount', ['--lazy', target]);
+    while (isMountpoint(target)) {
+      const { exitCode, stderr } = await spawnToEnd('umount', ['--lazy', target]);
+      // Somebody else may have been quicker.
+      if (exitCode !== 0 && isMountpoint(target))
+        throw new Error(`cannot unmount ${target}: ${stderr.toString().trim()}`);
+    }
     return;
   }
   const detach = 2;

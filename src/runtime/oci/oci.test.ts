@@ -491,7 +491,9 @@ describe('oci', { skip: skip ?? false }, () => {
     });
   });
 
-  it('runs a command on a terminal of a given size', async () => {
+  it('runs a command on a terminal of a given size', {
+    skip: libc ? false : 'Node runs without --experimental-ffi',
+  }, async () => {
     await withPod(async (pod, config) => {
       const id = await start(pod, config, fixture.shell(forever));
       const session = await fixture.runtime.exec(id, { command: ['sh'], tty: true, stdin: true, stdout: true });

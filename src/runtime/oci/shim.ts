@@ -44,17 +44,17 @@ export async function launch(
 ): Promise<ProcessIdentity> {
   const paths = at.container(request.id);
   const args = [
-    ...['--api-version', '1', '--cid', request.id, '--cuuid', request.id, '--name', request.id],
-    ...['--runtime', programs.crun, ...crunArguments(at).flatMap(arg => ['--runtime-arg', arg])],
-    ...['--bundle', paths.directory, '--socket-dir-path', paths.directory, '--full-attach'],
-    ...['--container-pidfile', paths.pidFile, '--conmon-pidfile', paths.conmonPidFile],
-    ...['--exit-dir', at.exits, '--persist-dir', paths.directory],
+    ['--api-version', '1', '--cid', request.id, '--cuuid', request.id, '--name', request.id],
+    ['--runtime', programs.crun, ...crunArguments(at).flatMap(arg => ['--runtime-arg', arg])],
+    ['--bundle', paths.directory, '--socket-dir-path', paths.directory, '--full-attach'],
+    ['--container-pidfile', paths.pidFile, '--conmon-pidfile', paths.conmonPidFile],
+    ['--exit-dir', at.exits, '--persist-dir', paths.directory],
     // The kernel writes logs back by itself; a sync at each exit would hold up the exit code.
-    ...['--log-path', request.logPath ? `k8s-file:${request.logPath}` : 'none', '--no-sync-log'],
-    ...(request.stdin ? ['--stdin'] : []),
-    ...(request.stdin && !request.stdinOnce ? ['--leave-stdin-open'] : []),
-    ...(request.tty ? ['--terminal'] : []),
-  ];
+    ['--log-path', request.logPath ? `k8s-file:${request.logPath}` : 'none', '--no-sync-log'],
+    request.stdin ? ['--stdin'] : [],
+    request.stdin && !request.stdinOnce ? ['--leave-stdin-open'] : [],
+    request.tty ? ['--terminal'] : [],
+  ].flat();
   const child = spawn(programs.conmon, args, {
     cwd: paths.directory,
     // Nothing of the agent's environment reaches a container's shim.

@@ -13,6 +13,7 @@ export interface Reference {
 
 /** Reads a name as people write it; short ones are Docker Hub's, and no tag means `latest`. */
 export function parseReference(text: string): Reference {
+  if (text.length > nameCharactersMax) throw invalid(`${text.slice(0, 60)}…`);
   const [name = '', digest, ...more] = text.split('@');
   if (more.length > 0) throw invalid(text);
   const slash = name.indexOf('/');
@@ -37,7 +38,8 @@ export function parseReference(text: string): Reference {
 }
 
 const repositoryPattern = /^[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*(?:\/[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*)*$/;
-const hostPattern = /^(?:[A-Za-z0-9.-]+|\[[0-9a-fA-F:]+\])(?::\d{1,5})?$/;
+const hostPattern = /^(?:[A-Za-z0-9](?:[A-Za-z0-9-]|\.(?=[A-Za-z0-9]))*|\[[0-9a-fA-F:]+\])(?::\d{1,5})?$/;
+const nameCharactersMax = 512;
 
 /** `host/repository:tag` */
 export function tagName({ host, repository, tag }: Reference): string | undefined {
