@@ -176,6 +176,30 @@ if (isolated(import.meta.filename, [['--experimental-ffi'], []])) {
     for (const pod of [thief, victim]) await network.teardown(pod);
   });
 
+  test('a host that forwards nothing by default lets pods through', async () => {
+    const iptables = (...args: string[]) => execFileSync('iptables', args, { encoding: 'utf8' });
+    const pod = await sandbox('docked');
+    await network.setup(pod);
+    await using inside = new Peer('docked', pod.netnsPath);
+    await using stranger = new Peer('stranger', outside);
+    await stranger.listen('tcp', 8082);
+    iptables('-P', 'FORWARD', 'DROP');
+    assert.equal(await inside.call('tcp', '192.0.2.2', 8082, { timeoutMs: 300 }), 'timeout');
+    for (let start = 0; start < 2; start++) {
+      await network[Symbol.asyncDispose]();
+      network = await open();
+      assert.equal(await inside.call('tcp', '192.0.2.2', 8082), 'stranger 192.0.2.1');
+      assert.equal(iptables('-S', 'FORWARD').match(/wl-abc123/g)?.length, 2);
+    }
+    await network.teardown(pod);
+    await network[Symbol.asyncDispose]();
+    await removeBridgeNetwork(clusterId);
+    assert.equal(iptables('-S', 'FORWARD'), '-P FORWARD DROP\n');
+    iptables('-P', 'FORWARD', 'ACCEPT');
+    nft('delete', 'table', 'ip', 'filter');
+    network = await open();
+  });
+
   test('an agent that was killed gives back what its dead sandboxes had', async () => {
     const [dead, alive] = [await sandbox('dead'), await sandbox('alive')];
     const { ips } = await network.setup(dead);

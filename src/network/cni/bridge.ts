@@ -8,6 +8,7 @@ import { forgetConnections } from '../conntrack.ts';
 import { bridgeName, linkGroup, podLink, podLinkPrefix, podTable } from '../names.ts';
 import { deleteTable } from '../nftables/run.ts';
 import { NftTable } from '../nftables/table.ts';
+import { closeFirewall, openFirewall } from './firewall.ts';
 import { Leases, type Lease } from './leases.ts';
 import { LinkRemover } from './link-remover.ts';
 import type { NetworkedSandbox, PodNetwork } from './pod-network.ts';
@@ -60,6 +61,7 @@ export async function removeBridgeNetwork(clusterId: string): Promise<void> {
   const changes = ours.map((link): LinkChange => ({ do: 'deleteLink', name: link.name }));
   if (changes.length > 0) await netlink.apply([{ changes, tolerate: ['ENODEV'] }]);
   await deleteTable(podTable(clusterId));
+  await closeFirewall(bridge, silentLog);
 }
 
 const podInterface = 'eth0';
@@ -238,6 +240,11 @@ class Bridge implements BridgeNetwork {
       setSysctl('net/ipv4/conf/all/send_redirects', '0');
     }
     if (ranges.some(range => range.network.address.family === 6)) setSysctl('net/ipv6/conf/all/forwarding', '1');
+    await openFirewall(
+      this.#name,
+      ranges.map(range => range.network.address.family),
+      this.#log,
+    );
   }
 
   async #loadRules(podCidrs: readonly string[]): Promise<void> {

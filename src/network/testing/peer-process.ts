@@ -1,5 +1,6 @@
 import { createSocket } from 'node:dgram';
 import { createServer, connect } from 'node:net';
+import { systemClock } from '#base/clock.ts';
 
 // A process in a network namespace of a test: it listens where it is told, answering with its name and the address it
 // sees, and calls others.
@@ -59,11 +60,11 @@ function callTcp({ host, port, timeoutMs }: Call, answer: (text: string) => void
 function callUdp({ host, port, localPort, timeoutMs }: Call, answer: (text: string) => void): void {
   const socket = createSocket(host.includes(':') ? 'udp6' : 'udp4');
   const finish = (text: string) => {
-    clearTimeout(timer);
+    cancel();
     socket.close();
     answer(text);
   };
-  const timer = setTimeout(() => finish('timeout'), timeoutMs);
+  const cancel = systemClock.after(timeoutMs, () => finish('timeout'));
   socket.on('message', message => finish(message.toString()));
   socket.on('error', error => finish('code' in error ? String(error.code) : error.message));
   socket.bind(localPort ?? 0, () => {
