@@ -84,7 +84,8 @@ async function changeOnce(call: Call, change: Change, entry: CachedObject): Prom
   dedupeOwnerReferences(call, draft.metadata, true);
   rules.prepare(draft, old);
   // Not `metadata`: tracking and admission may have put another object in its place.
-  draft.metadata.generation = old.metadata.generation;
+  if (old.metadata.generation === undefined) delete draft.metadata.generation;
+  else draft.metadata.generation = old.metadata.generation;
   if (subresource !== 'status' && hasGeneration(kind) && !sameSpec(draft, old))
     draft.metadata.generation = Number(old.metadata.generation ?? 0) + 1;
   const object = draft as ApiObject;
@@ -206,7 +207,8 @@ function keepServerFields(metadata: Metadata, old: ApiObject['metadata']): void 
     metadata.deletionTimestamp = old.deletionTimestamp;
   if (old.deletionGracePeriodSeconds !== undefined || metadata.deletionGracePeriodSeconds !== undefined)
     metadata.deletionGracePeriodSeconds = old.deletionGracePeriodSeconds;
-  metadata.generation = old.generation;
+  if (old.generation === undefined) delete metadata.generation;
+  else metadata.generation = old.generation;
 }
 
 interface WithStatus {
