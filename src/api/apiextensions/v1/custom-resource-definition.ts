@@ -19,6 +19,8 @@ import {
   type Schema,
   type Json,
 } from '../../machinery/schema.ts';
+import { createdAtColumn, nameColumn } from '../../machinery/columns.ts';
+import { validateApproval, validateDefinition, validateDefinitionUpdate } from './crd-validation.ts';
 import { ObjectMeta } from '../../meta/v1/object-meta.ts';
 
 export const CustomResourceColumnDefinition = object(
@@ -38,7 +40,7 @@ export const ServiceReference = object('io.k8s.apiextensions-apiserver.pkg.apis.
   name: string(2, { required: true, always: true }),
   namespace: string(1, { required: true, always: true }),
   path: string(3, { pointer: true }),
-  port: int32(4, { pointer: true }),
+  port: int32(4, { pointer: true, default: 443 }),
 });
 export type ServiceReference = TypeOf<typeof ServiceReference>;
 
@@ -292,12 +294,24 @@ export type CustomResourceDefinitionVersion = TypeOf<typeof CustomResourceDefini
 export const CustomResourceDefinitionSpec = object(
   'io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.CustomResourceDefinitionSpec',
   {
-    conversion: struct(9, CustomResourceConversion),
-    group: string(1, { required: true, always: true }),
-    names: struct(3, CustomResourceDefinitionNames, { required: true, always: true }),
+    conversion: struct(9, CustomResourceConversion, {
+      default: { strategy: 'None' },
+      doc: 'How objects change between versions.',
+    }),
+    group: string(1, { required: true, always: true, doc: 'The API group, a domain name.' }),
+    names: struct(3, CustomResourceDefinitionNames, {
+      required: true,
+      always: true,
+      doc: 'What the kind is called in all places.',
+    }),
     preserveUnknownFields: boolean(10),
-    scope: string(4, { required: true, always: true }),
-    versions: list(7, CustomResourceDefinitionVersion, { required: true, always: true, listType: 'atomic' }),
+    scope: string(4, { required: true, always: true, doc: 'Namespaced or Cluster.' }),
+    versions: list(7, CustomResourceDefinitionVersion, {
+      required: true,
+      always: true,
+      listType: 'atomic',
+      doc: 'The versions served, each with its schema.',
+    }),
   },
 );
 export type CustomResourceDefinitionSpec = TypeOf<typeof CustomResourceDefinitionSpec>;
@@ -332,6 +346,7 @@ export const CustomResourceDefinition = defineKind({
   kind: 'CustomResourceDefinition',
   plural: 'customresourcedefinitions',
   namespaced: false,
+  doc: 'Adds a kind of object of your own to the API.',
   shortNames: ['crd', 'crds'],
   categories: ['api-extensions'],
   subresources: { status: { verbs: ['get', 'patch', 'update'] } },
@@ -341,5 +356,36 @@ export const CustomResourceDefinition = defineKind({
     spec: struct(2, CustomResourceDefinitionSpec, { required: true, always: true }),
     status: struct(3, CustomResourceDefinitionStatus, { always: true }),
   },
+  hasGeneration: true,
+  requiresResourceVersion: true,
+  columns: [nameColumn, createdAtColumn],
+  default({ spec }) {
+    const { names } = spec;
+    if (names.kind !== '' && (names.singular ?? '') === '') names.singular = names.kind.toLowerCase();
+    if (names.kind !== '' && (names.listKind ?? '') === '') names.listKind = `${names.kind}List`;
+  },
+  prepareForCreate(definition) {
+    delete definition.status.storedVersions;
+    addStoredVersion(definition);
+  },
+  prepareForUpdate(definition) {
+    addStoredVersion(definition);
+  },
+  validate: validateDefinition,
+  validateCreate: validateApproval,
+  validateUpdate: validateDefinitionUpdate,
 });
 export type CustomResourceDefinition = ObjectOf<typeof CustomResourceDefinition>;
+
+interface Stored {
+  readonly spec: { readonly versions: readonly { readonly name: string; readonly storage: boolean }[] };
+  readonly status: { storedVersions?: string[] | undefined };
+}
+
+/** The version objects are stored in now joins those they were stored in before. */
+function addStoredVersion({ spec, status }: Stored): void {
+  const storage = (spec.versions ?? []).find(version => version.storage);
+  const stored = status.storedVersions ?? [];
+  if (storage === undefined || stored.includes(storage.name)) return;
+  status.storedVersions = [...stored, storage.name];
+}
