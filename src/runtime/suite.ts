@@ -108,11 +108,11 @@ export function runtimeSuite(name: string, open: () => Promise<RuntimeFixture>, 
         assert.equal(running.state, 'running');
         assert.ok(running.startedAtMs >= created.createdAtMs);
         await assert.rejects(runtime.startContainer(id), error => isRuntimeError(error, 'FailedPrecondition'));
-        await runtime.stopContainer(id, 10);
+        await runtime.stopContainer(id, 1);
         const exited = await runtime.containerStatus(id);
         assert.equal(exited.state, 'exited');
         assert.ok(exited.finishedAtMs >= running.startedAtMs);
-        await runtime.stopContainer(id, 10);
+        await runtime.stopContainer(id, 1);
         await runtime.removeContainer(id);
         await runtime.removeContainer(id);
         await assert.rejects(runtime.containerStatus(id), error => isRuntimeError(error, 'NotFound'));

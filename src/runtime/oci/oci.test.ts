@@ -396,6 +396,30 @@ describe('oci', { skip: skip ?? false }, () => {
     }
   });
 
+  it('passes mounts between host and container where the host’s mount is shared', async () => {
+    const directory = join(fixture.root, 'shared');
+    mkdirSync(directory);
+    const { bindMount, mount, unmount } = await import('#base/kernel/mount.ts');
+    const mounts = [{ containerPath: '/shared', hostPath: directory, propagation: 'bidirectional' as const }];
+    const privileged = { privileged: true };
+    await bindMount(directory, directory);
+    try {
+      await mount({ source: 'none', target: directory, flags: ['private'] });
+      await assert.rejects(outputOf('true', privileged, { mounts }), /not a shared mount/);
+      await mount({ source: 'none', target: directory, flags: ['shared'] });
+      const script = 'mkdir /shared/made; mount -t tmpfs none /shared/made; echo inside >/shared/made/file';
+      await outputOf(script, privileged, { mounts });
+      assert.equal(readFileSync(join(directory, 'made', 'file'), 'utf8'), 'inside\n');
+      await unmount(join(directory, 'made'));
+    } finally {
+      await unmount(directory);
+    }
+  });
+
+  it('makes the working directory when the image lacks it', async () => {
+    assert.deepEqual(await outputOf('pwd', {}, { workingDir: '/not/there/yet' }), ['/not/there/yet']);
+  });
+
   it('mounts an image as a volume', async () => {
     const mounts = [{ containerPath: '/image', hostPath: '', image: { image: 'web:v2' }, imageSubPath: 'www' }];
     assert.deepEqual(

@@ -1,4 +1,14 @@
-import { type FSWatcher, mkdirSync, readdirSync, readFileSync, rmSync, statSync, watch, writeFileSync } from 'node:fs';
+import {
+  type FSWatcher,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  realpathSync,
+  rmSync,
+  statSync,
+  watch,
+  writeFileSync,
+} from 'node:fs';
 import { readFile, rm } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { dirname, isAbsolute, join, normalize } from 'node:path';
@@ -13,7 +23,7 @@ import {
   releaseHybrid,
   removeCgroup,
 } from '#base/kernel/cgroup.ts';
-import { bindMount, listMounts, mountOverlay, unmount, unmountTree } from '#base/kernel/mount.ts';
+import { bindMount, listMounts, type MountPoint, mountOverlay, unmount, unmountTree } from '#base/kernel/mount.ts';
 import { Namespaces } from '#base/kernel/namespace.ts';
 import { isAlive, sendSignal, spawnToEnd } from '#base/kernel/process.ts';
 import type { Log } from '#base/log.ts';
@@ -421,6 +431,8 @@ export class OciRuntime implements Runtime, ImageLoader {
         },
         signal,
       );
+      // The pod may have been stopped meanwhile.
+      this.#readySandbox(record.podSandboxId);
       // Written before the start, so that whatever ran is known to have run.
       this.#saveContainer({ ...record, process, phase: 'running', startedAtMs: this.#options.clock.now() });
       release(this.#at, id);
@@ -756,6 +768,7 @@ export class OciRuntime implements Runtime, ImageLoader {
       if (!isAbsolute(mount.hostPath))
         throw new RuntimeError('InvalidArgument', `the host path of ${mount.containerPath} is not absolute`);
       if (!statSync(mount.hostPath, { throwIfNoEntry: false })) mkdirSync(mount.hostPath, { recursive: true });
+      checkPropagation(mount);
       prepared.push(mount);
     }
     return prepared;
@@ -1028,6 +1041,24 @@ export class OciRuntime implements Runtime, ImageLoader {
     const now = this.#options.clock.now();
     return measureSandbox(this.#cgroups, record, containers, devices, now, this.#usage);
   }
+}
+
+/** Mounts can only travel between the host and a container where the host's own mount lets them. */
+function checkPropagation({ hostPath, propagation = 'private' }: Mount): void {
+  if (propagation === 'private') return;
+  const path = realpathSync(hostPath);
+  const holds = ({ target }: MountPoint) => target === '/' || path === target || path.startsWith(`${target}/`);
+  const holder = listMounts()
+    .filter(holds)
+    .reduce((one, other) => (other.target.length >= one.target.length ? other : one));
+  const isShared = holder.propagation.some(tag => tag.startsWith('shared:'));
+  const isSlave = holder.propagation.some(tag => tag.startsWith('master:'));
+  if (isShared || (propagation === 'hostToContainer' && isSlave)) return;
+  const wanted = propagation === 'bidirectional' ? 'a shared mount' : 'a shared or slave mount';
+  throw new RuntimeError(
+    'FailedPrecondition',
+    `path "${hostPath}" is mounted on "${holder.target}" but it is not ${wanted}`,
+  );
 }
 
 function sandboxOf(record: SandboxRecord): PodSandbox {

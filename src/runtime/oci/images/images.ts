@@ -222,7 +222,7 @@ export class Images implements AsyncDisposable {
     try {
       return await work();
     } finally {
-      this.#arrivals--;
+      if (--this.#arrivals === 0) await this.#snapshots.rest();
       await this.collectGarbage();
     }
   }

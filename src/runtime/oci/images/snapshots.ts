@@ -12,6 +12,7 @@ export class Snapshots implements AsyncDisposable {
   readonly #directory: string;
   readonly #unpacking = new SharedWork();
   readonly #workers = new Set<Worker>();
+  readonly #idle: Worker[] = [];
 
   constructor(directory: string) {
     this.#directory = join(directory, 'snapshots');
@@ -76,28 +77,47 @@ export class Snapshots implements AsyncDisposable {
     await rm(directory, { recursive: true, force: true });
   }
 
-  #unpackOne(request: UnpackRequest): Promise<void> {
+  /** Ends the threads that wait for more layers. */
+  async rest(): Promise<void> {
+    await Promise.all(this.#idle.splice(0).map(worker => worker.terminate()));
+  }
+
+  async #unpackOne(request: UnpackRequest): Promise<void> {
+    const worker = this.#idle.pop() ?? this.#startWorker();
+    try {
+      const reply = await answerOf(worker, request);
+      if ('done' in reply) return;
+      const what = `failed to extract layer ${request.diffId}: ${reply.message}`;
+      throw new RuntimeError(reply.code as RuntimeErrorCode, what);
+    } finally {
+      if (this.#workers.has(worker)) this.#idle.push(worker);
+    }
+  }
+
+  #startWorker(): Worker {
     const worker = new Worker(new URL('./unpack-worker.ts', import.meta.url), { trackUnmanagedFds: false });
     this.#workers.add(worker);
-    return new Promise<void>((resolve, reject) => {
-      worker.on('message', (reply: UnpackReply) => {
-        if ('done' in reply) resolve();
-        else
-          reject(
-            new RuntimeError(
-              reply.code as RuntimeErrorCode,
-              `failed to extract layer ${request.diffId}: ${reply.message}`,
-            ),
-          );
-      });
-      worker.on('error', reject);
-      worker.on('exit', () => reject(new RuntimeError('Internal', 'failed to extract a layer: its thread has ended')));
-      worker.postMessage(request);
-    }).finally(() => {
-      this.#workers.delete(worker);
-      return worker.terminate();
-    });
+    worker.on('exit', () => this.#workers.delete(worker));
+    // Whoever waits for its answer hears of it as well.
+    worker.on('error', () => this.#workers.delete(worker));
+    return worker;
   }
+}
+
+function answerOf(worker: Worker, request: UnpackRequest): Promise<UnpackReply> {
+  return new Promise((resolve, reject) => {
+    const settle = (run: () => void) => {
+      worker.off('message', answered).off('error', failed).off('exit', ended);
+      run();
+    };
+    const answered = (reply: UnpackReply) => settle(() => resolve(reply));
+    const failed = (cause: unknown) =>
+      settle(() => reject(new RuntimeError('Internal', 'failed to extract a layer: its thread failed', { cause })));
+    const ended = () =>
+      settle(() => reject(new RuntimeError('Internal', 'failed to extract a layer: its thread has ended')));
+    worker.on('message', answered).on('error', failed).on('exit', ended);
+    worker.postMessage(request);
+  });
 }
 
 /** OCI's chain ids, shortened: overlayfs takes many of them in one line. The lowest first. */

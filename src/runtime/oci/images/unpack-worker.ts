@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
-import { createReadStream, mkdirSync, renameSync, rmSync } from 'node:fs';
-import { join } from 'node:path';
+import { closeSync, createReadStream, fsyncSync, mkdirSync, openSync, renameSync, rmSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { Transform } from 'node:stream';
 import { parentPort } from 'node:worker_threads';
 import { syncFileSystem } from '#base/kernel/inode.ts';
@@ -51,10 +51,20 @@ async function unpack({ blob, diffId, lower, snapshot }: UnpackRequest): Promise
     rmSync(merged, { recursive: true, force: true });
     syncFileSystem(temporary);
     renameSync(temporary, snapshot);
-    syncFileSystem(snapshot);
+    syncDirectory(dirname(snapshot));
   } catch (error) {
     rmSync(temporary, { recursive: true, force: true });
     throw error;
+  }
+}
+
+/** Makes the rename last. */
+function syncDirectory(directory: string): void {
+  const fd = openSync(directory, 'r');
+  try {
+    fsyncSync(fd);
+  } finally {
+    closeSync(fd);
   }
 }
 
