@@ -13,6 +13,7 @@ import { podSecurity } from './plugins/pod-security.ts';
 import { podTopologyLabels } from './plugins/pod-topology-labels.ts';
 import { priority } from './plugins/priority.ts';
 import { rbacEscalation } from './plugins/rbac-escalation.ts';
+import { resourceQuota } from './plugins/resource-quota.ts';
 import { runtimeClass } from './plugins/runtime-class.ts';
 import { serviceAccount } from './plugins/service-account.ts';
 import { storageObjectInUseProtection } from './plugins/storage-object-in-use-protection.ts';
@@ -50,5 +51,6 @@ export function admissionChain(options: AdmissionOptions): readonly AdmissionPlu
     certificateSubjectRestriction,
     defaultIngressClass(options),
     podTopologyLabels(options),
+    resourceQuota(options),
   ];
 }
