@@ -11,7 +11,6 @@ import type { ApiObject, Kind } from '#api/machinery/kind.ts';
 import { Namespace } from '#api/core/v1/namespace.ts';
 import { Pod } from '#api/core/v1/pod.ts';
 import type { Client } from '#client/client.ts';
-import { keyFrom } from '#client/informer.ts';
 import { openInformers, type Informers } from '#client/informers.ts';
 import { inProcessClient } from '#client/in-process.ts';
 import { startControllers } from '#controllers/controllers.ts';
@@ -110,8 +109,24 @@ function runPods(client: Client, informers: Informers): void {
       return;
     }
     if (pod.status?.phase === 'Running' || pod.spec?.nodeName !== undefined) return;
-    const binding = { apiVersion: 'v1', kind: 'Binding', metadata: { name }, target: { kind: 'Node', name: 'node-1' } };
+    const binding = {
+      apiVersion: 'v1',
+      kind: 'Binding',
+      metadata: { name },
+      target: { kind: 'Node', name: nodeFor(pod) },
+    };
     await client.createSubresource(Pod, name, 'binding', binding, where);
+    const image = pod.spec?.containers[0]?.image;
+    if (image === 'succeeds' || image === 'fails') {
+      const phase = image === 'succeeds' ? 'Succeeded' : 'Failed';
+      await client.patch(
+        Pod,
+        name,
+        { type: 'merge', patch: { status: { phase } } },
+        { ...where, subresource: 'status' },
+      );
+      return;
+    }
     const podIP = `10.0.${address >> 8}.${address++ & 255}`;
     const patch = {
       status: {
@@ -127,11 +142,17 @@ function runPods(client: Client, informers: Informers): void {
   };
   const running = new Set<string>();
   const start = (pod: Pod) => {
-    const id = `${keyFrom(pod.metadata.name ?? '', pod.metadata.namespace)} ${pod.metadata.deletionTimestamp !== undefined}`;
+    const id = `${pod.metadata.uid} ${pod.metadata.deletionTimestamp !== undefined}`;
     if (running.has(id)) return;
     running.add(id);
     // A pod that is gone meanwhile needs nothing.
     run(pod).catch(() => undefined);
   };
   informers.of(Pod).subscribe({ added: start, updated: start });
+}
+
+/** Where a daemon's pod has to go; any other goes anywhere. */
+function nodeFor({ spec }: Pod): string {
+  const required = spec?.affinity?.nodeAffinity?.requiredDuringSchedulingIgnoredDuringExecution;
+  return required?.nodeSelectorTerms?.[0]?.matchFields?.[0]?.values?.[0] ?? 'node-1';
 }

@@ -46,13 +46,13 @@ export const nodeLifecycleController = defineController({
         : [updateStatus(Node, { ...node, status: { ...node.status, conditions } })];
     const fell = heartbeat.wasReady && status !== 'True' && ready !== undefined;
     return [
-      ...(heartbeat.isNew ? [registered(node)] : []),
       ...marked,
       ...(fell ? unreadied(node, podsOnNode, nowMs) : []),
       ...tainted(node, conditions, status, zone, nowMs),
       afterwards(({ failures }) => {
-        if (failures.length === 0) heartbeat.remember(status);
-        return [];
+        if (failures.length > 0) return [];
+        heartbeat.remember(status);
+        return heartbeat.isNew ? [registered(node)] : [];
       }),
       ...(silent ? [] : [wake(nowMs + graceMs - heartbeat.silentMs + 1)]),
     ];
