@@ -9,6 +9,11 @@ export function copyOf<Value>(value: Value): Value {
     return copy as Value;
   }
   const copy: Record<string, unknown> = {};
-  for (const key in value) setOwn(copy, key, copyOf((value as Record<string, unknown>)[key]));
+  for (const key in value) {
+    const member = (value as Record<string, unknown>)[key];
+    const copied = typeof member === 'object' && member !== null ? copyOf(member) : member;
+    if (key === '__proto__') setOwn(copy, key, copied);
+    else copy[key] = copied;
+  }
   return copy as Value;
 }

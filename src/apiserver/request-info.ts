@@ -112,7 +112,13 @@ function noResource(method: string, path: string): RequestInfo {
 }
 
 function segmentsOf(path: string): string[] {
-  const parts = path.split('/').filter(part => part !== '');
+  const parts: string[] = [];
+  for (let start = 1; start < path.length; ) {
+    let end = path.indexOf('/', start);
+    if (end < 0) end = path.length;
+    if (end > start) parts.push(path.slice(start, end));
+    start = end + 1;
+  }
   if (!path.includes('%')) return parts;
   try {
     return parts.map(decodeURIComponent);

@@ -156,32 +156,22 @@ function metricsPath({ registry }: ApiMetrics): RawPath {
 const compactIntervalMs = 300_000;
 
 /** Also when much has happened meanwhile: history must not grow without bound between two times. */
-const compactRevisionsMax = 5 * limits.watchHistoryEventsMax;
+const trimRevisions = 2 * limits.watchHistoryEventsMax;
 
 function compactRegularly(cache: WatchCache, clock: Clock, log: Log, signal: AbortSignal): void {
   let previous = cache.revision;
-  let compacting = false;
-  const compact = async (revision: number) => {
-    if (compacting || revision <= 1) return;
-    compacting = true;
-    try {
-      await cache.compact(revision);
-    } catch (error) {
-      log.warn('cannot compact the store', { error });
-    } finally {
-      compacting = false;
-    }
-  };
+  let trimmed = cache.revision;
+  const tried = (work: Promise<void>) => work.catch((error: unknown) => log.warn('cannot compact the store', { error }));
   const tick = () => {
     cancel = clock.after(compactIntervalMs, tick);
-    void compact(previous);
+    if (previous > 1) void tried(cache.compact(previous));
     previous = cache.revision;
   };
   let cancel = clock.after(compactIntervalMs, tick);
   const stopListening = cache.listen((_resource, { revision }) => {
-    if (revision - previous < compactRevisionsMax) return;
-    previous = revision;
-    void compact(revision - limits.watchHistoryEventsMax);
+    if (revision - trimmed < trimRevisions) return;
+    trimmed = revision - limits.watchHistoryEventsMax;
+    void tried(cache.trim(trimmed));
   });
   signal.addEventListener('abort', () => {
     cancel();

@@ -124,8 +124,13 @@ function mayHaveDuplicates(text: string): boolean {
       for (index++; index < text.length; index++) {
         const inner = text.charCodeAt(index);
         if (inner === 34) break;
-        // An escaped key may equal one that is written plainly.
-        if (inner === 92) return true;
+        if (inner === 92) {
+          // Only these two escapes are another way to write what can also stand plainly.
+          const escaped = text.charCodeAt(++index);
+          if (escaped === 117 || escaped === 47) return true;
+          hash = (Math.imul(hash, 31) + escaped + 92) | 0;
+          continue;
+        }
         hash = (Math.imul(hash, 31) + inner) | 0;
       }
     } else if (code === 58) {

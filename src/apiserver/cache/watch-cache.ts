@@ -120,7 +120,12 @@ export class WatchCache implements AsyncDisposable {
     });
   }
 
-  /** Forgets history up to a revision in the store and here. */
+  /** Forgets history up to a revision in the store, where it is only needed after a restart. */
+  async trim(revision: number): Promise<void> {
+    await this.#storage.compact(revision);
+  }
+
+  /** Forgets history up to a revision in the store and here: continue tokens and watches from before it end. */
   async compact(revision: number): Promise<void> {
     await this.#storage.compact(revision);
     for (const cache of this.#resources.values()) cache.forget(revision);

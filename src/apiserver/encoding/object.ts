@@ -9,16 +9,30 @@ import { encodeMessage, wrapMessage } from '#api/machinery/protobuf.ts';
 /** The bytes of a stored object in an answer. JSON and protobuf come from what the cache keeps. */
 export function entryBytes(resource: Resource, entry: CachedObject, media: Media): Uint8Array {
   if (media.format === 'protobuf') return entryProtobuf(resource, entry);
-  if (media.format === 'json' && !media.pretty) return Buffer.concat([entryJson(resource, entry), newline]);
+  if (media.format === 'json' && !media.pretty) return entryJson(resource, entry, nothing, newline);
   return valueBytes(viewOf(resource, entry), media);
 }
 
-/** A whole JSON object, without a line end. */
-export function entryJson(resource: Resource, entry: CachedObject): Buffer {
+/** A whole JSON object between what a frame needs before and behind it; copied once. */
+export function entryJson(resource: Resource, entry: CachedObject, before: Buffer, behind: Buffer): Buffer {
   const { kind, storedKind } = resource;
-  if (kind !== storedKind) return entry.derive(`json:${apiVersionOf(kind)}`, () => jsonOf(viewOf(resource, entry)));
-  return kind.custom ? entry.item : Buffer.concat([objectHead(kind), entry.item.subarray(1)]);
+  if (kind !== storedKind) {
+    const view = entry.derive(`json:${apiVersionOf(kind)}`, () => jsonOf(viewOf(resource, entry)));
+    return Buffer.concat([before, view, behind]);
+  }
+  if (kind.custom) return Buffer.concat([before, entry.item, behind]);
+  // The head of the object takes the place of the item's opening brace.
+  const head = objectHead(kind);
+  const { item } = entry;
+  const bytes = Buffer.allocUnsafe(before.length + head.length + item.length - 1 + behind.length);
+  before.copy(bytes, 0);
+  head.copy(bytes, before.length);
+  item.copy(bytes, before.length + head.length, 1);
+  behind.copy(bytes, bytes.length - behind.length);
+  return bytes;
 }
+
+const nothing = Buffer.alloc(0);
 
 /** An item of a list: upstream leaves kind and apiVersion of built-in kinds out. */
 export function itemJson(resource: Resource, entry: CachedObject): Buffer {

@@ -46,7 +46,7 @@ export function byteForm(
 function jsonForm(resource: Resource): WatchForm<Uint8Array> {
   return {
     name: `json:${apiVersionOf(resource.kind)}`,
-    event: (type, entry) => Buffer.concat([eventHeads[type], entryJson(resource, entry), eventEnd]),
+    event: (type, entry) => entryJson(resource, entry, eventHeads[type], eventEnd),
     bookmark: (revision, end) => frame('BOOKMARK', bookmarkObject(resource, revision, end)),
     error: status => frame('ERROR', status),
   };

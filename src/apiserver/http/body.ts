@@ -9,6 +9,7 @@ export function readBody(stream: Readable, contentType: string, contentLength: n
   return new Promise((resolve, reject) => {
     const chunks: Uint8Array[] = [];
     let length = 0;
+    let ended = false;
     stream.on('data', (chunk: Uint8Array) => {
       length += chunk.length;
       if (length <= limits.requestBodyBytesMax) chunks.push(chunk);
@@ -18,11 +19,14 @@ export function readBody(stream: Readable, contentType: string, contentLength: n
       }
     });
     stream.on('end', () => {
+      ended = true;
       const bytes = chunks.length === 1 ? (chunks[0] as Uint8Array) : Buffer.concat(chunks);
       resolve({ kind: 'bytes', bytes, contentType });
     });
     stream.on('error', reject);
-    stream.on('close', () => reject(errors.badRequest('the connection was closed before the body was complete')));
+    stream.on('close', () => {
+      if (!ended) reject(errors.badRequest('the connection was closed before the body was complete'));
+    });
   });
 }
 

@@ -59,8 +59,11 @@ class MemoryStorage implements Storage {
     const previous = this.#expect(key, expected);
     const revision = ++this.#revision;
     const createRevision = previous?.createRevision ?? revision;
-    this.#current.set(key, { key, value, createRevision, modRevision: revision });
-    this.#record({ event: { type: 'put', key, revision, value, createRevision }, previous });
+    // The decoded object is for the watchers of this moment; keeping it would keep every version alive.
+    const kept = { bytes: value.bytes };
+    this.#current.set(key, { key, value: kept, createRevision, modRevision: revision });
+    const event: StorageEvent = { type: 'put', key, revision, value: kept, createRevision };
+    this.#record({ event, previous }, { ...event, value });
     return revision;
   }
 
@@ -70,7 +73,8 @@ class MemoryStorage implements Storage {
     const revision = ++this.#revision;
     this.#current.delete(key);
     const { value, createRevision } = previous;
-    this.#record({ event: { type: 'delete', key, revision, value, createRevision }, previous });
+    const event: StorageEvent = { type: 'delete', key, revision, value, createRevision };
+    this.#record({ event, previous }, event);
     return revision;
   }
 
@@ -114,9 +118,9 @@ class MemoryStorage implements Storage {
     return current;
   }
 
-  #record(change: Change): void {
+  #record(change: Change, live: StorageEvent): void {
     this.#log.push(change);
-    this.#watchers.deliver([change.event]);
+    this.#watchers.deliver([live]);
   }
 
   #check(revision: number): void {
