@@ -58,6 +58,7 @@ export class ClusterRecords implements Disposable {
   /** By `name.namespace`, as it stands in names. */
   readonly #names = new Map<string, ServiceNames>();
   readonly #unsubscribe: (() => void)[];
+  #authority: { readonly serial: number; readonly record: Record } | undefined;
   readonly #suffix: string;
   readonly #serviceSuffix: string;
   readonly #podSuffix: string;
@@ -99,7 +100,11 @@ export class ClusterRecords implements Disposable {
   /** For denials. */
   get authority(): Record {
     const { zone, ttlSeconds } = this.#options;
-    return authorityRecord(zone, Number(this.#services.resourceVersion || 0) >>> 0, ttlSeconds);
+    const serial = Number(this.#services.resourceVersion || 0) >>> 0;
+    // Names that pods' search lists make up are most of all questions, and each denial carries it.
+    if (this.#authority?.serial !== serial)
+      this.#authority = { serial, record: authorityRecord(zone, serial, ttlSeconds) };
+    return this.#authority.record;
   }
 
   /** `name` in lower case. `undefined`: not a name of the cluster. */
