@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Clock } from '#base/clock.ts';
 import type { Kind } from '#api/machinery/kind.ts';
+import { kinds as builtInKinds } from '#api/kinds.ts';
 import type { ApiRequest, ApiResponse } from '#client/transport.ts';
 import type { RawPath } from '../subresource.ts';
 import { openApiDocuments } from './documents.ts';
@@ -37,7 +38,7 @@ export function openApiPaths({ kinds, onChange, clock }: OpenApiOptions): readon
       path: '/openapi/v2',
       async handle(request) {
         if (!acceptsJson(request)) return notAcceptable;
-        swagger ??= makeSwagger(kinds());
+        swagger ??= makeSwagger(withSpokenKinds(kinds()));
         return tagged(request, await swagger, { vary: 'Accept' });
       },
     },
@@ -46,7 +47,7 @@ export function openApiPaths({ kinds, onChange, clock }: OpenApiOptions): readon
       prefix: true,
       async handle(request) {
         if (!acceptsJson(request)) return notAcceptable;
-        documents ??= makeDocuments(kinds());
+        documents ??= makeDocuments(withSpokenKinds(kinds()));
         const made = await documents;
         const name = request.path.slice('/openapi/v3'.length).replace(/^\/|\/$/g, '');
         if (name === '') return tagged(request, indexOf(made), { vary: 'Accept' });
@@ -55,6 +56,11 @@ export function openApiPaths({ kinds, onChange, clock }: OpenApiOptions): readon
       },
     },
   ];
+}
+
+/** Subresources speak kinds that are no resources of their own: Scale, Eviction, TokenRequest. */
+function withSpokenKinds(served: readonly Kind[]): readonly Kind[] {
+  return [...served, ...builtInKinds.filter(kind => kind.plural === '' && !served.includes(kind))];
 }
 
 async function makeSwagger(kinds: readonly Kind[]): Promise<Document> {

@@ -40,7 +40,8 @@ export function tokenRequest(options: TokenRequestOptions): SubresourceHandler {
     const { namespace = '', name = '', uid = '' } = account.metadata;
     checkIdentity(request.metadata, account.metadata);
     request.metadata = { ...request.metadata, name, namespace };
-    request.spec.expirationSeconds ??= secondsDefault;
+    // An absent number may have been decoded as zero.
+    request.spec.expirationSeconds ||= secondsDefault;
     await context.admit('CREATE', request as unknown as ApiObject);
     request.spec.audiences = request.spec.audiences?.length ? request.spec.audiences : [...audiences];
 
