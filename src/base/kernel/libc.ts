@@ -31,8 +31,9 @@ export function checked(calls: Libc, result: number, what: string, syscall: stri
 }
 
 function open() {
-  if (process.platform !== 'linux' || !process.execArgv.some(flag => flag.startsWith('--experimental-ffi')))
-    return undefined;
+  // Newer Nodes have ffi without the flag; it stays our switch, so that the fallbacks can be chosen.
+  const flags = [...process.execArgv, ...(process.env.NODE_OPTIONS ?? '').split(' ')];
+  if (process.platform !== 'linux' || !flags.includes('--experimental-ffi')) return undefined;
   const ffi = process.getBuiltinModule('node:ffi');
   if (!ffi) return undefined;
   // `functions` of the main program's own symbols: Node is linked against the C library.

@@ -9,19 +9,12 @@ import { Readable } from 'node:stream';
 import { after, before, describe, it } from 'node:test';
 import { systemClock } from '#base/clock.ts';
 import { silentLog } from '#base/log.ts';
-import {
-  type BuiltImage,
-  buildImage,
-  buildImages,
-  dockerArchive,
-  ociArchive,
-  pushImage,
-} from '../../../../tools/images.ts';
-import { type Registry, startRegistry } from '../../../../tools/registry.ts';
-import { isRuntimeError } from '../../runtime.ts';
-import { cannotRunContainers } from '../fixture.ts';
-import { Images } from './images.ts';
-import { parseRegistries, type Registries } from './registries.ts';
+import { type BuiltImage, buildImage, buildImages, dockerArchive, ociArchive, pushImage } from '../../tools/images.ts';
+import { type Registry, startRegistry } from '../../tools/registry.ts';
+import { isRuntimeError } from '#runtime/runtime.ts';
+import { cannotRunContainers } from './fixture.ts';
+import { Images } from '#runtime/oci/images/images.ts';
+import { parseRegistries, type Registries } from '#runtime/oci/images/registries.ts';
 
 const skip = await cannotRunContainers();
 

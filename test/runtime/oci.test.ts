@@ -15,8 +15,8 @@ import {
   isRuntimeError,
   type LinuxContainerSecurityContext,
   type PodSandboxConfig,
-} from '../runtime.ts';
-import { exitOf, runtimeSuite } from '../suite.ts';
+} from '#runtime/runtime.ts';
+import { exitOf, runtimeSuite } from '#runtime/suite.ts';
 import { cannotRunContainers, type OciFixture, openFixture } from './fixture.ts';
 
 const skip = await cannotRunContainers();

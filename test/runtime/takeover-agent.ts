@@ -1,9 +1,9 @@
 import { systemClock } from '#base/clock.ts';
 import { silentLog } from '#base/log.ts';
 import { systemRandom } from '#base/random.ts';
-import type { PodSandboxConfig } from '../runtime.ts';
+import type { PodSandboxConfig } from '#runtime/runtime.ts';
 import { PaperNetwork } from './fixture.ts';
-import { openOciRuntime } from './runtime.ts';
+import { openOciRuntime } from '#runtime/oci/runtime.ts';
 
 // A node agent for the take-over tests, to be killed: `steady` starts one pod and says so, `churn` never stops
 // starting and removing pods.

@@ -8,11 +8,11 @@ import { describe, it } from 'node:test';
 import { systemClock } from '#base/clock.ts';
 import { findCgroups } from '#base/kernel/cgroup.ts';
 import { listMounts } from '#base/kernel/mount.ts';
-import { isRuntimeError } from '../runtime.ts';
-import { exitOf } from '../suite.ts';
+import { isRuntimeError } from '#runtime/runtime.ts';
+import { exitOf } from '#runtime/suite.ts';
 import { cannotRunContainers, type OciFixture, openFixture } from './fixture.ts';
-import { findShim } from './shim.ts';
-import { layout } from './state.ts';
+import { findShim } from '#runtime/oci/shim.ts';
+import { layout } from '#runtime/oci/state.ts';
 
 const skip = await cannotRunContainers();
 

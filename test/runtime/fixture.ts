@@ -5,9 +5,9 @@ import { Readable } from 'node:stream';
 import { systemClock } from '#base/clock.ts';
 import { silentLog } from '#base/log.ts';
 import { systemRandom } from '#base/random.ts';
-import { buildImages, dockerArchive } from '../../../tools/images.ts';
-import type { ContainerConfig, NetworkedSandbox, PodNetwork, PodSandboxConfig } from '../runtime.ts';
-import { defaultPrograms, missingForOci, type OciRuntime, openOciRuntime } from './runtime.ts';
+import { buildImages, dockerArchive } from '../../tools/images.ts';
+import type { ContainerConfig, NetworkedSandbox, PodNetwork, PodSandboxConfig } from '#runtime/runtime.ts';
+import { defaultPrograms, missingForOci, type OciRuntime, openOciRuntime } from '#runtime/oci/runtime.ts';
 
 /** A network for tests that only counts: pods have an address on paper and their loopback interface. */
 export class PaperNetwork implements PodNetwork {
