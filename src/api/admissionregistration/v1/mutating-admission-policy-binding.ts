@@ -2,6 +2,8 @@ import { defineKind, type ObjectOf } from '../../machinery/kind.ts';
 import { object, string, struct, type TypeOf } from '../../machinery/schema.ts';
 import { MatchResources } from './match-resources.ts';
 import { ParamRef } from './param-ref.ts';
+import { bindingColumns } from './policy-columns.ts';
+import { validateBinding } from './policy-validation.ts';
 import { ObjectMeta } from '../../meta/v1/object-meta.ts';
 
 export const MutatingAdmissionPolicyBindingSpec = object(
@@ -20,11 +22,17 @@ export const MutatingAdmissionPolicyBinding = defineKind({
   kind: 'MutatingAdmissionPolicyBinding',
   plural: 'mutatingadmissionpolicybindings',
   namespaced: false,
+  doc: 'Puts a mutating policy into force.',
   categories: ['api-extensions'],
   type: 'io.k8s.api.admissionregistration.v1.MutatingAdmissionPolicyBinding',
   fields: {
     metadata: struct(1, ObjectMeta, { required: true }),
     spec: struct(2, MutatingAdmissionPolicyBindingSpec, { always: true }),
+  },
+  requiresResourceVersion: true,
+  columns: bindingColumns,
+  validate({ spec }, report) {
+    validateBinding(spec, report.at('spec'));
   },
 });
 export type MutatingAdmissionPolicyBinding = ObjectOf<typeof MutatingAdmissionPolicyBinding>;

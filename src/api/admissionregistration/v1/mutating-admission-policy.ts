@@ -4,6 +4,9 @@ import { MatchCondition } from './match-condition.ts';
 import { MatchResources } from './match-resources.ts';
 import { ParamKind } from './param-kind.ts';
 import { Variable } from './variable.ts';
+import { ageColumn, integer, nameColumn } from '../../machinery/columns.ts';
+import { paramKindColumn } from './policy-columns.ts';
+import { validateMutatingPolicy } from './policy-validation.ts';
 import { ObjectMeta } from '../../meta/v1/object-meta.ts';
 
 export const ApplyConfiguration = object('io.k8s.api.admissionregistration.v1.ApplyConfiguration', {
@@ -24,7 +27,7 @@ export const Mutation = object('io.k8s.api.admissionregistration.v1.Mutation', {
 export type Mutation = TypeOf<typeof Mutation>;
 
 export const MutatingAdmissionPolicySpec = object('io.k8s.api.admissionregistration.v1.MutatingAdmissionPolicySpec', {
-  failurePolicy: string(5, { pointer: true, enum: ['Fail', 'Ignore'] }),
+  failurePolicy: string(5, { pointer: true, enum: ['Fail', 'Ignore'], default: 'Fail' }),
   matchConditions: list(6, MatchCondition, {
     listType: 'map',
     mapKeys: ['name'],
@@ -34,7 +37,7 @@ export const MutatingAdmissionPolicySpec = object('io.k8s.api.admissionregistrat
   matchConstraints: struct(2, MatchResources),
   mutations: list(4, Mutation, { listType: 'atomic' }),
   paramKind: struct(1, ParamKind),
-  reinvocationPolicy: string(7, { enum: ['IfNeeded', 'Never'] }),
+  reinvocationPolicy: string(7, { enum: ['IfNeeded', 'Never'], default: 'Never' }),
   variables: list(3, Variable, { listType: 'atomic' }),
 });
 export type MutatingAdmissionPolicySpec = TypeOf<typeof MutatingAdmissionPolicySpec>;
@@ -45,11 +48,22 @@ export const MutatingAdmissionPolicy = defineKind({
   kind: 'MutatingAdmissionPolicy',
   plural: 'mutatingadmissionpolicies',
   namespaced: false,
+  doc: 'Changes in CEL that objects get on their way in.',
   categories: ['api-extensions'],
   type: 'io.k8s.api.admissionregistration.v1.MutatingAdmissionPolicy',
   fields: {
     metadata: struct(1, ObjectMeta, { required: true }),
     spec: struct(2, MutatingAdmissionPolicySpec, { always: true }),
+  },
+  requiresResourceVersion: true,
+  columns: [
+    nameColumn,
+    integer('Mutations', 'How many changes it makes.', ({ spec }) => (spec.mutations ?? []).length),
+    paramKindColumn,
+    ageColumn,
+  ],
+  validate({ spec }, report) {
+    validateMutatingPolicy(spec, report.at('spec'));
   },
 });
 export type MutatingAdmissionPolicy = ObjectOf<typeof MutatingAdmissionPolicy>;

@@ -5,6 +5,9 @@ import { MatchResources } from './match-resources.ts';
 import { ParamKind } from './param-kind.ts';
 import { Variable } from './variable.ts';
 import { Condition } from '../../meta/v1/condition.ts';
+import { ageColumn, integer, nameColumn } from '../../machinery/columns.ts';
+import { paramKindColumn } from './policy-columns.ts';
+import { validateValidatingPolicy } from './policy-validation.ts';
 import { ObjectMeta } from '../../meta/v1/object-meta.ts';
 
 export const AuditAnnotation = object('io.k8s.api.admissionregistration.v1.AuditAnnotation', {
@@ -36,7 +39,7 @@ export const ValidatingAdmissionPolicySpec = object(
   'io.k8s.api.admissionregistration.v1.ValidatingAdmissionPolicySpec',
   {
     auditAnnotations: list(5, AuditAnnotation, { listType: 'atomic' }),
-    failurePolicy: string(4, { pointer: true, enum: ['Fail', 'Ignore'] }),
+    failurePolicy: string(4, { pointer: true, enum: ['Fail', 'Ignore'], default: 'Fail' }),
     matchConditions: list(6, MatchCondition, {
       listType: 'map',
       mapKeys: ['name'],
@@ -67,6 +70,7 @@ export const ValidatingAdmissionPolicy = defineKind({
   kind: 'ValidatingAdmissionPolicy',
   plural: 'validatingadmissionpolicies',
   namespaced: false,
+  doc: 'Rules in CEL that requests must satisfy.',
   categories: ['api-extensions'],
   subresources: { status: { verbs: ['get', 'patch', 'update'] } },
   type: 'io.k8s.api.admissionregistration.v1.ValidatingAdmissionPolicy',
@@ -74,6 +78,16 @@ export const ValidatingAdmissionPolicy = defineKind({
     metadata: struct(1, ObjectMeta, { required: true }),
     spec: struct(2, ValidatingAdmissionPolicySpec, { always: true }),
     status: struct(3, ValidatingAdmissionPolicyStatus, { always: true }),
+  },
+  requiresResourceVersion: true,
+  columns: [
+    nameColumn,
+    integer('Validations', 'How many rules it holds.', ({ spec }) => (spec.validations ?? []).length),
+    paramKindColumn,
+    ageColumn,
+  ],
+  validate({ spec }, report) {
+    validateValidatingPolicy(spec, report.at('spec'));
   },
 });
 export type ValidatingAdmissionPolicy = ObjectOf<typeof ValidatingAdmissionPolicy>;

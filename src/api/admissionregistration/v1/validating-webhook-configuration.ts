@@ -4,30 +4,36 @@ import { MatchCondition } from './match-condition.ts';
 import { RuleWithOperations } from './rule-with-operations.ts';
 import { WebhookClientConfig } from './webhook-client-config.ts';
 import { LabelSelector } from '../../meta/v1/label-selector.ts';
+import { ageColumn, integer, nameColumn } from '../../machinery/columns.ts';
+import { validateWebhooks } from './webhook-validation.ts';
 import { ObjectMeta } from '../../meta/v1/object-meta.ts';
 
 export const ValidatingWebhook = object('io.k8s.api.admissionregistration.v1.ValidatingWebhook', {
   admissionReviewVersions: list(8, types.string, { required: true, always: true, listType: 'atomic' }),
   clientConfig: struct(2, WebhookClientConfig, { required: true, always: true }),
-  failurePolicy: string(4, { pointer: true, enum: ['Fail', 'Ignore'] }),
+  failurePolicy: string(4, {
+    pointer: true,
+    enum: ['Fail', 'Ignore'],
+    default: 'Fail',
+    doc: 'What happens to requests when the webhook does not answer.',
+  }),
   matchConditions: list(11, MatchCondition, {
     listType: 'map',
     mapKeys: ['name'],
     patchStrategy: 'merge',
     patchMergeKey: 'name',
   }),
-  matchPolicy: string(9, { pointer: true, enum: ['Equivalent', 'Exact'] }),
+  matchPolicy: string(9, { pointer: true, enum: ['Equivalent', 'Exact'], default: 'Equivalent' }),
   name: string(1, { required: true, always: true }),
-  namespaceSelector: struct(5, LabelSelector),
-  objectSelector: struct(10, LabelSelector),
-  rules: list(3, RuleWithOperations, { listType: 'atomic' }),
+  namespaceSelector: struct(5, LabelSelector, { default: {}, doc: 'Namespaces whose objects it sees.' }),
+  objectSelector: struct(10, LabelSelector, { default: {} }),
+  rules: list(3, RuleWithOperations, { listType: 'atomic', doc: 'Requests it sees.' }),
   sideEffects: string(6, {
     required: true,
     pointer: true,
-    always: true,
     enum: ['None', 'NoneOnDryRun', 'Some', 'Unknown'],
   }),
-  timeoutSeconds: int32(7, { pointer: true }),
+  timeoutSeconds: int32(7, { pointer: true, default: 10, doc: 'How long an answer may take.' }),
 });
 export type ValidatingWebhook = TypeOf<typeof ValidatingWebhook>;
 
@@ -37,6 +43,7 @@ export const ValidatingWebhookConfiguration = defineKind({
   kind: 'ValidatingWebhookConfiguration',
   plural: 'validatingwebhookconfigurations',
   namespaced: false,
+  doc: 'Servers of yours that may refuse requests.',
   categories: ['api-extensions'],
   type: 'io.k8s.api.admissionregistration.v1.ValidatingWebhookConfiguration',
   fields: {
@@ -47,6 +54,16 @@ export const ValidatingWebhookConfiguration = defineKind({
       patchStrategy: 'merge',
       patchMergeKey: 'name',
     }),
+  },
+  hasGeneration: true,
+  requiresResourceVersion: true,
+  columns: [
+    nameColumn,
+    integer('Webhooks', 'How many webhooks it holds.', ({ webhooks }) => (webhooks ?? []).length),
+    ageColumn,
+  ],
+  validate({ webhooks }, report) {
+    validateWebhooks(webhooks, report.at('webhooks'));
   },
 });
 export type ValidatingWebhookConfiguration = ObjectOf<typeof ValidatingWebhookConfiguration>;

@@ -4,7 +4,7 @@ export const ServiceReference = object('io.k8s.api.admissionregistration.v1.Serv
   name: string(2, { required: true, always: true }),
   namespace: string(1, { required: true, always: true }),
   path: string(3, { pointer: true }),
-  port: int32(4, { pointer: true }),
+  port: int32(4, { pointer: true, default: 443 }),
 });
 export type ServiceReference = TypeOf<typeof ServiceReference>;
 

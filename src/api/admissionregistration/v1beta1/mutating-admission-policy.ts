@@ -1,6 +1,9 @@
 import { defineKind, type ObjectOf } from '../../machinery/kind.ts';
 import { list, object, string, struct, type TypeOf } from '../../machinery/schema.ts';
 import { MatchResources } from './match-resources.ts';
+import { ageColumn, integer, nameColumn } from '../../machinery/columns.ts';
+import { paramKindColumn } from '../v1/policy-columns.ts';
+import { validateMutatingPolicy } from '../v1/policy-validation.ts';
 import { ObjectMeta } from '../../meta/v1/object-meta.ts';
 
 export const ApplyConfiguration = object('io.k8s.api.admissionregistration.v1beta1.ApplyConfiguration', {
@@ -49,7 +52,7 @@ export type Variable = TypeOf<typeof Variable>;
 export const MutatingAdmissionPolicySpec = object(
   'io.k8s.api.admissionregistration.v1beta1.MutatingAdmissionPolicySpec',
   {
-    failurePolicy: string(5, { pointer: true }),
+    failurePolicy: string(5, { pointer: true, default: 'Fail' }),
     matchConditions: list(6, MatchCondition, {
       listType: 'map',
       mapKeys: ['name'],
@@ -59,7 +62,7 @@ export const MutatingAdmissionPolicySpec = object(
     matchConstraints: struct(2, MatchResources),
     mutations: list(4, Mutation, { listType: 'atomic' }),
     paramKind: struct(1, ParamKind),
-    reinvocationPolicy: string(7),
+    reinvocationPolicy: string(7, { default: 'Never' }),
     variables: list(3, Variable, { listType: 'atomic' }),
   },
 );
@@ -71,12 +74,23 @@ export const MutatingAdmissionPolicy = defineKind({
   kind: 'MutatingAdmissionPolicy',
   plural: 'mutatingadmissionpolicies',
   namespaced: false,
+  doc: 'Changes in CEL that objects get on their way in.',
   categories: ['api-extensions'],
   served: false,
   type: 'io.k8s.api.admissionregistration.v1beta1.MutatingAdmissionPolicy',
   fields: {
     metadata: struct(1, ObjectMeta, { required: true }),
     spec: struct(2, MutatingAdmissionPolicySpec, { always: true }),
+  },
+  requiresResourceVersion: true,
+  columns: [
+    nameColumn,
+    integer('Mutations', 'How many changes it makes.', ({ spec }) => (spec.mutations ?? []).length),
+    paramKindColumn,
+    ageColumn,
+  ],
+  validate({ spec }, report) {
+    validateMutatingPolicy(spec, report.at('spec'));
   },
 });
 export type MutatingAdmissionPolicy = ObjectOf<typeof MutatingAdmissionPolicy>;
