@@ -84,7 +84,18 @@ import {
 } from './sandbox.ts';
 import { defaultSeccompProfile } from './seccomp-default.ts';
 import { compileSeccomp, parseSeccompProfile } from './seccomp.ts';
-import { abandonLaunch, findLaunched, findShim, isWaiting, launch, type Programs, release, reopenLog } from './shim.ts';
+import {
+  abandonLaunch,
+  findLaunched,
+  findShim,
+  isWaiting,
+  launch,
+  type Programs,
+  release,
+  reopenLog,
+  retireAgent,
+  succeedAgent,
+} from './shim.ts';
 import { makeSpec, type Machine, type OciSpec, ownNamespaces, resourcesOf } from './spec.ts';
 import {
   type ContainerRecord,
@@ -198,6 +209,7 @@ export class OciRuntime implements Runtime, ImageLoader {
 
   /** Finds what an earlier process of ours left: running containers go on, what was half-made is cleaned away. */
   async takeOver(): Promise<void> {
+    await succeedAgent(this.#at, attempt => this.#retry(attempt));
     this.#namespaces.warm();
     const { granted } = decideCapabilities(undefined, false, this.#machine.capabilities);
     this.#filters.compile(compileSeccomp(defaultSeccompProfile, granted));
@@ -595,6 +607,7 @@ export class OciRuntime implements Runtime, ImageLoader {
     this.#events.end();
     await this.#images[Symbol.asyncDispose]();
     await this.#namespaces[Symbol.asyncDispose]();
+    retireAgent(this.#at);
     if (this.#sandboxes.size === 0) await releaseHybrid();
   }
 

@@ -7,6 +7,7 @@ import {
   readdirSync,
   readFileSync,
   readlinkSync,
+  rmSync,
   unlinkSync,
   writeFileSync,
   writeSync,
@@ -147,6 +148,26 @@ export async function abandonLaunch(id: string, retry: (attempt: () => boolean) 
     return naming.length === 0;
   });
   if (!ended) throw new RuntimeError('Unavailable', `cannot end the launch of container "${id}": a process remains`);
+}
+
+/**
+ * A child that was born but had not yet become conmon when its agent was killed looks like that agent. Waits until
+ * there is none, so that every launch can be found by its arguments; then says for the next agent what this one looks
+ * like.
+ */
+export async function succeedAgent(at: Layout, retry: (attempt: () => boolean) => Promise<boolean>): Promise<void> {
+  const file = join(at.root, 'agent');
+  const [pid, command] = (readText(file) ?? '').split('\n');
+  if (command && Number(pid) !== process.pid) {
+    const gone = await retry(() => listPids().every(other => readText(`/proc/${other}/cmdline`) !== command));
+    if (!gone) throw new RuntimeError('FailedPrecondition', `cannot open ${at.root}: process ${pid} uses it`);
+  }
+  writeFileSync(file, `${process.pid}\n${readText('/proc/self/cmdline')}`, { mode: 0o600 });
+}
+
+/** Nothing is being launched any more: the next agent need not wait. */
+export function retireAgent(at: Layout): void {
+  rmSync(join(at.root, 'agent'), { force: true });
 }
 
 function listPids(): number[] {
