@@ -352,3 +352,22 @@ test('the live object is shared where it stays', () => {
   story.apply('b', { spec: { hostname: 'h' } });
   assert.equal((story.live as unknown as { spec: { containers: unknown } }).spec.containers, before);
 });
+
+test('what pruning empties is gone, and whoever owned it still does until its next write', () => {
+  const story = new Story(Deployment)
+    .update('creator', object => {
+      const template = { spec: { containers: [{ name: 'c' }], nodeSelector: { a: '1' } } };
+      Object.assign(object, { spec: { template } });
+    })
+    .apply('a', { spec: { template: { spec: { nodeSelector: { a: '2' } } } } }, { force: true })
+    .apply('a', { spec: { replicas: 1 } });
+  const { template } = (story.live as unknown as Deployment).spec;
+  assert.deepEqual(template.spec, { containers: [{ name: 'c' }] });
+  assert.deepEqual(story.owned['creator/Update'], {
+    'f:spec': {
+      'f:template': {
+        'f:spec': { 'f:containers': { 'k:{"name":"c"}': { '.': {}, 'f:name': {} } }, 'f:nodeSelector': {} },
+      },
+    },
+  });
+});

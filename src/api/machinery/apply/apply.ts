@@ -30,7 +30,7 @@ import {
   writeOwners,
   type Owner,
 } from './managed-fields.ts';
-import { fieldSetOf, mergeObjects, withNamedFields, withoutPaths } from './merge.ts';
+import { fieldSetOf, mergeObjects, withNamedFields, withoutEmptied, withoutPaths } from './merge.ts';
 import { isObject, structureOf, type Structure } from './structure.ts';
 
 /** What ownership needs to know of a kind. */
@@ -83,7 +83,7 @@ export function applyObject(request: ApplyRequest): Applied {
   settleApplier(owners, key, deepEqual(live, pruned) ? last?.time : formatTime(nowMs));
 
   const managedFields = writeOwners(owners, before);
-  const object = withLastApplied(pruned, manager, applied);
+  const object = withLastApplied(withoutEmptied(structure, pruned, merged) as JsonObject, manager, applied);
   return { object: withManagedFields(object, managedFields), managedFields };
 }
 

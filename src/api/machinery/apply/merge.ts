@@ -13,12 +13,32 @@ export function fieldSetOf(structure: Structure, value: Json): FieldSet {
   return fieldsBelow(structure, value, []) ?? emptySet;
 }
 
-/** The object without the paths of the set; undefined when nothing is left. */
-export function withoutPaths(structure: Structure, value: Json, unwanted: FieldSet): Json | undefined {
-  if (isLeaf(structure)) return undefined;
-  if (structure.type === 'list')
-    return Array.isArray(value) ? listWithout(structure, value as Json[], unwanted) : undefined;
-  return isObject(value) ? membersWithout(structure, value, unwanted) : undefined;
+/** The object without the paths of the set. What loses all it held becomes null, which still counts as being there. */
+export function withoutPaths(structure: Structure, value: Json, unwanted: FieldSet): Json {
+  if (isLeaf(structure)) return null;
+  if (structure.type === 'list') return Array.isArray(value) ? listWithout(structure, value as Json[], unwanted) : null;
+  return isObject(value) ? membersWithout(structure, value, unwanted) : null;
+}
+
+/** The pruned object without the nulls that pruning left where something was in `merged`. */
+export function withoutEmptied(structure: Structure, pruned: Json, merged: Json): Json {
+  if (pruned === merged || isLeaf(structure)) return pruned;
+  if (structure.type === 'list') {
+    if (!Array.isArray(pruned) || !Array.isArray(merged)) return pruned;
+    const before = new Map((merged as readonly Json[]).map(item => [elementOf(structure.keys, item), item]));
+    return (pruned as readonly Json[])
+      .filter(item => item !== null)
+      .map(item => withoutEmptied(structure.item(), item, before.get(elementOf(structure.keys, item)) ?? null));
+  }
+  if (!isObject(pruned) || !isObject(merged)) return pruned;
+  const result: Record<string, Json> = {};
+  for (const name in pruned) {
+    const value = pruned[name] as Json;
+    const before = merged[name] as Json;
+    if (value === null && before !== null) continue;
+    setOwn(result, name, withoutEmptied(memberOf(structure, name)?.of() ?? deducedStructure, value, before));
+  }
+  return result;
 }
 
 /** Adds fields of objects to a set that holds something below them: `a.b.c` comes with `a` and `b`, if they are fields. */
@@ -189,18 +209,18 @@ function listWithout(
   structure: Structure & { type: 'list' },
   list: readonly Json[],
   unwanted: FieldSet,
-): readonly Json[] | undefined {
+): readonly Json[] | null {
   const kept: Json[] = [];
   for (const item of list) {
     const node = childOf(unwanted, elementOf(structure.keys, item));
     if (node === undefined) kept.push(item);
-    else if (!isMember(node)) kept.push(withoutPaths(structure.item(), item, node) ?? null);
+    else if (!isMember(node)) kept.push(withoutPaths(structure.item(), item, node));
   }
   if (kept.length === list.length && kept.every((item, index) => item === list[index])) return list;
-  return kept.length > 0 ? kept : undefined;
+  return kept.length > 0 ? kept : null;
 }
 
-function membersWithout(structure: Structure, object: JsonObject, unwanted: FieldSet): JsonObject | undefined {
+function membersWithout(structure: Structure, object: JsonObject, unwanted: FieldSet): JsonObject | null {
   let changed = false;
   const kept: Record<string, Json | undefined> = {};
   for (const name in object) {
@@ -212,7 +232,7 @@ function membersWithout(structure: Structure, object: JsonObject, unwanted: Fiel
     if (left !== undefined) setOwn(kept, name, left);
   }
   if (!changed) return object;
-  return isEmpty(kept) ? undefined : kept;
+  return isEmpty(kept) ? null : kept;
 }
 
 function leftOf(structure: Structure, value: Json, node: FieldSet | undefined): Json | undefined {
