@@ -39,10 +39,26 @@ export interface ControllerSettings {
   readonly nodeCidrPrefixLengthV6: number;
   /** Published as `kube-root-ca.crt`. */
   readonly caCertPem: string;
-  /** Signs client certificates of the built-in signers. */
-  readonly signer: { readonly caCertPem: string; readonly caKeyPem: string } | undefined;
+  /** Signs what the built-in signers are asked for; without one, requests wait for somebody else. */
+  readonly signer: CertificateSigner | undefined;
   readonly nodeMonitorGraceMs: number;
   readonly terminatedPodsMax: number;
+}
+
+/** What a request for a certificate asks for. */
+export interface RequestedCertificate {
+  readonly commonName: string;
+  readonly organizations: readonly string[];
+  readonly hosts: readonly string[];
+  readonly ips: readonly string[];
+  /** Mail addresses and URIs, which the cluster's signers do not sign. */
+  readonly otherNames: readonly string[];
+}
+
+export interface CertificateSigner {
+  /** Undefined when it is no PKCS #10 request. */
+  describe(requestPem: string): Promise<RequestedCertificate | undefined>;
+  sign(requestPem: string, usages: readonly ('client' | 'server')[], validForMs: number): Promise<string>;
 }
 
 export interface Moment {
@@ -53,7 +69,13 @@ export interface Moment {
 
 type ReadTable<Type extends ApiObject, Values> = { readonly [Name in keyof Values]: Read<Type, Values[Name]> };
 
-export interface Definition<Type extends ApiObject, Values extends object> {
+/** What `ask` may use to find out what no watch tells. */
+export interface Asking extends Moment {
+  readonly client: Client;
+  readonly signal: AbortSignal;
+}
+
+export interface Definition<Type extends ApiObject, Values extends object, Answer = undefined> {
   readonly name: string;
   readonly account?: string;
   /** The source of its Events, when that has another name. */
@@ -68,17 +90,20 @@ export interface Definition<Type extends ApiObject, Values extends object> {
   readonly concerns?: (object: Type) => boolean;
   /** False: a change of the object itself is no reason to look at it again. */
   readonly changed?: (object: Type, old: Type) => boolean;
-  decide(object: Type, observed: Values & Moment): readonly Action[];
+  /** Observes what has to be asked for: a metric, a review. Its failures are retried; it changes nothing. */
+  ask?(object: Type, observed: Values & Asking): Promise<Answer>;
+  decide(object: Type, observed: Values & Moment & { readonly answer?: Answer }): readonly Action[];
   /** The object with this name is not there (any more). */
   decideGone?(name: string, namespace: string, observed: Moment): readonly Action[];
 }
 
-export type PureController<Type extends ApiObject, Values extends object> = Controller & Definition<Type, Values>;
+export type PureController<Type extends ApiObject, Values extends object, Answer = undefined> = Controller &
+  Definition<Type, Values, Answer>;
 
 /** A controller as one pure function: observe → decide → apply. The rest is here. */
-export function defineController<Type extends ApiObject, Values extends object>(
-  definition: Definition<Type, Values>,
-): PureController<Type, Values> {
+export function defineController<Type extends ApiObject, Values extends object, Answer = undefined>(
+  definition: Definition<Type, Values, Answer>,
+): PureController<Type, Values, Answer> {
   return { ...definition, start: environment => start(definition, environment) };
 }
 
@@ -87,8 +112,8 @@ const restFactor = 4;
 const restMsMin = 2;
 const defaultConcurrency = 16;
 
-function start<Type extends ApiObject, Values extends object>(
-  definition: Definition<Type, Values>,
+function start<Type extends ApiObject, Values extends object, Answer>(
+  definition: Definition<Type, Values, Answer>,
   environment: ControllerEnvironment,
 ): AsyncDisposable {
   const { name, component = name, concerns = () => true, changed } = definition;
@@ -141,12 +166,15 @@ function start<Type extends ApiObject, Values extends object>(
     restUntilMs.delete(key);
     const object = subject.objects.get(key);
     const moment: Moment = { nowMs: clock.now(), random, settings };
-    const actions =
-      object === undefined
-        ? definition.decideGone?.(...nameAndNamespace(key), moment)
-        : concerns(object)
-          ? definition.decide(object, { ...read(object), ...moment })
-          : [];
+    let actions: readonly Action[] | undefined;
+    if (object === undefined) actions = definition.decideGone?.(...nameAndNamespace(key), moment);
+    else if (concerns(object)) {
+      const observed = { ...read(object), ...moment };
+      if (definition.ask) {
+        const answer = await definition.ask(object, { ...observed, client, signal: stop.signal });
+        actions = definition.decide(object, { ...observed, answer });
+      } else actions = definition.decide(object, observed);
+    }
     const tookMs = clock.monotonic() - startedMs;
     if (tookMs > restMsMin) restUntilMs.set(key, startedMs + tookMs * (1 + restFactor));
     const { again, wakeAtMs } = await apply(actions ?? [], applying);

@@ -8,18 +8,31 @@ import { daemonSetController } from './apps/daemon-set.ts';
 import { deploymentController } from './apps/deployment.ts';
 import { replicaSetController } from './apps/replica-set.ts';
 import { statefulSetController } from './apps/stateful-set.ts';
+import { horizontalPodAutoscalerController } from './autoscaling/horizontal-pod-autoscaler.ts';
 import { cronJobController } from './batch/cron-job.ts';
 import { jobController } from './batch/job.ts';
 import { ttlAfterFinishedController } from './batch/ttl-after-finished.ts';
+import {
+  certificateApprovingController,
+  certificateCleaner,
+  certificateSigningController,
+} from './certificates/certificate-signing-request.ts';
 import type { Controller, ControllerSettings } from './controller.ts';
 import { endpointsController } from './core/endpoints.ts';
 import { namespaceController } from './core/namespace.ts';
+import { persistentVolumeClaimController } from './core/persistent-volume-claim.ts';
+import { persistentVolumeController } from './core/persistent-volume.ts';
 import { podGarbageCollector } from './core/pod-garbage.ts';
+import { resourceQuotaController } from './core/resource-quota.ts';
 import { replicationControllerController } from './core/replication-controller.ts';
 import { rootCaController } from './core/root-ca.ts';
 import { serviceAccountController } from './core/service-account.ts';
+import { tokenCleaner } from './core/token-cleaner.ts';
+import { claimProtectionController, volumeProtectionController } from './core/volume-protection.ts';
+import { endpointSliceMirroringController } from './discovery/endpoint-slice-mirroring.ts';
 import { endpointSliceController } from './discovery/endpoint-slice.ts';
 import { garbageCollector } from './meta/garbage-collector.ts';
+import { serviceCidrController } from './networking/service-cidr.ts';
 import { nodeIpamController } from './node/node-ipam.ts';
 import { nodeLifecycleController } from './node/node-lifecycle.ts';
 import { taintEvictionController } from './node/taint-eviction.ts';
@@ -36,7 +49,9 @@ export const controllers: readonly Controller[] = [
   rootCaController,
   // Permissions that others wait for.
   clusterRoleAggregationController,
-  // A node needs its addresses before it is ready.
+  // A node needs its certificate to come, and its addresses before it is ready.
+  certificateApprovingController,
+  certificateSigningController,
   nodeIpamController,
   // From the owner of pods to the pods.
   deploymentController,
@@ -46,16 +61,27 @@ export const controllers: readonly Controller[] = [
   daemonSetController,
   cronJobController,
   jobController,
+  horizontalPodAutoscalerController,
+  // Storage that pods wait for.
+  persistentVolumeClaimController,
+  persistentVolumeController,
   // Who serves a service.
   endpointSliceController,
   endpointsController,
-  // How many of them may go.
+  endpointSliceMirroringController,
+  serviceCidrController,
+  // How much there may be, and how many of them may go.
+  resourceQuotaController,
   disruptionController,
   // Nodes that fail, and the pods on them.
   nodeLifecycleController,
   taintEvictionController,
   podGarbageCollector,
   ttlAfterFinishedController,
+  claimProtectionController,
+  volumeProtectionController,
+  certificateCleaner,
+  tokenCleaner,
   // What is to go. The collector last: it watches every kind, also those that the others have read by then.
   namespaceController,
   garbageCollector,

@@ -1,0 +1,96 @@
+import { kinds as allKinds } from '#api/kinds.ts';
+import { Pod } from '#api/core/v1/pod.ts';
+import { resourcesOfKind, scopesHold, usageOf } from '#api/core/v1/quota-usage.ts';
+import { ResourceQuota } from '#api/core/v1/resource-quota.ts';
+import type { ApiObject, Kind } from '#api/machinery/kind.ts';
+import { addQuantities, formatQuantity, zeroQuantity, type Quantity } from '#api/machinery/quantity.ts';
+import type { Informer } from '#client/informer.ts';
+import { updateStatus } from '../actions.ts';
+import { defineController } from '../controller.ts';
+import type { Read } from '../reads.ts';
+import { sameApartFromZeros } from '../same.ts';
+import { isTerminal } from './pod-state.ts';
+
+/** Counts what a namespace uses: what admission charged is put right, and what is gone is given back. */
+export const resourceQuotaController = defineController({
+  name: 'resourcequota-controller',
+  reconciles: ResourceQuota,
+  reads: { contents: contents() },
+  writes: [ResourceQuota],
+  decide(quota, { contents: each, nowMs }) {
+    const { spec } = quota;
+    const hard = spec?.hard ?? {};
+    const used = new Map<string, Quantity>(Object.keys(hard).map(name => [name, zeroQuantity]));
+    for (const { kind, objects } of each(Object.keys(hard)))
+      for (const object of objects) {
+        if (!scopesHold(spec ?? {}, kind, object)) continue;
+        for (const [name, amount] of usageOf(kind, object, nowMs)) {
+          const before = used.get(name);
+          if (before) used.set(name, addQuantities(before, amount));
+        }
+      }
+    const status = {
+      hard,
+      used: Object.fromEntries([...used].map(([name, amount]) => [name, formatQuantity(amount)])),
+    };
+    const old = quota.status;
+    // A zero that is said is another thing than nothing that is said.
+    const isSaid = Object.keys(old?.used ?? {}).length === used.size;
+    return isSaid && sameApartFromZeros(status, old) ? [] : [updateStatus(ResourceQuota, { ...quota, status })];
+  },
+});
+
+interface Content {
+  readonly kind: Kind;
+  readonly objects: Iterable<ApiObject>;
+}
+
+/** What is in the quota's namespace of the kinds that its resources are about; each kind is watched from then on. */
+function contents(): Read<ResourceQuota, (names: readonly string[]) => Iterable<Content>> {
+  const countable = allKinds.filter(
+    kind => kind.served && kind.namespaced && kind.plural !== '' && !kind.storedAs && kind.verbs.includes('list'),
+  );
+  return {
+    kinds: [Pod],
+    open({ informers, subject, wake }) {
+      const watched = new Map<Kind, Informer<ApiObject>>();
+      const wakeQuotas = (object: ApiObject) => {
+        for (const key of subject.inNamespace(object.metadata.namespace ?? '').keys()) wake(key);
+      };
+      const watch = (kind: Kind) => {
+        const known = watched.get(kind);
+        if (known) return known;
+        const informer = informers.of(kind) as unknown as Informer<ApiObject>;
+        watched.set(kind, informer);
+        informer.subscribe({
+          added: wakeQuotas,
+          updated: (object, old) => {
+            if (mayCountDifferently(kind, object, old)) wakeQuotas(object);
+          },
+          deleted: wakeQuotas,
+        });
+        return informer;
+      };
+      return quota => names =>
+        countable
+          .filter(kind => resourcesOfKind(kind, names).length > 0)
+          .map(kind => ({
+            kind,
+            objects: watch(kind)
+              .inNamespace(quota.metadata.namespace ?? '')
+              .values(),
+          }));
+    },
+  };
+}
+
+function mayCountDifferently(kind: Kind, object: ApiObject, old: ApiObject): boolean {
+  if (kind.group !== '') return false;
+  if (kind.plural === 'pods')
+    return (
+      isTerminal(object as Pod) !== isTerminal(old as Pod) ||
+      object.metadata.deletionTimestamp !== old.metadata.deletionTimestamp ||
+      object.metadata.generation !== old.metadata.generation
+    );
+  return kind.plural === 'services' || kind.plural === 'persistentvolumeclaims';
+}
