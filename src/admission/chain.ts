@@ -19,11 +19,15 @@ import { serviceAccount } from './plugins/service-account.ts';
 import { storageObjectInUseProtection } from './plugins/storage-object-in-use-protection.ts';
 import { taintNodesByCondition } from './plugins/taint-nodes-by-condition.ts';
 import type { Sources } from './sources.ts';
+import type { WebhookCaller } from './webhooks/call.ts';
+import { mutatingWebhooks, validatingWebhooks } from './webhooks/webhooks.ts';
 
 export interface AdmissionOptions extends Sources {
   readonly authorizer: Authorizer;
   /** From `rbacEscalationCheck`; absent where everybody may do everything. */
   readonly checkEscalation?: (write: RbacWrite) => Promise<void>;
+  /** From `httpsWebhookCaller`; absent where no webhooks are called. */
+  readonly webhookCaller?: WebhookCaller;
 }
 
 /**
@@ -31,7 +35,7 @@ export interface AdmissionOptions extends Sources {
  * then webhooks, and quota last, so that nothing is charged for a request that another plugin refuses.
  */
 export function admissionChain(options: AdmissionOptions): readonly AdmissionPlugin[] {
-  const { authorizer, checkEscalation } = options;
+  const { authorizer, checkEscalation, webhookCaller } = options;
   return [
     namespaceLifecycle(options),
     ...(checkEscalation ? [rbacEscalation(checkEscalation)] : []),
@@ -51,6 +55,7 @@ export function admissionChain(options: AdmissionOptions): readonly AdmissionPlu
     certificateSubjectRestriction,
     defaultIngressClass(options),
     podTopologyLabels(options),
+    ...(webhookCaller ? [mutatingWebhooks(options, webhookCaller), validatingWebhooks(options, webhookCaller)] : []),
     resourceQuota(options),
   ];
 }
