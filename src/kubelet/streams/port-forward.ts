@@ -1,157 +1,146 @@
-import { Duplex } from 'node:stream';
-import { createWebSocketStream, type WebSocket } from 'ws';
-import type { Clock } from '#base/clock.ts';
-import { SpdySession, type SpdyStream } from '#base/spdy/session.ts';
-import { acceptSpdy, acceptWebSocket, isSpdyUpgrade, isWebSocketUpgrade, refuse, type Upgrade } from './upgrade.ts';
+import type { IncomingMessage } from 'node:http';
+import { PassThrough, Writable, type Duplex } from 'node:stream';
+import { createWebSocketStream } from 'ws';
+import { SpdyConnection, type SpdyStream } from '#base/spdy/connection.ts';
+import { upgradeToSpdy } from './spdy-remote.ts';
+import { acceptWebSocket, bytesOf, sendOn } from './web-socket-remote.ts';
 
-/** Connects to a port inside of the pod. */
-export type OpenPort = (port: number) => Promise<Duplex>;
+/** Opens a connection to a port of the pod. */
+export type Dial = (port: number) => Promise<Duplex>;
 
-const protocol = 'portforward.k8s.io';
-/** kubectl's default: SPDY frames inside of a WebSocket. */
 const tunnelProtocol = 'SPDY/3.1+portforward.k8s.io';
-const legacyProtocols = ['v4.channel.k8s.io', 'v4.base64.channel.k8s.io'];
-/** How long the second stream of a pair may take (upstream's creation timeout). */
-const pairTimeoutMs = 30_000;
+const channelProtocols = ['v4.channel.k8s.io', 'v4.base64.channel.k8s.io'];
 
-/** Serves port-forward over SPDY/3.1, SPDY in a WebSocket, or WebSocket channels. `ports` are those of the query. */
+/** Port-forward in SPDY, in SPDY inside of a WebSocket, or in a WebSocket's own channels. */
 export async function servePortForward(
-  upgrade: Upgrade,
+  request: IncomingMessage,
+  socket: Duplex,
+  head: Uint8Array,
   ports: readonly number[],
-  open: OpenPort,
-  clock: Clock,
+  dial: Dial,
 ): Promise<void> {
-  if (isSpdyUpgrade(upgrade)) {
-    if (acceptSpdy(upgrade, [protocol]) !== undefined) await overSpdy(upgrade.socket, open, clock);
+  if (request.headers.upgrade?.toLowerCase() !== 'websocket') {
+    const pairs = new Pairs(dial);
+    const upgraded = upgradeToSpdy(request, socket, head, ['portforward.k8s.io'], stream => pairs.add(stream));
+    await upgraded?.connection.closed;
     return;
   }
-  if (!isWebSocketUpgrade(upgrade)) return refuse(upgrade.socket, 400, 'Upgrade request required');
-  const socket = await acceptWebSocket(upgrade, [tunnelProtocol, ...legacyProtocols]);
-  if (!socket) return;
-  if (socket.protocol === tunnelProtocol) return overSpdy(createWebSocketStream(socket), open, clock);
-  return overChannels(socket, ports, open);
+  const ws = await acceptWebSocket(request, socket, head, [tunnelProtocol, ...channelProtocols]);
+  if (!ws) return;
+  if (ws.protocol === tunnelProtocol) {
+    const pairs = new Pairs(dial);
+    const tunnel = createWebSocketStream(ws, { allowHalfOpen: false });
+    const connection = new SpdyConnection(tunnel, { isServer: true, onStream: stream => pairs.add(stream) });
+    await connection.closed;
+    return;
+  }
+  await serveChannels(ws, ports, dial);
 }
 
-/** A client opens an error and a data stream for each connection, both with its request id. Resolves when it has gone. */
-function overSpdy(connection: Duplex, open: OpenPort, clock: Clock): Promise<void> {
-  return new Promise(resolve => {
-    const waiting = new Map<string, { readonly stream: SpdyStream; readonly cancel: () => void }>();
-    // A client that breaks off is no error of the pod's.
-    connection.on('error', () => {});
-    new SpdySession(connection, {
-      server: true,
-      onStream(stream) {
-        const { streamtype: type = '', requestid: id = '', port = '' } = stream.headers;
-        if ((type !== 'data' && type !== 'error') || !isPort(port)) return void stream.destroy();
-        const key = id === '' ? port : id;
-        const other = waiting.get(key);
-        if (other && other.stream.headers.streamtype !== type) {
-          waiting.delete(key);
-          other.cancel();
-          const [data, error] = type === 'data' ? [stream, other.stream] : [other.stream, stream];
-          void forward(data, Number(port), open, message => error.end(message));
-          return;
-        }
-        const cancel = clock.after(pairTimeoutMs, () => {
-          waiting.delete(key);
-          stream.destroy();
-        });
-        waiting.set(key, { stream, cancel });
-      },
-      onClose() {
-        for (const { cancel } of waiting.values()) cancel();
-        resolve();
-      },
-    });
-  });
+/** Each forwarded connection is two streams with the same request id: one for the data, one for what went wrong. */
+class Pairs {
+  readonly #dial: Dial;
+  readonly #waiting = new Map<string, SpdyStream>();
+
+  constructor(dial: Dial) {
+    this.#dial = dial;
+  }
+
+  add(stream: SpdyStream): void {
+    const { headers } = stream;
+    const id = headers.get('requestid') ?? headers.get('port') ?? '';
+    const type = headers.get('streamtype');
+    if (type !== 'data' && type !== 'error') return void stream.destroy();
+    const other = this.#waiting.get(id);
+    if (!other || other.headers.get('streamtype') === type) {
+      this.#waiting.set(id, stream);
+      stream.on('close', () => this.#waiting.get(id) === stream && this.#waiting.delete(id));
+      return;
+    }
+    this.#waiting.delete(id);
+    const [data, error] = type === 'data' ? [stream, other] : [other, stream];
+    void forward(data, error, this.#dial);
+  }
 }
 
-/** Joins a client's stream with a connection to the port. Both ways end by themselves; the error stream is ended last. */
-async function forward(data: Duplex, port: number, open: OpenPort, finish: (message: string) => void): Promise<void> {
-  let target: Duplex;
+async function forward(data: SpdyStream, error: SpdyStream, dial: Dial): Promise<void> {
+  const port = Number(data.headers.get('port'));
+  error.resume();
   try {
-    target = await open(port);
-  } catch (error) {
-    const reason = error instanceof Error ? error.message : String(error);
-    finish(`an error occurred forwarding ${port}: ${reason}`);
+    if (!(port > 0 && port < 65_536)) throw new Error(`port ${JSON.stringify(data.headers.get('port'))} is no port`);
+    const connection = await dial(port);
+    await join(data, connection);
+  } catch (failure) {
+    const message = failure instanceof Error ? failure.message : String(failure);
+    await new Promise<void>(resolve => error.end(`error forwarding port ${port} to pod: ${message}`, resolve));
     data.destroy();
-    return;
+  } finally {
+    error.end();
   }
-  await join(data, target);
-  finish('');
 }
 
-/** Copies both ways, half-closing each as the other ends. Resolves when both are done or one has broken. */
-function join(left: Duplex, right: Duplex): Promise<void> {
-  return new Promise(resolve => {
-    let open = 2;
-    const done = () => {
-      if (--open === 0) resolve();
-    };
-    const broken = () => {
-      left.destroy();
-      right.destroy();
-      resolve();
-    };
-    for (const each of [left, right]) each.on('error', broken);
-    left.once('close', broken);
-    right.once('close', () => {
-      if (!left.writableEnded) left.end();
+/** Each end of one side ends the other's; rejects when the pod's side breaks. */
+function join(client: Duplex, pod: Duplex): Promise<void> {
+  return new Promise((resolve, reject) => {
+    client.pipe(pod);
+    pod.pipe(client);
+    pod.on('error', error => {
+      client.destroy();
+      reject(error);
     });
-    left.once('end', done);
-    right.once('end', done);
-    left.pipe(right);
-    right.pipe(left);
+    client.on('error', () => pod.destroy());
+    client.on('close', () => {
+      pod.destroy();
+      resolve();
+    });
+    pod.on('close', () => {
+      if (!client.writableEnded) client.end();
+      resolve();
+    });
   });
 }
 
-/** Channel 2n carries data, 2n+1 errors; the first message of each is the port, little-endian. */
-async function overChannels(socket: WebSocket, ports: readonly number[], open: OpenPort): Promise<void> {
-  const base64 = socket.protocol.includes('base64');
-  const send = (channel: number, payload: Buffer, done: (error?: Error | null) => void = () => {}) => {
-    if (socket.readyState !== socket.OPEN) return done();
-    socket.send(
-      base64 ? `${channel}${payload.toString('base64')}` : Buffer.concat([Buffer.of(channel), payload]),
-      done,
-    );
-  };
-  const streams = ports.map(
-    (_, index) =>
-      new Duplex({
-        read() {
-          socket.resume();
-        },
-        write(chunk: Buffer, _encoding, done) {
-          send(2 * index, chunk, done);
-        },
-      }),
-  );
-  socket.on('message', (message: Buffer) => {
-    const channel = base64 ? message.readUInt8(0) - 0x30 : message.readUInt8(0);
-    const payload = base64 ? Buffer.from(message.subarray(1).toString('latin1'), 'base64') : message.subarray(1);
-    const stream = channel % 2 === 0 ? streams[channel / 2] : undefined;
-    if (stream && payload.length > 0 && !stream.push(payload)) socket.pause();
+/** The older form: two channels for each port, data and error; each begins with the port as two bytes. */
+async function serveChannels(
+  ws: NonNullable<Awaited<ReturnType<typeof acceptWebSocket>>>,
+  ports: readonly number[],
+  dial: Dial,
+): Promise<void> {
+  const isBase64 = ws.protocol.includes('base64');
+  const closed = new Promise<void>(resolve => ws.once('close', () => resolve()));
+  const inputs = new Map<number, PassThrough>();
+  ws.on('error', () => ws.terminate());
+  ws.on('message', message => {
+    const raw = bytesOf(message);
+    const channel = isBase64 ? Number(raw.toString('latin1', 0, 1)) : (raw[0] ?? 0);
+    const input = inputs.get(channel);
+    if (!input || input.writableEnded) return;
+    const content = isBase64 ? Buffer.from(raw.toString('latin1', 1), 'base64') : raw.subarray(1);
+    if (input.write(content)) return;
+    ws.pause();
+    input.once('drain', () => ws.resume());
   });
-  socket.on('error', () => socket.terminate());
-  const closed = new Promise<void>(resolve => socket.on('close', () => resolve()));
-  void closed.then(() => streams.forEach(stream => stream.push(null)));
   for (const [index, port] of ports.entries()) {
-    const bytes = Buffer.alloc(2);
-    bytes.writeUInt16LE(port);
-    send(2 * index, bytes);
-    send(2 * index + 1, bytes);
+    const [data, error] = [2 * index, 2 * index + 1];
+    const name = Buffer.from([port & 255, port >> 8]);
+    await sendOn(ws, data, name, isBase64);
+    await sendOn(ws, error, name, isBase64);
+    const input = new PassThrough();
+    inputs.set(data, input);
+    void dial(port).then(
+      connection => {
+        input.pipe(connection);
+        connection.on('error', () => connection.destroy());
+        const output = new Writable({
+          write: (chunk: Buffer, _encoding, done) => void sendOn(ws, data, chunk, isBase64).then(() => done()),
+        });
+        connection.pipe(output);
+        void closed.then(() => connection.destroy());
+      },
+      (failure: Error) =>
+        sendOn(ws, error, Buffer.from(`error forwarding port ${port} to pod: ${failure.message}`), isBase64),
+    );
   }
-  await Promise.all(
-    ports.map((port, index) =>
-      forward(streams[index] as Duplex, port, open, message => {
-        if (message !== '') send(2 * index + 1, Buffer.from(message));
-      }),
-    ),
-  );
-  socket.close(1000);
   await closed;
-}
-
-function isPort(text: string): boolean {
-  return /^\d{1,5}$/.test(text) && Number(text) > 0 && Number(text) < 65_536;
+  for (const input of inputs.values()) input.destroy();
 }

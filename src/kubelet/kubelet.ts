@@ -1,0 +1,346 @@
+import { mkdir, readdir, rm } from 'node:fs/promises';
+import { totalmem } from 'node:os';
+import { join } from 'node:path';
+import { Pod } from '#api/core/v1/pod.ts';
+import type { Node } from '#api/core/v1/node.ts';
+import type { Clock } from '#base/clock.ts';
+import { Lifetime } from '#base/lifetime.ts';
+import type { Log } from '#base/log.ts';
+import type { Random } from '#base/random.ts';
+import type { Client } from '#client/client.ts';
+import { openEventRecorder, type EventRecorder } from '#client/events.ts';
+import { openInformer } from '#client/informer.ts';
+import type { ContainerEvent, ContainerStatus, PodSandboxStatus, Runtime } from '#runtime/runtime.ts';
+import { tearDownVolumes } from '#volumes/pod-volumes.ts';
+import { OwnNode } from './node/node.ts';
+import { ImageCollector } from './node/image-collector.ts';
+import { Objects } from './objects.ts';
+import { refusal } from './pods/admission.ts';
+import { logDirectory, type NodePaths } from './pods/config.ts';
+import { dnsOf, hostDns } from './pods/dns.ts';
+import { Images } from './pods/images.ts';
+import { labels as runtimeLabels, nodeLabel } from './pods/names.ts';
+import { PodWorker, type PodHost } from './pods/worker.ts';
+import { LogRotation } from './streams/log-rotation.ts';
+import { startServer, type KubeletServer, type ServerSecurity } from './server.ts';
+
+export interface KubeletOptions {
+  readonly client: Client;
+  readonly runtime: Runtime;
+  readonly nodeName: string;
+  /** The node's addresses; pods on the host's network have them. */
+  readonly nodeIPs: readonly string[];
+  /** Where pods, logs and seccomp profiles are. */
+  readonly rootDir: string;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+  readonly clusterDNS: readonly string[];
+  readonly clusterDomain: string;
+  /** Without it nothing is served: logs, exec and the like are not to be had. */
+  readonly server?: ServerSecurity & { readonly port: number; readonly address?: string };
+  /** The cgroup of all pods: `/kubepods` when absent. */
+  readonly cgroupParent?: string;
+  readonly labels?: Readonly<Record<string, string>>;
+  readonly taints?: readonly { readonly key: string; readonly value?: string; readonly effect: string }[];
+  readonly podsMax?: number;
+  readonly reserved?: { readonly cpuMilli: number; readonly memoryBytes: number };
+  readonly resolvConf?: string;
+  /** Told when the API has given the node its range; the runtime is told as well. */
+  readonly podCIDRs?: (podCidrs: readonly string[]) => void;
+}
+
+export interface Kubelet extends AsyncDisposable {
+  readonly nodeName: string;
+  readonly node: Node | undefined;
+  /** The port that is served, or 0. */
+  readonly port: number;
+  /** Pods of this node, for the server and for tests. */
+  readonly pods: ReadonlyMap<string, PodWorker>;
+}
+
+/** Starts the agent of one node: registers it, takes over what runs, and from then on does what the API says. */
+export async function startKubelet(options: KubeletOptions): Promise<Kubelet> {
+  const lifetime = new Lifetime();
+  try {
+    return await start(options, lifetime);
+  } catch (error) {
+    await lifetime[Symbol.asyncDispose]();
+    throw error;
+  }
+}
+
+async function start(options: KubeletOptions, lifetime: Lifetime): Promise<Kubelet> {
+  const { client, runtime, nodeName, clock, random, rootDir } = options;
+  const log = options.log.child('kubelet');
+  const paths: NodePaths = {
+    pods: join(rootDir, 'pods'),
+    logs: join(rootDir, 'logs'),
+    seccomp: join(rootDir, 'seccomp'),
+  };
+  for (const directory of Object.values(paths)) await mkdir(directory, { recursive: true, mode: 0o755 });
+  const events = lifetime.own(openEventRecorder({ client, component: 'kubelet', host: nodeName, clock, log }));
+  const workers = new Map<string, PodWorker>();
+  let server: KubeletServer | undefined;
+  const node = lifetime.own(
+    new OwnNode({
+      client,
+      runtime,
+      clock,
+      random,
+      log,
+      nodeName,
+      rootDir,
+      nodeIps: options.nodeIPs,
+      port: () => server?.port ?? 10250,
+      labels: options.labels ?? {},
+      taints: options.taints ?? [],
+      podsMax: options.podsMax ?? 110,
+      reserved: options.reserved ?? { cpuMilli: 0, memoryBytes: 0 },
+      podCidrs: cidrs => {
+        options.podCIDRs?.(cidrs);
+        runtime
+          .updateRuntimeConfig({ podCidrs: cidrs })
+          .then(() => node.refresh())
+          .catch((error: unknown) => log.warn('cannot tell the runtime the range of pod addresses', { error }));
+      },
+    }),
+  );
+  const objects = lifetime.own(
+    new Objects({
+      client,
+      clock,
+      random,
+      log,
+      node: () => node.current,
+      changed: uid => workers.get(uid)?.objectChanged(),
+    }),
+  );
+  const host: PodHost = {
+    client,
+    runtime,
+    clock,
+    log,
+    events,
+    objects,
+    paths,
+    images: new Images(runtime, clock, (namespace, name) => objects.forPod(nobody).secret(namespace, name)),
+    facts: {
+      nodeName,
+      clusterDomain: options.clusterDomain,
+      cgroupParent: options.cgroupParent ?? '/kubepods',
+      memoryCapacityBytes: totalmem(),
+    },
+    nodeIps: options.nodeIPs,
+    dns: pod =>
+      dnsOf(
+        pod,
+        { servers: options.clusterDNS, domain: options.clusterDomain },
+        hostDns(options.resolvConf ?? '/etc/resolv.conf'),
+      ),
+    gone: uid => {
+      workers.delete(uid);
+      objects.release(uid);
+    },
+  };
+  if (options.server) {
+    const security = { ...options.server, client };
+    server = lifetime.own(
+      await startServer({ ...security, runtime, clock, log, workers, node: () => node.current, paths, nodeName }),
+    );
+  }
+  const pods = lifetime.own(new Pods(host, workers, node, events, lifetime.signal, random));
+  await node.start();
+  recordStart(events, node.current);
+  await pods.start();
+  lifetime.own(new ImageCollector({ runtime, clock, log, workers, rootDir }));
+  lifetime.own(new LogRotation({ runtime, clock, log, workers }));
+  return {
+    nodeName,
+    pods: workers,
+    get node() {
+      return node.current;
+    },
+    get port() {
+      return server?.port ?? 0;
+    },
+    [Symbol.asyncDispose]: () => lifetime[Symbol.asyncDispose](),
+  };
+}
+
+/** What is read for nobody in particular is watched as long as the agent runs. */
+const nobody: Pod = { metadata: { uid: 'node' } } as Pod;
+
+function recordStart(events: EventRecorder, node: Node | undefined): void {
+  if (!node) return;
+  const { name = '' } = node.metadata;
+  const about = { kind: 'Node', name, uid: name };
+  events.event(about, 'Normal', 'Starting', 'Starting kubelet.');
+}
+
+interface Found {
+  readonly sandboxes: PodSandboxStatus[];
+  readonly containers: ContainerStatus[];
+}
+
+/** All pods of the node: one worker each, fed by the API's watch and the runtime's events. */
+class Pods implements AsyncDisposable {
+  readonly #host: PodHost;
+  readonly #workers: Map<string, PodWorker>;
+  readonly #node: OwnNode;
+  readonly #events: EventRecorder;
+  readonly #random: Random;
+  readonly #abort = new AbortController();
+  #following: Promise<void> = Promise.resolve();
+  /** Which pod a container or sandbox belongs to, for events that say no more than its id. */
+  readonly #owners = new Map<string, string>();
+
+  constructor(
+    host: PodHost,
+    workers: Map<string, PodWorker>,
+    node: OwnNode,
+    events: EventRecorder,
+    signal: AbortSignal,
+    random: Random,
+  ) {
+    this.#host = host;
+    this.#workers = workers;
+    this.#node = node;
+    this.#events = events;
+    this.#random = random;
+    signal.addEventListener('abort', () => this.#abort.abort(signal.reason), { once: true });
+  }
+
+  async start(): Promise<void> {
+    const { client, clock, log, facts, runtime } = this.#host;
+    const { signal } = this.#abort;
+    // Subscribed before looking, so that nothing is missed in between.
+    const changes = runtime.events(signal);
+    const found = await this.#look();
+    const selection = { fieldSelector: `spec.nodeName=${facts.nodeName}` };
+    const informer = openInformer(client, Pod, { ...selection, clock, random: this.#random, log }, signal);
+    informer.subscribe({
+      added: pod => this.#added(pod, found),
+      updated: pod => {
+        const worker = this.#workers.get(pod.metadata.uid ?? '');
+        if (worker) worker.update(pod);
+        else this.#added(pod, found);
+      },
+      deleted: pod => this.#workers.get(pod.metadata.uid ?? '')?.remove(),
+    });
+    this.#following = this.#follow(changes);
+    informer.synced.then(
+      () =>
+        this.#removeOrphans(found).catch((error: unknown) => log.error('cannot remove what pods have left', { error })),
+      () => undefined,
+    );
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#abort.abort(new Error('the node agent was stopped'));
+    await this.#following;
+    await Promise.all([...this.#workers.values()].map(worker => worker.close()));
+  }
+
+  #added(pod: Pod, found: Map<string, Found>): void {
+    const uid = pod.metadata.uid ?? '';
+    const worker = new PodWorker(pod, this.#host);
+    const running = found.get(uid);
+    found.delete(uid);
+    if (running) worker.adopt(running.sandboxes, running.containers);
+    const isNew =
+      !running && (pod.status?.phase ?? 'Pending') === 'Pending' && pod.metadata.deletionTimestamp === undefined;
+    const others = [...this.#workers.values()].filter(each => !each.isOver).map(each => each.pod);
+    const refused = isNew ? refusal(pod, this.#node.current, others) : undefined;
+    this.#workers.set(uid, worker);
+    if (!refused) return worker.begin();
+    this.#events.event(
+      { ...pod, kind: 'Pod', apiVersion: 'v1' },
+      'Warning',
+      refused.reason,
+      refused.message.replace('Pod was rejected: ', ''),
+    );
+    worker.fail(refused, 0);
+  }
+
+  /** Everything that the runtime has of this node. */
+  async #look(): Promise<Map<string, Found>> {
+    const { runtime, facts } = this.#host;
+    const labelSelector = { [nodeLabel]: facts.nodeName };
+    const [sandboxes, containers] = await Promise.all([
+      runtime.listPodSandbox({ labelSelector }),
+      runtime.listContainers({ labelSelector }),
+    ]);
+    const found = new Map<string, Found>();
+    const of = (uid: string) => {
+      const known = found.get(uid) ?? { sandboxes: [], containers: [] };
+      found.set(uid, known);
+      return known;
+    };
+    const statuses = await Promise.all(sandboxes.map(({ id }) => runtime.podSandboxStatus(id)));
+    for (const status of statuses) {
+      this.#owners.set(status.id, status.metadata.uid);
+      of(status.metadata.uid).sandboxes.push(status);
+    }
+    for (const status of await Promise.all(containers.map(({ id }) => runtime.containerStatus(id)))) {
+      const uid = status.labels[runtimeLabels.podUid] ?? '';
+      this.#owners.set(status.id, uid);
+      of(uid).containers.push(status);
+    }
+    return found;
+  }
+
+  async #follow(first: AsyncIterable<ContainerEvent>): Promise<void> {
+    const { runtime, log, clock } = this.#host;
+    const { signal } = this.#abort;
+    for (let changes = first; !signal.aborted; ) {
+      try {
+        for await (const change of changes) this.#changed(change);
+      } catch (error) {
+        if (signal.aborted) return;
+        log.warn('lost the events of the runtime', { error });
+        await clock.sleep(1000, signal).catch(() => undefined);
+      }
+      if (signal.aborted) return;
+      changes = runtime.events(signal);
+      for (const [uid, { sandboxes, containers }] of await this.#look())
+        for (const sandbox of sandboxes) this.#workers.get(uid)?.observed(sandbox, sandbox.id, containers);
+    }
+  }
+
+  #changed(change: ContainerEvent): void {
+    const { podSandboxStatus, podSandboxId, containersStatuses, containerId, type } = change;
+    const uid = podSandboxStatus?.metadata.uid ?? this.#owners.get(podSandboxId);
+    if (uid === undefined) return;
+    this.#owners.set(podSandboxId, uid);
+    if (type === 'deleted' && containerId === podSandboxId) this.#owners.delete(podSandboxId);
+    const worker = this.#workers.get(uid);
+    if (!worker) return;
+    if (type === 'deleted' && containerId !== podSandboxId) worker.forgot(containerId);
+    else worker.observed(podSandboxStatus, podSandboxId, containersStatuses);
+  }
+
+  /** Pods that were deleted while no agent was there. */
+  async #removeOrphans(found: ReadonlyMap<string, Found>): Promise<void> {
+    const { runtime, paths, log } = this.#host;
+    for (const [uid, { sandboxes, containers }] of found) {
+      if (this.#workers.has(uid)) continue;
+      log.info('removing a pod that the API does not know', { uid });
+      const running = containers.filter(({ state }) => state === 'running');
+      await Promise.all(running.map(({ id }) => runtime.stopContainer(id, orphanGraceSeconds)));
+      for (const { id } of sandboxes) {
+        await runtime.stopPodSandbox(id);
+        await runtime.removePodSandbox(id);
+      }
+    }
+    for (const uid of await readdir(paths.pods))
+      if (!this.#workers.has(uid)) await tearDownVolumes(join(paths.pods, uid));
+    const logs = new Set([...this.#workers.values()].map(({ pod }) => logDirectory(paths, pod)));
+    for (const name of await readdir(paths.logs)) {
+      const directory = join(paths.logs, name);
+      if (!logs.has(directory)) await rm(directory, { recursive: true, force: true });
+    }
+  }
+}
+
+const orphanGraceSeconds = 5;

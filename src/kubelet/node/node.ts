@@ -1,0 +1,216 @@
+import os from 'node:os';
+import { Lease } from '#api/coordination/v1/lease.ts';
+import { Node, type NodeStatus } from '#api/core/v1/node.ts';
+import { isReason } from '#api/machinery/errors.ts';
+import { formatMicroTime } from '#api/machinery/time.ts';
+import type { Clock } from '#base/clock.ts';
+import type { Log } from '#base/log.ts';
+import type { Random } from '#base/random.ts';
+import type { Client } from '#client/client.ts';
+import { openInformer } from '#client/informer.ts';
+import type { Runtime } from '#runtime/runtime.ts';
+import { identifyMachine, measureMachine } from './machine.ts';
+import { differs, nodeStatus } from './status.ts';
+
+export interface OwnNodeOptions {
+  readonly client: Client;
+  readonly runtime: Runtime;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+  readonly nodeName: string;
+  readonly nodeIps: readonly string[];
+  readonly port: () => number;
+  readonly rootDir: string;
+  readonly labels: Readonly<Record<string, string>>;
+  readonly taints: readonly { readonly key: string; readonly value?: string; readonly effect: string }[];
+  readonly podsMax: number;
+  readonly reserved: { readonly cpuMilli: number; readonly memoryBytes: number };
+  readonly podCidrs: (podCidrs: readonly string[]) => void;
+}
+
+const leaseSeconds = 40;
+const renewMs = 10_000;
+const statusMs = 10_000;
+const heartbeatMs = 300_000;
+const retryMs = 1000;
+
+/** The Node object of this agent: registered, kept alive by a lease, and told when something has changed. */
+export class OwnNode implements AsyncDisposable {
+  readonly #options: OwnNodeOptions;
+  readonly #abort = new AbortController();
+  readonly #identity = identifyMachine();
+  #node: Node | undefined;
+  #lease: Lease | undefined;
+  #written: NodeStatus | undefined;
+  #writtenMs = Number.NEGATIVE_INFINITY;
+  #loops: Promise<void>[] = [];
+
+  constructor(options: OwnNodeOptions) {
+    this.#options = options;
+  }
+
+  get current(): Node | undefined {
+    return this.#node;
+  }
+
+  /** Resolves when the node is registered; from then on it is kept. */
+  async start(): Promise<void> {
+    const { client, clock, random, log, nodeName, podCidrs } = this.#options;
+    const { signal } = this.#abort;
+    for (let isThere = false; !isThere; ) {
+      try {
+        await this.#register();
+        isThere = true;
+      } catch (error) {
+        log.warn('cannot register the node', { node: nodeName, error });
+        await clock.sleep(retryMs, signal);
+      }
+    }
+    const informer = openInformer(
+      client,
+      Node,
+      { fieldSelector: `metadata.name=${nodeName}`, clock, random, log },
+      signal,
+    );
+    let known = '';
+    const seen = (node: Node) => {
+      this.#node = node;
+      const cidrs = node.spec?.podCIDRs ?? [];
+      if (cidrs.length === 0 || cidrs.join() === known) return;
+      known = cidrs.join();
+      podCidrs(cidrs);
+    };
+    informer.subscribe({ added: seen, updated: seen });
+    this.#loops = [this.#repeat(renewMs, () => this.#renew()), this.#repeat(statusMs, () => this.#refresh())];
+  }
+
+  /** Looks at once, because something about readiness or images has changed. */
+  async refresh(): Promise<void> {
+    await this.#refresh();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#abort.abort(new Error('the node agent was stopped'));
+    await Promise.all(this.#loops);
+  }
+
+  async #repeat(everyMs: number, work: () => Promise<void>): Promise<void> {
+    const { clock, log, nodeName } = this.#options;
+    const { signal } = this.#abort;
+    while (!signal.aborted) {
+      let delayMs = everyMs;
+      try {
+        await work();
+      } catch (error) {
+        if (signal.aborted) return;
+        log.warn('cannot keep the node alive', { node: nodeName, error });
+        delayMs = retryMs;
+      }
+      await clock.sleep(delayMs, signal).catch(() => undefined);
+    }
+  }
+
+  async #status(): Promise<NodeStatus> {
+    const { runtime, rootDir, clock, port, ...rest } = this.#options;
+    const [version, status, images] = await Promise.all([runtime.version(), runtime.status(), runtime.listImages()]);
+    const machine = measureMachine(rootDir);
+    const view = {
+      ...rest,
+      hostname: rest.nodeName,
+      port: port(),
+      machine,
+      identity: this.#identity,
+      version,
+      runtime: status,
+      images,
+    };
+    return nodeStatus(view, this.#node, clock.now());
+  }
+
+  async #register(): Promise<void> {
+    const { client, clock, nodeName, labels, taints } = this.#options;
+    const status = await this.#status();
+    const arch = this.#identity.architecture;
+    const allLabels = {
+      'beta.kubernetes.io/arch': arch,
+      'beta.kubernetes.io/os': 'linux',
+      'kubernetes.io/arch': arch,
+      'kubernetes.io/hostname': nodeName,
+      'kubernetes.io/os': 'linux',
+      ...labels,
+    };
+    try {
+      const spec = taints.length > 0 ? { taints } : {};
+      this.#node = await client.create(Node, { metadata: { name: nodeName, labels: allLabels }, spec, status });
+      if (this.#node.status?.conditions?.length) {
+        this.#written = status;
+        this.#writtenMs = clock.now();
+        return;
+      }
+    } catch (error) {
+      if (!isReason(error, 'AlreadyExists')) throw error;
+      this.#node = await client.get(Node, nodeName);
+      const missing = Object.entries(allLabels).some(([key, value]) => this.#node?.metadata.labels?.[key] !== value);
+      const patch = { metadata: { labels: allLabels } };
+      if (missing) this.#node = await client.patch(Node, nodeName, { type: 'merge', patch });
+    }
+    await this.#refresh();
+  }
+
+  async #refresh(): Promise<void> {
+    const { client, clock, nodeName } = this.#options;
+    const status = await this.#status();
+    const nowMs = clock.now();
+    // Somebody else may have said of a node that was silent that it is not ready.
+    const isDisputed = this.#node !== undefined && readiness(this.#node.status) !== readiness(status);
+    if (!differs(status, this.#written) && !isDisputed && nowMs - this.#writtenMs < heartbeatMs) return;
+    try {
+      const patch = { status: { ...status, addresses: [{ $patch: 'replace' }, ...(status.addresses ?? [])] } };
+      this.#node = await client.patch(Node, nodeName, { type: 'strategic', patch }, { subresource: 'status' });
+      this.#written = status;
+      this.#writtenMs = nowMs;
+    } catch (error) {
+      if (!isReason(error, 'NotFound')) throw error;
+      this.#node = undefined;
+      await this.#register();
+    }
+  }
+
+  async #renew(): Promise<void> {
+    const { client, clock, nodeName } = this.#options;
+    const renewTime = formatMicroTime(clock.now());
+    const where = { namespace: 'kube-node-lease' };
+    if (this.#lease) {
+      try {
+        this.#lease = await client.update(Lease, { ...this.#lease, spec: { ...this.#lease.spec, renewTime } }, where);
+        return;
+      } catch (error) {
+        if (!isReason(error, 'Conflict', 'NotFound')) throw error;
+      }
+    }
+    const { uid = '' } = this.#node?.metadata ?? {};
+    const ownerReferences = [{ apiVersion: 'v1', kind: 'Node', name: nodeName, uid }];
+    const spec = { holderIdentity: nodeName, leaseDurationSeconds: leaseSeconds, renewTime };
+    try {
+      this.#lease = await client.create(
+        Lease,
+        { metadata: { name: nodeName, ...where, ownerReferences }, spec },
+        where,
+      );
+    } catch (error) {
+      if (!isReason(error, 'AlreadyExists')) throw error;
+      const patch = { metadata: { ownerReferences }, spec };
+      this.#lease = await client.patch(Lease, nodeName, { type: 'merge', patch }, where);
+    }
+  }
+}
+
+function readiness(status: NodeStatus | undefined): string | undefined {
+  return status?.conditions?.find(({ type }) => type === 'Ready')?.status;
+}
+
+/** The name a node goes by when it is not given one. */
+export function machineName(): string {
+  return os.hostname().toLowerCase();
+}

@@ -1,0 +1,115 @@
+import type { Node, NodeCondition, NodeStatus } from '#api/core/v1/node.ts';
+import { formatTime } from '#api/machinery/time.ts';
+import { kubernetesVersion } from '#api/machinery/version.ts';
+import type { Image, RuntimeStatus, RuntimeVersion } from '#runtime/runtime.ts';
+import type { Machine, MachineIdentity } from './machine.ts';
+
+export interface NodeView {
+  readonly nodeName: string;
+  readonly hostname: string;
+  readonly nodeIps: readonly string[];
+  readonly port: number;
+  readonly podsMax: number;
+  readonly reserved: { readonly cpuMilli: number; readonly memoryBytes: number };
+  readonly machine: Machine;
+  readonly identity: MachineIdentity;
+  readonly version: RuntimeVersion;
+  readonly runtime: RuntimeStatus;
+  readonly images: readonly Image[];
+}
+
+/** Images that are named in the status: the biggest, for the scheduler's image locality. */
+const imagesMax = 50;
+const evictionMemoryBytes = 100 * 1024 * 1024;
+const diskPressureBelow = 0.05;
+
+/** The status of the node. Pure; `old` keeps the times of conditions that have not changed. */
+export function nodeStatus(view: NodeView, old: Node | undefined, nowMs: number): NodeStatus {
+  const { nodeIps, hostname, machine, identity, version, runtime } = view;
+  return {
+    addresses: [...nodeIps.map(address => ({ type: 'InternalIP', address })), { type: 'Hostname', address: hostname }],
+    ...amounts(view),
+    conditions: conditions(machine, runtime, old, nowMs),
+    daemonEndpoints: { kubeletEndpoint: { Port: view.port } },
+    nodeInfo: {
+      ...identity,
+      operatingSystem: 'linux',
+      containerRuntimeVersion: `${version.runtimeName}://${version.runtimeVersion}`,
+      kubeletVersion: kubernetesVersion.gitVersion,
+      kubeProxyVersion: '',
+    },
+    images: view.images
+      .toSorted((a, b) => b.sizeBytes - a.sizeBytes)
+      .slice(0, imagesMax)
+      .map(({ repoDigests, repoTags, sizeBytes }) => ({ names: [...repoDigests, ...repoTags], sizeBytes })),
+    runtimeHandlers: runtime.runtimeHandlers.map(({ name, features }) => ({ name, features })),
+    features: { supplementalGroupsPolicy: runtime.features.supplementalGroupsPolicy },
+  };
+}
+
+function amounts({ machine, podsMax, reserved }: NodeView) {
+  const kibi = (bytes: number) => `${Math.floor(bytes / 1024)}Ki`;
+  const capacity = {
+    cpu: String(machine.cpuCount),
+    'ephemeral-storage': kibi(machine.diskBytes),
+    'hugepages-1Gi': '0',
+    'hugepages-2Mi': '0',
+    memory: kibi(machine.memoryBytes),
+    pods: String(podsMax),
+  };
+  const allocatable = {
+    ...capacity,
+    cpu: reserved.cpuMilli === 0 ? capacity.cpu : `${machine.cpuCount * 1000 - reserved.cpuMilli}m`,
+    'ephemeral-storage': String(Math.floor(machine.diskBytes * 0.9)),
+    memory: kibi(machine.memoryBytes - reserved.memoryBytes - evictionMemoryBytes),
+  };
+  return { capacity, allocatable };
+}
+
+function conditions(machine: Machine, runtime: RuntimeStatus, old: Node | undefined, nowMs: number): NodeCondition[] {
+  const now = formatTime(nowMs);
+  const condition = (type: string, status: 'True' | 'False', reason: string, message: string): NodeCondition => {
+    const known = old?.status?.conditions?.find(each => each.type === type);
+    const since = known?.status === status ? known.lastTransitionTime : undefined;
+    return { type, status, reason, message, lastHeartbeatTime: now, lastTransitionTime: since ?? now };
+  };
+  const pressure = (type: string, isLow: boolean, bad: readonly [string, string], good: readonly [string, string]) =>
+    condition(type, isLow ? 'True' : 'False', ...(isLow ? bad : good));
+  const noDisk = machine.diskAvailableBytes < machine.diskBytes * diskPressureBelow;
+  const noInodes = machine.inodes > 0 && machine.inodesFree < machine.inodes * diskPressureBelow;
+  const problems = runtime.conditions.filter(({ status }) => !status);
+  const why = problems.map(({ type, reason, message }) => {
+    const what = type === 'NetworkReady' ? 'container runtime network not ready' : 'container runtime not ready';
+    return `${what}: ${type}=false reason:${reason} message:${message}`;
+  });
+  return [
+    pressure(
+      'MemoryPressure',
+      machine.memoryAvailableBytes < evictionMemoryBytes,
+      ['KubeletHasInsufficientMemory', 'kubelet has insufficient memory available'],
+      ['KubeletHasSufficientMemory', 'kubelet has sufficient memory available'],
+    ),
+    pressure(
+      'DiskPressure',
+      noDisk || noInodes,
+      ['KubeletHasDiskPressure', 'kubelet has disk pressure'],
+      ['KubeletHasNoDiskPressure', 'kubelet has no disk pressure'],
+    ),
+    pressure(
+      'PIDPressure',
+      machine.pids > machine.pidsMax * 0.95,
+      ['KubeletHasInsufficientPID', 'kubelet has insufficient PID available'],
+      ['KubeletHasSufficientPID', 'kubelet has sufficient PID available'],
+    ),
+    why.length === 0
+      ? condition('Ready', 'True', 'KubeletReady', 'kubelet is posting ready status')
+      : condition('Ready', 'False', 'KubeletNotReady', `[${why.join(', ')}]`),
+  ];
+}
+
+/** Whether a status says something new; that it was asked again does not count. */
+export function differs(a: NodeStatus, b: NodeStatus | undefined): boolean {
+  const plain = ({ conditions: found, ...rest }: NodeStatus) =>
+    JSON.stringify([rest, found?.map(({ lastHeartbeatTime: _, ...each }) => each)]);
+  return b === undefined || plain(a) !== plain(b);
+}

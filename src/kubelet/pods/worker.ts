@@ -1,0 +1,788 @@
+import { mkdir, rm } from 'node:fs/promises';
+import { Pod, type PodStatus } from '#api/core/v1/pod.ts';
+import type { Container } from '#api/core/v1/pod-spec.ts';
+import { isReason } from '#api/machinery/errors.ts';
+import { timeMs } from '#api/machinery/time.ts';
+import type { Clock } from '#base/clock.ts';
+import type { Log } from '#base/log.ts';
+import type { Client } from '#client/client.ts';
+import type { EventRecorder } from '#client/events.ts';
+import type { ContainerStatus, DnsConfig, PodSandboxStatus, Runtime } from '#runtime/runtime.ts';
+import { setUpVolumes, tearDownVolumes, type PodVolumes } from '#volumes/pod-volumes.ts';
+import { environmentOf } from '../env/environment.ts';
+import type { Objects } from '../objects.ts';
+import { Prober, probeTitle } from '../probes/prober.ts';
+import type { Target } from '../probes/handlers.ts';
+import { podStatus } from '../status/pod-status.ts';
+import { StatusWriter } from '../status/writer.ts';
+import {
+  containerConfig,
+  logDirectory,
+  podDirectory,
+  sandboxConfig,
+  type NodeFacts,
+  type NodePaths,
+} from './config.ts';
+import {
+  allContainers,
+  decide,
+  type Action,
+  type Decision,
+  type PodView,
+  type Stopping,
+  type Waiting,
+} from './decide.ts';
+import { runHook } from './hooks.ts';
+import { ImageError, type Images } from './images.ts';
+import { mountsOf } from './mounts.ts';
+import { containerHash, podText } from './names.ts';
+import { containerResources } from './resources.ts';
+import { RestartBackoff } from './restarts.ts';
+import { rootRefusal } from './security.ts';
+import { terminationMessage } from './termination-message.ts';
+
+/** What all pods of a node share. */
+export interface PodHost {
+  readonly client: Client;
+  readonly runtime: Runtime;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly events: EventRecorder;
+  readonly objects: Objects;
+  readonly images: Images;
+  readonly paths: NodePaths;
+  readonly facts: NodeFacts;
+  readonly nodeIps: readonly string[];
+  readonly dns: (pod: Pod) => DnsConfig;
+  /** Nothing of the pod is left on the node. */
+  readonly gone: (uid: string) => void;
+}
+
+type Start = Extract<Action, { do: 'start' }>;
+type Kill = Extract<Action, { do: 'kill' }>;
+
+const maxRetryMs = 122_000;
+
+/** Brings one pod to what is wanted of it, step by step, whenever something has happened. */
+export class PodWorker {
+  readonly #host: PodHost;
+  readonly #writer: StatusWriter;
+  readonly #uid: string;
+  readonly #startTimeMs: number;
+  readonly #sandboxes = new Map<string, PodSandboxStatus>();
+  readonly #containers = new Map<string, ContainerStatus>();
+  readonly #probers = new Map<string, Prober>();
+  /** Containers whose post-start hook is over, and what has gone wrong with others. */
+  readonly #hooked = new Set<string>();
+  readonly #failed = new Map<string, 'startup' | 'liveness' | 'postStart'>();
+  readonly #messages = new Map<string, string>();
+  readonly #backoff = new RestartBackoff();
+  readonly #busy = new Set<string>();
+  readonly #waiting = new Map<string, Waiting>();
+  readonly #retries = new Map<string, { atMs: number; delayMs: number }>();
+  readonly #told = new Map<string, string>();
+  readonly #abort = new AbortController();
+  /** Aborted when the pod is to stop: pulls and hooks are not waited for. */
+  readonly #starting = new AbortController();
+  readonly #watchers = new Set<() => void>();
+  #pod: Pod;
+  #volumes: PodVolumes | undefined;
+  #stopping: Stopping | undefined;
+  #stopNow = new AbortController();
+  #failure: Waiting | undefined;
+  #removed = false;
+  #initialized = false;
+  #torn = false;
+  #finished = false;
+  #turnDue = false;
+  #cancelWake = () => {};
+
+  constructor(pod: Pod, host: PodHost) {
+    this.#pod = pod;
+    this.#host = host;
+    this.#uid = pod.metadata.uid ?? '';
+    this.#startTimeMs = timeMs(pod.status?.startTime ?? '') || host.clock.now();
+    this.#writer = new StatusWriter(pod, host.client, host.clock, host.log, this.#abort.signal);
+  }
+
+  get pod(): Pod {
+    return this.#pod;
+  }
+
+  /** The pod's resources are free again. */
+  get isOver(): boolean {
+    const { phase } = this.#pod.status ?? {};
+    return this.#finished || this.#torn || phase === 'Succeeded' || phase === 'Failed';
+  }
+
+  /** What runs already, found when the agent started. */
+  adopt(sandboxes: readonly PodSandboxStatus[], containers: readonly ContainerStatus[]): void {
+    for (const sandbox of sandboxes) this.#sandboxes.set(sandbox.id, sandbox);
+    for (const container of containers) {
+      // A former agent has run its hook; whether it had ended nobody knows.
+      if (container.state === 'running') this.#hooked.add(container.id);
+      this.#observe(container);
+    }
+  }
+
+  begin(): void {
+    const { phase } = this.#pod.status ?? {};
+    if (phase === 'Succeeded' || phase === 'Failed') this.#stop(this.#grace());
+    this.update(this.#pod);
+  }
+
+  /** The API has a new version of the pod. */
+  update(pod: Pod): void {
+    const old = this.#pod;
+    this.#pod = pod;
+    if (pod.metadata.deletionTimestamp !== undefined)
+      this.#stop(pod.metadata.deletionGracePeriodSeconds ?? this.#grace());
+    else if (old !== pod) this.#resize(old);
+    this.#turn();
+  }
+
+  /** The API has forgotten the pod. */
+  remove(): void {
+    this.#removed = true;
+    this.#stop(Math.min(this.#grace(), this.#pod.metadata.deletionGracePeriodSeconds ?? Number.POSITIVE_INFINITY));
+    this.#turn();
+  }
+
+  /** Ends the pod for a reason of the node's own: it is then Failed. */
+  fail(failure: Waiting, graceSeconds = this.#grace()): void {
+    this.#failure ??= failure;
+    this.#stop(graceSeconds);
+    this.#turn();
+  }
+
+  /** The runtime has told of a change. */
+  observed(sandbox: PodSandboxStatus | undefined, sandboxId: string, containers: readonly ContainerStatus[]): void {
+    const known = this.#sandboxes.get(sandboxId);
+    if (!sandbox) this.#sandboxes.delete(sandboxId);
+    else if (known?.state !== 'notReady') this.#sandboxes.set(sandboxId, sandbox);
+    for (const container of containers) this.#observe(container);
+    this.#turn();
+  }
+
+  /** A container has been removed from the runtime. */
+  forgot(containerId: string): void {
+    this.#forget(containerId);
+    this.#turn();
+  }
+
+  /** A ConfigMap or Secret of the pod has changed. */
+  objectChanged(): void {
+    for (const key of this.#retries.keys()) this.#retries.delete(key);
+    this.#refreshVolumes();
+    this.#turn();
+  }
+
+  /** The newest container of a name, for logs and exec. */
+  container(name: string, previous = false): ContainerStatus | undefined {
+    const attempts = this.#byName().get(name) ?? [];
+    const [newest, former] = attempts;
+    if (!previous) return newest;
+    return newest?.state === 'exited' && this.#waitingNow(name) ? newest : former;
+  }
+
+  /** Resolves after the next step, or when the signal aborts. */
+  changed(signal: AbortSignal): Promise<void> {
+    return new Promise(resolve => {
+      const finish = () => {
+        this.#watchers.delete(finish);
+        signal.removeEventListener('abort', finish);
+        resolve();
+      };
+      this.#watchers.add(finish);
+      signal.addEventListener('abort', finish, { once: true });
+      if (signal.aborted || this.#finished) finish();
+    });
+  }
+
+  get running(): readonly ContainerStatus[] {
+    return [...this.#containers.values()].filter(({ state }) => state === 'running');
+  }
+
+  get sandbox(): PodSandboxStatus | undefined {
+    return this.#sandboxList()[0];
+  }
+
+  get status(): PodStatus {
+    return this.#status();
+  }
+
+  /** Lets go of the pod; what runs goes on running. */
+  async close(): Promise<void> {
+    this.#finished = true;
+    this.#cancelWake();
+    for (const prober of this.#probers.values()) prober[Symbol.dispose]();
+    await this.#writer.flushed();
+    this.#abort.abort(new Error('the node agent was stopped'));
+    this.#starting.abort(new Error('the node agent was stopped'));
+  }
+
+  #grace(): number {
+    return this.#pod.spec?.terminationGracePeriodSeconds ?? 30;
+  }
+
+  /** A later request may only shorten the grace. */
+  #stop(graceSeconds: number): void {
+    const sinceMs = this.#host.clock.now();
+    const old = this.#stopping;
+    if (old && old.graceSeconds <= graceSeconds) return;
+    this.#stopping = { sinceMs: old?.sinceMs ?? sinceMs, graceSeconds };
+    this.#starting.abort(new Error('the pod is being stopped'));
+    if (!old) return;
+    // Hooks are cut short, and what is being stopped is stopped with the grace that is left.
+    this.#stopNow.abort(new Error('the grace period was shortened'));
+    this.#stopNow = new AbortController();
+    for (const { id, state } of this.#containers.values())
+      if (state === 'running') this.#background(() => this.#host.runtime.stopContainer(id, graceSeconds));
+  }
+
+  #observe(status: ContainerStatus): void {
+    const known = this.#containers.get(status.id);
+    if (known && rank(known) > rank(status)) return;
+    this.#containers.set(status.id, status);
+    if (status.state === 'exited' && known?.state !== 'exited') {
+      this.#probers.get(status.id)?.[Symbol.dispose]();
+      this.#probers.delete(status.id);
+      this.#messages.set(status.id, terminationMessage(status));
+    }
+    if (status.state === 'running') this.#probe(status);
+  }
+
+  #forget(id: string): void {
+    this.#containers.delete(id);
+    this.#messages.delete(id);
+    this.#hooked.delete(id);
+    this.#failed.delete(id);
+    this.#probers.get(id)?.[Symbol.dispose]();
+    this.#probers.delete(id);
+  }
+
+  /** Many things at once make one turn. */
+  #turn(): void {
+    if (this.#turnDue || this.#finished) return;
+    this.#turnDue = true;
+    queueMicrotask(() => {
+      this.#turnDue = false;
+      if (!this.#finished) this.#step();
+    });
+  }
+
+  #step(): void {
+    const nowMs = this.#host.clock.now();
+    this.#checkDeadline(nowMs);
+    const decision = decide(this.#view(), nowMs);
+    this.#initialized ||= decision.initialized;
+    if (!this.#stopping) this.#prepare(decision);
+    for (const action of decision.actions) this.#launch(action, nowMs);
+    this.#tellBackoffs(decision.waiting);
+    this.#backoffs = decision.waiting;
+    if (!this.#stopping && decision.completed && decision.stopped) this.#tearDown();
+    if (this.#stopping && decision.stopped && this.#busy.size === 0) this.#finish();
+    // A pod that the API has forgotten has no status.
+    else if (!this.#removed) this.#writer.write(this.#status());
+    this.#wake(decision, nowMs);
+    for (const tell of this.#watchers) tell();
+  }
+
+  #backoffs: ReadonlyMap<string, Waiting> = new Map();
+
+  #view(): PodView {
+    return {
+      pod: this.#pod,
+      sandboxes: this.#sandboxList(),
+      containers: this.#byName(),
+      health: id => ({ started: this.#isStarted(id), failed: this.#failed.get(id) }),
+      backoff: this.#backoff,
+      volumesReady: this.#volumes !== undefined,
+      stopping: this.#stopping,
+    };
+  }
+
+  #sandboxList(): PodSandboxStatus[] {
+    return [...this.#sandboxes.values()].toSorted((a, b) => b.metadata.attempt - a.metadata.attempt);
+  }
+
+  #byName(): Map<string, ContainerStatus[]> {
+    const found = new Map<string, ContainerStatus[]>();
+    for (const status of this.#containers.values()) {
+      const attempts = found.get(status.metadata.name);
+      if (attempts) attempts.push(status);
+      else found.set(status.metadata.name, [status]);
+    }
+    for (const attempts of found.values()) attempts.sort((a, b) => b.metadata.attempt - a.metadata.attempt);
+    return found;
+  }
+
+  #isStarted(id: string): boolean {
+    if (!this.#hooked.has(id)) return false;
+    return this.#probers.get(id)?.state.startup ?? true;
+  }
+
+  #waitingNow(name: string): Waiting | undefined {
+    return this.#backoffs.get(name) ?? this.#waiting.get(name);
+  }
+
+  #status(): PodStatus {
+    const isOver = this.#torn || (this.#stopping !== undefined && !this.#isAnythingAlive());
+    const view = {
+      pod: this.#pod,
+      sandbox: this.sandbox,
+      podIps: this.#podIps(),
+      hostIps: this.#host.nodeIps,
+      containers: this.#byName(),
+      waiting: new Map([...this.#waiting, ...this.#backoffs]),
+      initialized: this.#initialized,
+      health: (id: string) => ({
+        started: this.#isStarted(id),
+        ready: this.#isStarted(id) && (this.#probers.get(id)?.state.readiness ?? false),
+      }),
+      messageOf: (id: string) => this.#messages.get(id) ?? '',
+      startTimeMs: this.#startTimeMs,
+      over: isOver,
+      failure: this.#failure,
+    };
+    return podStatus(view, this.#host.clock.now());
+  }
+
+  #isAnythingAlive(): boolean {
+    return [...this.#containers.values()].some(({ state }) => state === 'running' || state === 'created');
+  }
+
+  #podIps(): readonly string[] {
+    if (this.#pod.spec?.hostNetwork) return this.#host.nodeIps;
+    const { network } = this.sandbox ?? {};
+    const ips = network && network.ip !== '' ? [network.ip, ...network.additionalIps] : [];
+    return ips.length > 0 || !this.#stopping ? ips : (this.#pod.status?.podIPs ?? []).map(({ ip }) => ip);
+  }
+
+  #checkDeadline(nowMs: number): void {
+    const { activeDeadlineSeconds } = this.#pod.spec ?? {};
+    if (activeDeadlineSeconds === undefined || this.#stopping) return;
+    if (nowMs < this.#startTimeMs + activeDeadlineSeconds * 1000) return;
+    const message = 'Pod was active on the node longer than the specified deadline';
+    this.#event('Normal', 'DeadlineExceeded', message);
+    this.#failure = { reason: 'DeadlineExceeded', message };
+    this.#stop(this.#grace());
+  }
+
+  /** Volumes and the first images are on their way while the sandbox is made. */
+  #prepare(decision: Decision): void {
+    if (decision.completed) return;
+    if (!this.#volumes) this.#refreshVolumes();
+  }
+
+  #refreshVolumes(): void {
+    if (this.#stopping || this.#torn) return;
+    this.#run(
+      'volumes',
+      async () => {
+        const { clock, objects, paths } = this.#host;
+        const directory = podDirectory(paths, this.#uid);
+        await mkdir(directory, { recursive: true, mode: 0o750 });
+        this.#volumes = await setUpVolumes(this.#pod, directory, objects.forPod(this.#pod), clock.now());
+        this.#retries.delete('volumes');
+      },
+      error => {
+        this.#event('Warning', 'FailedMount', textOf(error));
+        this.#retryLater('volumes', 500);
+      },
+    );
+  }
+
+  #launch(action: Action, nowMs: number): void {
+    switch (action.do) {
+      case 'createSandbox':
+        return this.#run(
+          'sandbox',
+          () => this.#createSandbox(action.attempt),
+          error => {
+            this.#event('Warning', 'FailedCreatePodSandBox', `Failed to create pod sandbox: ${textOf(error)}`);
+            this.#retryLater('sandbox', 1000);
+          },
+        );
+      case 'stopSandbox':
+        return this.#run(
+          'sandbox',
+          () => this.#stopSandbox(action.id),
+          error => {
+            this.#event('Warning', 'FailedKillPod', `error killing pod: ${textOf(error)}`);
+            this.#retryLater('sandbox', 1000);
+          },
+        );
+      case 'removeSandbox':
+        return this.#run(`remove ${action.id}`, async () => {
+          await this.#host.runtime.removePodSandbox(action.id);
+          this.#sandboxes.delete(action.id);
+        });
+      case 'removeContainer':
+        return this.#run(`remove ${action.id}`, () => this.#removeContainer(action.id));
+      case 'start':
+        return this.#run(action.container.name, () => this.#start(action, nowMs));
+      case 'kill':
+        return this.#run(action.container.name, () => this.#kill(action));
+    }
+  }
+
+  /** Runs one thing of a name at a time, unless it has to wait after a failure; each end is a reason to look again. */
+  #run(key: string, work: () => Promise<void>, failed?: (error: unknown) => void): void {
+    if (this.#busy.has(key)) return;
+    const retry = this.#retries.get(key);
+    if (retry && retry.atMs > this.#host.clock.now()) return;
+    this.#busy.add(key);
+    void work()
+      .catch((error: unknown) => {
+        if (this.#abort.signal.aborted) return;
+        if (failed) failed(error);
+        else {
+          this.#host.log.warn('a step of a pod failed', { pod: podText(this.#pod), step: key, error });
+          this.#retryLater(key, 1000);
+        }
+      })
+      .finally(() => {
+        this.#busy.delete(key);
+        this.#turn();
+      });
+  }
+
+  #background(work: () => Promise<void>): void {
+    work().catch((error: unknown) =>
+      this.#host.log.warn('cannot stop a container', { pod: podText(this.#pod), error }),
+    );
+  }
+
+  #retryLater(key: string, initialMs: number, atMs?: number): void {
+    const delayMs = Math.min(maxRetryMs, (this.#retries.get(key)?.delayMs ?? initialMs / 2) * 2);
+    this.#retries.set(key, { atMs: atMs ?? this.#host.clock.now() + delayMs, delayMs });
+  }
+
+  #wake({ wakeAtMs }: Decision, nowMs: number): void {
+    this.#cancelWake();
+    const { activeDeadlineSeconds } = this.#pod.spec ?? {};
+    const times = [...this.#retries.values()].map(({ atMs }) => atMs).filter(atMs => atMs > nowMs);
+    if (wakeAtMs !== undefined) times.push(wakeAtMs);
+    if (activeDeadlineSeconds !== undefined && !this.#stopping)
+      times.push(this.#startTimeMs + activeDeadlineSeconds * 1000);
+    const renewals = [...(this.#volumes?.values() ?? [])].flatMap(each =>
+      each.kind === 'path' && each.refreshAtMs ? [each.refreshAtMs] : [],
+    );
+    const renewAtMs = Math.min(...renewals);
+    if (!this.#stopping && renewAtMs <= nowMs) this.#refreshVolumes();
+    else if (!this.#stopping && renewals.length > 0) times.push(renewAtMs);
+    if (times.length === 0) return;
+    this.#cancelWake = this.#host.clock.after(Math.max(0, Math.min(...times) - nowMs), () => this.#turn());
+  }
+
+  async #createSandbox(attempt: number): Promise<void> {
+    const { runtime, paths, facts, dns } = this.#host;
+    const config = sandboxConfig(this.#pod, attempt, dns(this.#pod), paths, facts);
+    await mkdir(logDirectory(paths, this.#pod), { recursive: true, mode: 0o755 });
+    const handler = this.#pod.spec?.runtimeClassName;
+    const id = await runtime.runPodSandbox(config, handler ? handler : undefined, this.#starting.signal);
+    this.#sandboxes.set(id, await runtime.podSandboxStatus(id));
+    this.#retries.delete('sandbox');
+  }
+
+  async #stopSandbox(id: string): Promise<void> {
+    const { runtime } = this.#host;
+    await runtime.stopPodSandbox(id);
+    const known = this.#sandboxes.get(id);
+    if (known) this.#sandboxes.set(id, { ...known, state: 'notReady' });
+  }
+
+  async #removeContainer(id: string): Promise<void> {
+    await this.#host.runtime.removeContainer(id);
+    this.#forget(id);
+  }
+
+  async #start(action: Start, nowMs: number): Promise<void> {
+    const { runtime } = this.#host;
+    const { container, attempt, afterMs } = action;
+    const { name } = container;
+    const { sandbox } = this;
+    if (!sandbox) return;
+    const signal = this.#starting.signal;
+    const fail = (reason: string, error: unknown, retryAtMs?: number) => {
+      if (signal.aborted) return;
+      this.#waiting.set(name, { reason, message: textOf(error) });
+      this.#retryLater(name, 1000, retryAtMs);
+    };
+    const event = (type: 'Normal' | 'Warning', reason: string, message: string) =>
+      this.#event(type, reason, message, action);
+    const config = sandboxConfig(
+      this.#pod,
+      sandbox.metadata.attempt,
+      this.#host.dns(this.#pod),
+      this.#host.paths,
+      this.#host.facts,
+    );
+    let present;
+    try {
+      present = await this.#host.images.ensure(this.#pod, container, config, event, signal);
+    } catch (error) {
+      if (!(error instanceof ImageError)) throw error;
+      if (this.#waiting.get(name)?.reason !== error.reason) event('Warning', 'Failed', `Error: ${error.reason}`);
+      return fail(error.reason, error, error.retryAtMs);
+    }
+    let wanted;
+    try {
+      const refusal = rootRefusal(this.#pod, container, present.image);
+      if (refusal) throw new Error(refusal);
+      wanted = await this.#configure(action, present);
+    } catch (error) {
+      event('Warning', 'Failed', `Error: ${textOf(error)}`);
+      return fail('CreateContainerConfigError', error, this.#host.clock.now() + 10_000);
+    }
+    if (signal.aborted) return;
+    let id: string;
+    try {
+      id = await runtime.createContainer(sandbox.id, wanted, config, signal);
+    } catch (error) {
+      event('Warning', 'Failed', `Error: ${textOf(error)}`);
+      return fail('CreateContainerError', error);
+    }
+    event('Normal', 'Created', 'Container created');
+    if (afterMs !== undefined && attempt > 0) this.#backoff.next(name, afterMs, nowMs);
+    try {
+      if (signal.aborted) return await this.#removeContainer(id);
+      await runtime.startContainer(id);
+    } catch (error) {
+      event('Warning', 'Failed', `Error: ${textOf(error)}`);
+      this.#observe(await runtime.containerStatus(id));
+      return fail('RunContainerError', error);
+    }
+    event('Normal', 'Started', 'Container started');
+    this.#waiting.delete(name);
+    this.#retries.delete(name);
+    this.#told.delete(name);
+    await this.#started(id, container);
+  }
+
+  async #configure(
+    { container, attempt }: Start,
+    { image, ref }: { image: Parameters<typeof rootRefusal>[2]; ref: string },
+  ) {
+    const { objects, paths, facts, nodeIps } = this.#host;
+    const podIps = this.#podIps();
+    const place = { nodeName: facts.nodeName, podIps, hostIps: nodeIps };
+    await objects.synced;
+    const environment = await environmentOf(this.#pod, container, place, objects.forPod(this.#pod));
+    const directory = podDirectory(paths, this.#uid);
+    const volumes = this.#volumes ?? new Map();
+    const parts = { pod: this.#pod, container, attempt, environment };
+    const mounts = await mountsOf({ ...parts, directory, volumes, podIps, clusterDomain: facts.clusterDomain });
+    const targetName = this.#pod.spec?.ephemeralContainers?.find(
+      ({ name }) => name === container.name,
+    )?.targetContainerName;
+    const targetId = targetName ? this.container(targetName)?.id : undefined;
+    return containerConfig({ ...parts, image, imageRef: ref, mounts, targetId }, paths, facts);
+  }
+
+  async #started(id: string, container: Container): Promise<void> {
+    const hook = container.lifecycle?.postStart;
+    if (!hook) this.#hooked.add(id);
+    this.#observe(await this.#host.runtime.containerStatus(id));
+    this.#turn();
+    if (!hook) return;
+    const target = this.#target(id, container);
+    const finding = target && (await runHook(hook, target, this.#host.clock, this.#starting.signal));
+    if (finding && !finding.ok && !this.#starting.signal.aborted) {
+      this.#event('Warning', 'FailedPostStartHook', 'PostStartHook failed', {
+        container,
+        kind: this.#kindOf(container),
+      });
+      this.#failed.set(id, 'postStart');
+    }
+    this.#hooked.add(id);
+    this.#armProbes(id);
+  }
+
+  async #kill(action: Kill): Promise<void> {
+    const { runtime, clock } = this.#host;
+    const { id, container, why } = action;
+    if (this.#containers.get(id)?.state === 'created') return this.#removeContainer(id);
+    const about = { container, kind: this.#kindOf(container) };
+    this.#event('Normal', 'Killing', killText(container.name, why), about);
+    const sinceMs = clock.now();
+    const preStop = container.lifecycle?.preStop;
+    const target = this.#target(id, container);
+    if (preStop && target && action.graceSeconds > 0) {
+      const limit = new AbortController();
+      const cancel = clock.after(action.graceSeconds * 1000, () => limit.abort(new Error('the grace period is over')));
+      const signal = AbortSignal.any([limit.signal, this.#stopNow.signal, this.#abort.signal]);
+      const aborted = new Promise<undefined>(resolve =>
+        signal.addEventListener('abort', () => resolve(undefined), { once: true }),
+      );
+      const finding = await Promise.race([runHook(preStop, target, clock, signal), aborted]);
+      cancel();
+      if (!finding?.ok) this.#event('Warning', 'FailedPreStopHook', 'PreStopHook failed', about);
+    }
+    const spentSeconds = Math.floor((clock.now() - sinceMs) / 1000);
+    const current = Math.min(
+      action.graceSeconds,
+      why === 'stop' ? (this.#stopping?.graceSeconds ?? action.graceSeconds) : action.graceSeconds,
+    );
+    await runtime.stopContainer(id, current === 0 ? 0 : Math.max(2, current - spentSeconds));
+    this.#observe(await runtime.containerStatus(id));
+  }
+
+  #target(containerId: string, container: Container): Target | undefined {
+    if (this.#containers.get(containerId)?.state !== 'running') return undefined;
+    return { pod: this.#pod, container, containerId, podIp: this.#podIps()[0] ?? '', runtime: this.#host.runtime };
+  }
+
+  #probe(status: ContainerStatus): void {
+    if (this.#hooked.has(status.id)) this.#armProbes(status.id);
+  }
+
+  #armProbes(id: string): void {
+    const status = this.#containers.get(id);
+    const container = status && this.#specOf(status.metadata.name);
+    if (!container || status.state !== 'running' || this.#probers.has(id)) return;
+    const about = { container, kind: this.#kindOf(container) };
+    const prober = new Prober(container, status.startedAtMs, {
+      clock: this.#host.clock,
+      log: this.#host.log,
+      target: () => this.#target(id, container),
+      changed: () => {
+        if (prober.state.startup === false) this.#failed.set(id, 'startup');
+        else if (prober.state.liveness === false) this.#failed.set(id, 'liveness');
+        this.#turn();
+      },
+      failed: (kind, output) =>
+        this.#event('Warning', 'Unhealthy', `${probeTitle(kind)} probe failed: ${output}`, about),
+    });
+    this.#probers.set(id, prober);
+  }
+
+  #specOf(name: string): Container | undefined {
+    return allContainers(this.#pod).find(({ container }) => container.name === name)?.container;
+  }
+
+  #kindOf({ name }: Container): 'init' | 'main' | 'ephemeral' {
+    return allContainers(this.#pod).find(({ container }) => container.name === name)?.kind ?? 'main';
+  }
+
+  /** New amounts of CPU and memory are given to running containers in place. */
+  #resize(old: Pod): void {
+    for (const { container } of allContainers(this.#pod)) {
+      const before = allContainers(old).find(each => each.container.name === container.name)?.container;
+      if (!before || JSON.stringify(before.resources) === JSON.stringify(container.resources)) continue;
+      const running = this.container(container.name);
+      const { spec } = this.#pod;
+      if (!spec || running?.state !== 'running' || containerHash(before) !== containerHash(container)) continue;
+      const resources = containerResources(spec, container, this.#host.facts.memoryCapacityBytes);
+      this.#run(`resize ${container.name}`, async () => {
+        await this.#host.runtime.updateContainerResources(running.id, resources);
+        this.#observe(await this.#host.runtime.containerStatus(running.id));
+      });
+    }
+  }
+
+  #tellBackoffs(waiting: ReadonlyMap<string, Waiting>): void {
+    for (const [name, { message }] of waiting) {
+      const about = this.#containers.size > 0 ? `${this.container(name)?.id}` : message;
+      if (this.#told.get(name) === about) continue;
+      this.#told.set(name, about);
+      const container = this.#specOf(name);
+      const text = `Back-off restarting failed container ${name} in pod ${podText(this.#pod)}`;
+      if (container) this.#event('Warning', 'BackOff', text, { container, kind: this.#kindOf(container) });
+    }
+  }
+
+  #event(
+    type: 'Normal' | 'Warning',
+    reason: string,
+    message: string,
+    about?: { readonly container: Container; readonly kind: 'init' | 'main' | 'ephemeral' },
+  ): void {
+    const { name, namespace, uid, resourceVersion } = this.#pod.metadata;
+    const field = about && { init: 'initContainers', main: 'containers', ephemeral: 'ephemeralContainers' }[about.kind];
+    const reference = {
+      apiVersion: 'v1',
+      kind: 'Pod',
+      ...(name !== undefined && { name }),
+      ...(namespace !== undefined && { namespace }),
+      ...(uid !== undefined && { uid }),
+      ...(resourceVersion !== undefined && { resourceVersion }),
+      ...(about && { fieldPath: `spec.${field}{${about.container.name}}` }),
+    };
+    this.#host.events.event(reference, type, reason, message);
+  }
+
+  /** The work is done: the status stays, the volumes go. */
+  #tearDown(): void {
+    if (this.#torn) return;
+    this.#torn = true;
+    this.#run('volumes', () => this.#unmount());
+    this.#turn();
+  }
+
+  async #unmount(): Promise<void> {
+    await tearDownVolumes(podDirectory(this.#host.paths, this.#uid));
+    this.#host.objects.release(this.#uid);
+  }
+
+  /** Everything has stopped. What the API still has to hear, it hears; then nothing of the pod stays. */
+  #finish(): void {
+    const isDeleted = this.#pod.metadata.deletionTimestamp !== undefined;
+    if (!this.#torn) {
+      this.#torn = true;
+      this.#run('volumes', () => this.#unmount());
+      return this.#turn();
+    }
+    if (!this.#removed) this.#writer.write(this.#status());
+    if (!isDeleted && !this.#removed) return;
+    this.#run('finish', async () => {
+      await this.#writer.flushed();
+      if (!this.#removed) await this.#deleteFromApi();
+      await this.#cleanUp();
+    });
+  }
+
+  async #deleteFromApi(): Promise<void> {
+    const { name = '', namespace = '', uid } = this.#pod.metadata;
+    const preconditions = { ...(uid !== undefined && { uid }) };
+    try {
+      await this.#host.client.delete(Pod, name, { namespace, gracePeriodSeconds: 0, preconditions });
+    } catch (error) {
+      if (!isReason(error, 'NotFound', 'Conflict')) throw error;
+    }
+  }
+
+  async #cleanUp(): Promise<void> {
+    const { runtime, paths, gone } = this.#host;
+    this.#finished = true;
+    this.#cancelWake();
+    for (const prober of this.#probers.values()) prober[Symbol.dispose]();
+    for (const id of this.#sandboxes.keys()) await runtime.removePodSandbox(id);
+    await rm(logDirectory(paths, this.#pod), { recursive: true, force: true });
+    gone(this.#uid);
+  }
+}
+
+function rank({ state }: ContainerStatus): number {
+  return { unknown: 0, created: 1, running: 2, exited: 3 }[state];
+}
+
+function killText(name: string, why: Kill['why']): string {
+  switch (why) {
+    case 'stop':
+      return `Stopping container ${name}`;
+    case 'liveness':
+      return `Container ${name} failed liveness probe, will be restarted`;
+    case 'startup':
+      return `Container ${name} failed startup probe, will be restarted`;
+    case 'postStart':
+      return 'FailedPostStartHook';
+    case 'changed':
+      return `Container ${name} definition changed, will be restarted`;
+  }
+}
+
+function textOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
