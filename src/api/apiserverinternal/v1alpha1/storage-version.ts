@@ -1,5 +1,6 @@
 import { defineKind, type ObjectOf } from '../../machinery/kind.ts';
 import { int64, list, object, string, struct, time, types, type TypeOf } from '../../machinery/schema.ts';
+import { ageColumn, nameColumn, text } from '../../machinery/columns.ts';
 import { ObjectMeta } from '../../meta/v1/object-meta.ts';
 
 export const ServerStorageVersion = object('io.k8s.api.apiserverinternal.v1alpha1.ServerStorageVersion', {
@@ -36,6 +37,7 @@ export const StorageVersion = defineKind({
   kind: 'StorageVersion',
   plural: 'storageversions',
   namespaced: false,
+  doc: 'The version that servers store a resource in.',
   served: false,
   subresources: { status: { verbs: ['get', 'patch', 'update'] } },
   type: 'io.k8s.api.apiserverinternal.v1alpha1.StorageVersion',
@@ -44,5 +46,23 @@ export const StorageVersion = defineKind({
     spec: struct(2, StorageVersionSpec, { always: true }),
     status: struct(3, StorageVersionStatus, { always: true }),
   },
+  columns: [
+    nameColumn,
+    text(
+      'CommonEncodingVersion',
+      'The version all servers store it in.',
+      ({ status }) => status.commonEncodingVersion ?? '<unset>',
+    ),
+    text('StorageVersions', 'The version each server stores it in.', ({ status }) => listOf(status)),
+    ageColumn,
+  ],
 });
 export type StorageVersion = ObjectOf<typeof StorageVersion>;
+
+const shownMax = 3;
+
+function listOf({ storageVersions }: StorageVersionStatus): string {
+  const all = (storageVersions ?? []).map(each => `${each.apiServerID ?? ''}=${each.encodingVersion ?? ''}`);
+  const shown = all.slice(0, shownMax).join(',');
+  return all.length > shownMax ? `${shown} + ${all.length - shownMax} more...` : shown;
+}

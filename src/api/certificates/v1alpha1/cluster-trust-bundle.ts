@@ -1,5 +1,6 @@
 import { defineKind, type ObjectOf } from '../../machinery/kind.ts';
 import { object, string, struct, type TypeOf } from '../../machinery/schema.ts';
+import { nameColumn, text } from '../../machinery/columns.ts';
 import { ObjectMeta } from '../../meta/v1/object-meta.ts';
 
 export const ClusterTrustBundleSpec = object('io.k8s.api.certificates.v1alpha1.ClusterTrustBundleSpec', {
@@ -14,11 +15,21 @@ export const ClusterTrustBundle = defineKind({
   kind: 'ClusterTrustBundle',
   plural: 'clustertrustbundles',
   namespaced: false,
+  doc: 'Root certificates for pods to trust.',
   served: false,
   type: 'io.k8s.api.certificates.v1alpha1.ClusterTrustBundle',
   fields: {
     metadata: struct(1, ObjectMeta, { required: true }),
     spec: struct(2, ClusterTrustBundleSpec, { required: true, always: true }),
+  },
+  columns: [
+    nameColumn,
+    text('SignerName', 'Signer whose certificates they verify.', ({ spec }) => spec.signerName || '<none>'),
+  ],
+  fieldSelectors: { 'spec.signerName': ({ spec }) => spec.signerName ?? '' },
+  validate({ spec }, report) {
+    if (spec.trustBundle.trim() === '')
+      report.at('spec', 'trustBundle').invalid('<value omitted>', 'at least one trust anchor must be provided');
   },
 });
 export type ClusterTrustBundle = ObjectOf<typeof ClusterTrustBundle>;

@@ -1,6 +1,7 @@
 import { defineKind, type ObjectOf } from '../../machinery/kind.ts';
 import { bytes, int32, list, map, object, string, struct, time, types, type TypeOf } from '../../machinery/schema.ts';
 import { Condition } from '../../meta/v1/condition.ts';
+import { nameColumn, text } from '../../machinery/columns.ts';
 import { ObjectMeta } from '../../meta/v1/object-meta.ts';
 
 export const PodCertificateRequestSpec = object('io.k8s.api.certificates.v1beta1.PodCertificateRequestSpec', {
@@ -34,6 +35,7 @@ export const PodCertificateRequest = defineKind({
   kind: 'PodCertificateRequest',
   plural: 'podcertificaterequests',
   namespaced: true,
+  doc: 'A kubelet asks for a certificate for a pod.',
   served: false,
   subresources: { status: { verbs: ['get', 'patch', 'update'] } },
   type: 'io.k8s.api.certificates.v1beta1.PodCertificateRequest',
@@ -42,5 +44,24 @@ export const PodCertificateRequest = defineKind({
     spec: struct(2, PodCertificateRequestSpec, { required: true, always: true }),
     status: struct(3, PodCertificateRequestStatus, { always: true }),
   },
+  columns: [
+    nameColumn,
+    text('PodName', 'Pod it is for.', ({ spec }) => spec.podName),
+    text('ServiceAccountName', 'Service account of the pod.', ({ spec }) => spec.serviceAccountName),
+    text('NodeName', 'Node of the pod.', ({ spec }) => spec.nodeName),
+    text('SignerName', 'Who is to sign it.', ({ spec }) => spec.signerName),
+    text('State', 'Pending, Issued, Denied or Failed.', ({ status }) => stateOf(status)),
+  ],
+  fieldSelectors: {
+    'spec.signerName': ({ spec }) => spec.signerName,
+    'spec.podName': ({ spec }) => spec.podName,
+    'spec.nodeName': ({ spec }) => spec.nodeName,
+  },
 });
 export type PodCertificateRequest = ObjectOf<typeof PodCertificateRequest>;
+
+const states = new Set(['Issued', 'Denied', 'Failed']);
+
+function stateOf({ conditions }: PodCertificateRequestStatus): string {
+  return (conditions ?? []).findLast(({ type }) => states.has(type))?.type ?? 'Pending';
+}

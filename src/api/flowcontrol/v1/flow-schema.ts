@@ -1,5 +1,7 @@
 import { defineKind, type ObjectOf } from '../../machinery/kind.ts';
 import { boolean, int32, list, object, string, struct, time, types, type TypeOf } from '../../machinery/schema.ts';
+import { ageColumn, nameColumn, text } from '../../machinery/columns.ts';
+import { validateFlowSchema } from './flow-validation.ts';
 import { ObjectMeta } from '../../meta/v1/object-meta.ts';
 
 export const FlowDistinguisherMethod = object('io.k8s.api.flowcontrol.v1.FlowDistinguisherMethod', {
@@ -74,7 +76,7 @@ export type PolicyRulesWithSubjects = TypeOf<typeof PolicyRulesWithSubjects>;
 
 export const FlowSchemaSpec = object('io.k8s.api.flowcontrol.v1.FlowSchemaSpec', {
   distinguisherMethod: struct(3, FlowDistinguisherMethod),
-  matchingPrecedence: int32(2, { always: true }),
+  matchingPrecedence: int32(2, { always: true, default: 1000 }),
   priorityLevelConfiguration: struct(1, PriorityLevelConfigurationReference, { required: true, always: true }),
   rules: list(4, PolicyRulesWithSubjects, { listType: 'atomic' }),
 });
@@ -105,6 +107,7 @@ export const FlowSchema = defineKind({
   kind: 'FlowSchema',
   plural: 'flowschemas',
   namespaced: false,
+  doc: 'Sorts requests to the API into priority levels.',
   subresources: { status: { verbs: ['get', 'patch', 'update'] } },
   type: 'io.k8s.api.flowcontrol.v1.FlowSchema',
   fields: {
@@ -112,5 +115,24 @@ export const FlowSchema = defineKind({
     spec: struct(2, FlowSchemaSpec, { always: true }),
     status: struct(3, FlowSchemaStatus, { always: true }),
   },
+  columns: [
+    nameColumn,
+    text('PriorityLevel', 'The level its requests get.', ({ spec }) => spec.priorityLevelConfiguration.name),
+    text('MatchingPrecedence', 'Lower ones are tried first.', ({ spec }) => spec.matchingPrecedence),
+    text(
+      'DistinguisherMethod',
+      'What tells its flows apart.',
+      ({ spec }) => spec.distinguisherMethod?.type ?? '<none>',
+    ),
+    ageColumn,
+    text('MissingPL', 'Whether its level does not exist.', ({ status }) => missingLevel(status)),
+  ],
+  validate({ metadata, spec }, report) {
+    validateFlowSchema(metadata.name ?? '', spec, report.at('spec'));
+  },
 });
 export type FlowSchema = ObjectOf<typeof FlowSchema>;
+
+function missingLevel({ conditions }: FlowSchemaStatus): string {
+  return (conditions ?? []).find(({ type }) => type === 'Dangling')?.status ?? '?';
+}

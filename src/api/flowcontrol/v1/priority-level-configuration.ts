@@ -1,17 +1,19 @@
 import { defineKind, type ObjectOf } from '../../machinery/kind.ts';
 import { int32, list, object, string, struct, time, type TypeOf } from '../../machinery/schema.ts';
+import { ageColumn, nameColumn, text } from '../../machinery/columns.ts';
+import { validatePriorityLevel } from './flow-validation.ts';
 import { ObjectMeta } from '../../meta/v1/object-meta.ts';
 
 export const ExemptPriorityLevelConfiguration = object('io.k8s.api.flowcontrol.v1.ExemptPriorityLevelConfiguration', {
-  lendablePercent: int32(2, { pointer: true }),
-  nominalConcurrencyShares: int32(1, { pointer: true }),
+  lendablePercent: int32(2, { pointer: true, default: 0 }),
+  nominalConcurrencyShares: int32(1, { pointer: true, default: 0 }),
 });
 export type ExemptPriorityLevelConfiguration = TypeOf<typeof ExemptPriorityLevelConfiguration>;
 
 export const QueuingConfiguration = object('io.k8s.api.flowcontrol.v1.QueuingConfiguration', {
-  handSize: int32(2, { always: true }),
-  queueLengthLimit: int32(3, { always: true }),
-  queues: int32(1, { always: true }),
+  handSize: int32(2, { always: true, default: 8 }),
+  queueLengthLimit: int32(3, { always: true, default: 50 }),
+  queues: int32(1, { always: true, default: 64 }),
 });
 export type QueuingConfiguration = TypeOf<typeof QueuingConfiguration>;
 
@@ -27,9 +29,9 @@ export type LimitResponse = TypeOf<typeof LimitResponse>;
 
 export const LimitedPriorityLevelConfiguration = object('io.k8s.api.flowcontrol.v1.LimitedPriorityLevelConfiguration', {
   borrowingLimitPercent: int32(4, { pointer: true }),
-  lendablePercent: int32(3, { pointer: true }),
+  lendablePercent: int32(3, { pointer: true, default: 0 }),
   limitResponse: struct(2, LimitResponse, { always: true }),
-  nominalConcurrencyShares: int32(1, { pointer: true, always: true }),
+  nominalConcurrencyShares: int32(1, { pointer: true, default: 30 }),
 });
 export type LimitedPriorityLevelConfiguration = TypeOf<typeof LimitedPriorityLevelConfiguration>;
 
@@ -72,12 +74,37 @@ export const PriorityLevelConfiguration = defineKind({
   kind: 'PriorityLevelConfiguration',
   plural: 'prioritylevelconfigurations',
   namespaced: false,
+  doc: "A share of the API servers' work for some requests.",
   subresources: { status: { verbs: ['get', 'patch', 'update'] } },
   type: 'io.k8s.api.flowcontrol.v1.PriorityLevelConfiguration',
   fields: {
     metadata: struct(1, ObjectMeta, { required: true }),
     spec: struct(2, PriorityLevelConfigurationSpec, { always: true }),
     status: struct(3, PriorityLevelConfigurationStatus, { always: true }),
+  },
+  columns: [
+    nameColumn,
+    text('Type', 'Limited or Exempt.', ({ spec }) => spec.type),
+    text(
+      'NominalConcurrencyShares',
+      'Its share of the work.',
+      ({ spec }) => spec.limited?.nominalConcurrencyShares ?? '<none>',
+    ),
+    text('Queues', 'How many queues it has.', ({ spec }) => spec.limited?.limitResponse.queuing?.queues ?? '<none>'),
+    text(
+      'HandSize',
+      'Queues that one flow may use.',
+      ({ spec }) => spec.limited?.limitResponse.queuing?.handSize ?? '<none>',
+    ),
+    text(
+      'QueueLengthLimit',
+      'Requests that may wait in one queue.',
+      ({ spec }) => spec.limited?.limitResponse.queuing?.queueLengthLimit ?? '<none>',
+    ),
+    ageColumn,
+  ],
+  validate({ spec }, report) {
+    validatePriorityLevel(spec, report.at('spec'));
   },
 });
 export type PriorityLevelConfiguration = ObjectOf<typeof PriorityLevelConfiguration>;

@@ -1,5 +1,6 @@
 import { defineKind, type ObjectOf } from '../../machinery/kind.ts';
 import { embedded, list, object, string, struct, type TypeOf } from '../../machinery/schema.ts';
+import { ageColumn, nameColumn } from '../../machinery/columns.ts';
 import { ObjectMeta } from '../../meta/v1/object-meta.ts';
 import { DeviceSelector } from './device-selector.ts';
 import { OpaqueDeviceConfiguration } from './opaque-device-configuration.ts';
@@ -22,11 +23,13 @@ export const DeviceClass = defineKind({
   kind: 'DeviceClass',
   plural: 'deviceclasses',
   namespaced: false,
+  doc: 'A sort of device that pods can claim.',
   returnsDeleted: true,
   type: 'io.k8s.api.resource.v1.DeviceClass',
   fields: {
     metadata: struct(1, ObjectMeta, { required: true }),
     spec: struct(2, DeviceClassSpec, { required: true, always: true }),
   },
+  columns: [nameColumn, ageColumn],
 });
 export type DeviceClass = ObjectOf<typeof DeviceClass>;

@@ -1,5 +1,7 @@
 import { defineKind, type ObjectOf } from '../../machinery/kind.ts';
 import { object, struct, type TypeOf } from '../../machinery/schema.ts';
+import { ageColumn, nameColumn } from '../../machinery/columns.ts';
+import { checkFixedSpec, defaultRequests, validateClaim } from './claim-rules.ts';
 import { ObjectMeta } from '../../meta/v1/object-meta.ts';
 import { ResourceClaimSpec } from './resource-claim-spec.ts';
 
@@ -15,11 +17,22 @@ export const ResourceClaimTemplate = defineKind({
   kind: 'ResourceClaimTemplate',
   plural: 'resourceclaimtemplates',
   namespaced: true,
+  doc: 'Makes a claim of its own for each pod.',
   returnsDeleted: true,
   type: 'io.k8s.api.resource.v1.ResourceClaimTemplate',
   fields: {
     metadata: struct(1, ObjectMeta, { required: true }),
     spec: struct(2, ResourceClaimTemplateSpec, { required: true, always: true }),
+  },
+  columns: [nameColumn, ageColumn],
+  default({ spec }) {
+    defaultRequests(spec.spec);
+  },
+  validate({ spec }, report) {
+    validateClaim(spec.spec, report.at('spec', 'spec'));
+  },
+  validateUpdate({ spec }, old, report) {
+    checkFixedSpec(spec, old.spec, report.at('spec'));
   },
 });
 export type ResourceClaimTemplate = ObjectOf<typeof ResourceClaimTemplate>;

@@ -14,6 +14,8 @@ import {
 } from '../../machinery/schema.ts';
 import { NodeSelector } from '../../core/v1/node-selector.ts';
 import { Condition } from '../../meta/v1/condition.ts';
+import { ageColumn, nameColumn, text } from '../../machinery/columns.ts';
+import { checkFixedSpec, claimState, defaultRequests, validateClaim } from './claim-rules.ts';
 import { ObjectMeta } from '../../meta/v1/object-meta.ts';
 import { DeviceToleration } from './device-toleration.ts';
 import { OpaqueDeviceConfiguration } from './opaque-device-configuration.ts';
@@ -97,6 +99,7 @@ export const ResourceClaim = defineKind({
   kind: 'ResourceClaim',
   plural: 'resourceclaims',
   namespaced: true,
+  doc: 'Devices that pods use.',
   returnsDeleted: true,
   subresources: { status: { verbs: ['get', 'patch', 'update'] } },
   type: 'io.k8s.api.resource.v1.ResourceClaim',
@@ -104,6 +107,22 @@ export const ResourceClaim = defineKind({
     metadata: struct(1, ObjectMeta, { required: true }),
     spec: struct(2, ResourceClaimSpec, { required: true, always: true }),
     status: struct(3, ResourceClaimStatus, { always: true }),
+  },
+  columns: [
+    nameColumn,
+    text('State', 'Whether it has devices, and whether they are used.', ({ metadata, status }) =>
+      claimState({ metadata, status }),
+    ),
+    ageColumn,
+  ],
+  default({ spec }) {
+    defaultRequests(spec);
+  },
+  validate({ spec }, report) {
+    validateClaim(spec, report.at('spec'));
+  },
+  validateUpdate({ spec }, old, report) {
+    checkFixedSpec(spec, old.spec, report.at('spec'));
   },
 });
 export type ResourceClaim = ObjectOf<typeof ResourceClaim>;

@@ -13,6 +13,7 @@ import {
   type TypeOf,
 } from '../../machinery/schema.ts';
 import { NodeSelector } from '../../core/v1/node-selector.ts';
+import { ageColumn, nameColumn, text } from '../../machinery/columns.ts';
 import { ObjectMeta } from '../../meta/v1/object-meta.ts';
 
 export const CapacityRequestPolicyRange = object('io.k8s.api.resource.v1.CapacityRequestPolicyRange', {
@@ -120,11 +121,20 @@ export const ResourceSlice = defineKind({
   kind: 'ResourceSlice',
   plural: 'resourceslices',
   namespaced: false,
+  doc: 'The devices of one driver, on one node or in one pool.',
   returnsDeleted: true,
   type: 'io.k8s.api.resource.v1.ResourceSlice',
   fields: {
     metadata: struct(1, ObjectMeta, { required: true }),
     spec: struct(2, ResourceSliceSpec, { required: true, always: true }),
   },
+  columns: [
+    nameColumn,
+    text('Node', 'Node whose devices they are.', ({ spec }) => spec.nodeName ?? ''),
+    text('Driver', 'Driver that manages them.', ({ spec }) => spec.driver),
+    text('Pool', 'Pool they belong to.', ({ spec }) => spec.pool.name),
+    ageColumn,
+  ],
+  fieldSelectors: { 'spec.nodeName': ({ spec }) => spec.nodeName ?? '', 'spec.driver': ({ spec }) => spec.driver },
 });
 export type ResourceSlice = ObjectOf<typeof ResourceSlice>;

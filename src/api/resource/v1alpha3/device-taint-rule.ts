@@ -1,6 +1,8 @@
 import { defineKind, type ObjectOf } from '../../machinery/kind.ts';
 import { list, object, string, struct, time, type TypeOf } from '../../machinery/schema.ts';
 import { Condition } from '../../meta/v1/condition.ts';
+import { ageColumn, nameColumn, text } from '../../machinery/columns.ts';
+import { formatAge } from '../../machinery/duration.ts';
 import { ObjectMeta } from '../../meta/v1/object-meta.ts';
 
 export const DeviceTaint = object('io.k8s.api.resource.v1alpha3.DeviceTaint', {
@@ -35,6 +37,7 @@ export const DeviceTaintRule = defineKind({
   kind: 'DeviceTaintRule',
   plural: 'devicetaintrules',
   namespaced: false,
+  doc: 'Marks devices that pods must not use.',
   returnsDeleted: true,
   served: false,
   subresources: { status: { verbs: ['get', 'patch', 'update'] } },
@@ -43,6 +46,17 @@ export const DeviceTaintRule = defineKind({
     metadata: struct(1, ObjectMeta, { required: true }),
     spec: struct(2, DeviceTaintRuleSpec, { required: true, always: true }),
     status: struct(3, DeviceTaintRuleStatus, { always: true }),
+  },
+  columns: [
+    nameColumn,
+    text('Key', 'Key of the taint.', ({ spec }) => spec.taint.key),
+    text('Value', 'Value of the taint.', ({ spec }) => spec.taint.value ?? ''),
+    text('Effect', 'What the taint does.', ({ spec }) => spec.taint.effect),
+    text('TimeAdded', 'Time since it was added.', ({ spec }, nowMs) => formatAge(spec.taint.timeAdded, nowMs)),
+    ageColumn,
+  ],
+  prepareForCreate({ metadata, spec }) {
+    spec.taint.timeAdded ??= metadata.creationTimestamp;
   },
 });
 export type DeviceTaintRule = ObjectOf<typeof DeviceTaintRule>;

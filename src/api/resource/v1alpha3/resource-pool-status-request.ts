@@ -1,6 +1,7 @@
 import { defineKind, type ObjectOf } from '../../machinery/kind.ts';
 import { int32, int64, list, object, string, struct, type TypeOf } from '../../machinery/schema.ts';
 import { Condition } from '../../meta/v1/condition.ts';
+import { ageColumn, nameColumn } from '../../machinery/columns.ts';
 import { ObjectMeta } from '../../meta/v1/object-meta.ts';
 
 export const PoolStatus = object('io.k8s.api.resource.v1alpha3.PoolStatus', {
@@ -37,6 +38,7 @@ export const ResourcePoolStatusRequest = defineKind({
   kind: 'ResourcePoolStatusRequest',
   plural: 'resourcepoolstatusrequests',
   namespaced: false,
+  doc: 'Asks how much of a pool of devices is free.',
   returnsDeleted: true,
   served: false,
   subresources: { status: { verbs: ['get', 'patch', 'update'] } },
@@ -46,5 +48,6 @@ export const ResourcePoolStatusRequest = defineKind({
     spec: struct(2, ResourcePoolStatusRequestSpec, { required: true, always: true }),
     status: struct(3, ResourcePoolStatusRequestStatus),
   },
+  columns: [nameColumn, ageColumn],
 });
 export type ResourcePoolStatusRequest = ObjectOf<typeof ResourcePoolStatusRequest>;

@@ -1,5 +1,6 @@
 import { defineKind, type ObjectOf } from '../../machinery/kind.ts';
 import { embedded, list, object, string, struct, type TypeOf } from '../../machinery/schema.ts';
+import { ageColumn, nameColumn } from '../../machinery/columns.ts';
 import { ObjectMeta } from '../../meta/v1/object-meta.ts';
 import { DeviceSelector } from './device-selector.ts';
 import { OpaqueDeviceConfiguration } from './opaque-device-configuration.ts';
@@ -22,6 +23,7 @@ export const DeviceClass = defineKind({
   kind: 'DeviceClass',
   plural: 'deviceclasses',
   namespaced: false,
+  doc: 'A sort of device that pods can claim.',
   returnsDeleted: true,
   served: false,
   type: 'io.k8s.api.resource.v1beta1.DeviceClass',
@@ -29,5 +31,6 @@ export const DeviceClass = defineKind({
     metadata: struct(1, ObjectMeta, { required: true }),
     spec: struct(2, DeviceClassSpec, { required: true, always: true }),
   },
+  columns: [nameColumn, ageColumn],
 });
 export type DeviceClass = ObjectOf<typeof DeviceClass>;

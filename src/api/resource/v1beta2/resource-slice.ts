@@ -12,6 +12,7 @@ import {
   type TypeOf,
 } from '../../machinery/schema.ts';
 import { NodeSelector } from '../../core/v1/node-selector.ts';
+import { ageColumn, nameColumn, text } from '../../machinery/columns.ts';
 import { ObjectMeta } from '../../meta/v1/object-meta.ts';
 import { DeviceTaint } from './device-taint.ts';
 
@@ -112,6 +113,7 @@ export const ResourceSlice = defineKind({
   kind: 'ResourceSlice',
   plural: 'resourceslices',
   namespaced: false,
+  doc: 'The devices of one driver, on one node or in one pool.',
   returnsDeleted: true,
   served: false,
   type: 'io.k8s.api.resource.v1beta2.ResourceSlice',
@@ -119,5 +121,14 @@ export const ResourceSlice = defineKind({
     metadata: struct(1, ObjectMeta, { required: true }),
     spec: struct(2, ResourceSliceSpec, { required: true, always: true }),
   },
+  storedAs: { group: 'resource.k8s.io', version: 'v1' },
+  columns: [
+    nameColumn,
+    text('Node', 'Node whose devices they are.', ({ spec }) => spec.nodeName ?? ''),
+    text('Driver', 'Driver that manages them.', ({ spec }) => spec.driver),
+    text('Pool', 'Pool they belong to.', ({ spec }) => spec.pool.name),
+    ageColumn,
+  ],
+  fieldSelectors: { 'spec.nodeName': ({ spec }) => spec.nodeName ?? '', 'spec.driver': ({ spec }) => spec.driver },
 });
 export type ResourceSlice = ObjectOf<typeof ResourceSlice>;

@@ -1,6 +1,7 @@
 import { defineKind, type ObjectOf } from '../../machinery/kind.ts';
 import { int32, list, object, string, struct, type TypeOf } from '../../machinery/schema.ts';
 import { Condition } from '../../meta/v1/condition.ts';
+import { ageColumn, nameColumn } from '../../machinery/columns.ts';
 import { ObjectMeta } from '../../meta/v1/object-meta.ts';
 import { PodGroupResourceClaim } from './pod-group-resource-claim.ts';
 import { PodGroupSchedulingConstraints } from './pod-group-scheduling-constraints.ts';
@@ -63,6 +64,7 @@ export const PodGroup = defineKind({
   kind: 'PodGroup',
   plural: 'podgroups',
   namespaced: true,
+  doc: 'Pods that are scheduled together or not at all.',
   served: false,
   subresources: { status: { verbs: ['get', 'patch', 'update'] } },
   type: 'io.k8s.api.scheduling.v1alpha2.PodGroup',
@@ -71,5 +73,6 @@ export const PodGroup = defineKind({
     spec: struct(2, PodGroupSpec, { required: true }),
     status: struct(3, PodGroupStatus),
   },
+  columns: [nameColumn, ageColumn],
 });
 export type PodGroup = ObjectOf<typeof PodGroup>;

@@ -1,5 +1,6 @@
 import { defineKind, type ObjectOf } from '../../machinery/kind.ts';
 import { int32, list, object, string, struct, type TypeOf } from '../../machinery/schema.ts';
+import { ageColumn, nameColumn } from '../../machinery/columns.ts';
 import { ObjectMeta } from '../../meta/v1/object-meta.ts';
 import { PodGroupResourceClaim } from './pod-group-resource-claim.ts';
 import { PodGroupSchedulingConstraints } from './pod-group-scheduling-constraints.ts';
@@ -40,11 +41,13 @@ export const Workload = defineKind({
   kind: 'Workload',
   plural: 'workloads',
   namespaced: true,
+  doc: 'What groups of pods an application is made of.',
   served: false,
   type: 'io.k8s.api.scheduling.v1alpha2.Workload',
   fields: {
     metadata: struct(1, ObjectMeta, { required: true }),
     spec: struct(2, WorkloadSpec, { required: true }),
   },
+  columns: [nameColumn, ageColumn],
 });
 export type Workload = ObjectOf<typeof Workload>;

@@ -2,6 +2,8 @@ import { defineKind, type ObjectOf } from '../../machinery/kind.ts';
 import { list, object, string, struct, type TypeOf } from '../../machinery/schema.ts';
 import { Condition } from '../../meta/v1/condition.ts';
 import { GroupResource } from '../../meta/v1/group-resource.ts';
+import { checkImmutable } from '../../machinery/checks.ts';
+import { nameColumn, text } from '../../machinery/columns.ts';
 import { ObjectMeta } from '../../meta/v1/object-meta.ts';
 
 export const StorageVersionMigrationSpec = object('io.k8s.api.storagemigration.v1beta1.StorageVersionMigrationSpec', {
@@ -29,6 +31,7 @@ export const StorageVersionMigration = defineKind({
   kind: 'StorageVersionMigration',
   plural: 'storageversionmigrations',
   namespaced: false,
+  doc: 'Stores all objects of a resource anew, in the present version.',
   served: false,
   subresources: { status: { verbs: ['get', 'patch', 'update'] } },
   type: 'io.k8s.api.storagemigration.v1beta1.StorageVersionMigration',
@@ -36,6 +39,20 @@ export const StorageVersionMigration = defineKind({
     metadata: struct(1, ObjectMeta, { required: true }),
     spec: struct(2, StorageVersionMigrationSpec, { always: true }),
     status: struct(3, StorageVersionMigrationStatus, { always: true }),
+  },
+  columns: [
+    nameColumn,
+    text(
+      'Resource',
+      'Resource whose objects are stored anew.',
+      ({ spec }) => `${spec.resource.resource}.${spec.resource.group}`,
+    ),
+  ],
+  validate({ spec }, report) {
+    if (spec.resource.resource === '') report.at('spec', 'resource', 'resource').required('resource is required');
+  },
+  validateUpdate({ spec }, old, report) {
+    checkImmutable(spec.resource, old.spec.resource, report.at('spec', 'resource'));
   },
 });
 export type StorageVersionMigration = ObjectOf<typeof StorageVersionMigration>;
