@@ -14,6 +14,7 @@ import { pack } from 'tar-stream';
 /**
  * Small OCI images for tests and for the tour, made from Debian's static busybox, so that no public registry is needed:
  * `busybox`, `client` (a shell with wget, nc and nslookup) and `web` in two versions (answers its version and host name).
+ * Debian's busybox crashes on `wget -T`; `timeout 5 wget …` does the same.
  *
  *     tools/images.ts --archive FILE      a docker archive for `windlass image load`
  *     tools/images.ts --push HOST:PORT    into a registry without TLS
