@@ -6,12 +6,12 @@ import type { Client } from '#client/client.ts';
 import type { Clock } from '#base/clock.ts';
 import type { Log } from '#base/log.ts';
 import type { Random } from '#base/random.ts';
-import { follow } from './follow.ts';
+import { openInformer } from '#client/informer.ts';
 import { defaultBehaviour, ruleFor, type HollowRule } from './hollow/behaviour.ts';
 import { defaultCapacity, hollowConditions, hollowNode } from './hollow/node.ts';
 import { gateMoved, hollowStatus, type HollowState } from './hollow/status.ts';
 import { Parallel } from './parallel.ts';
-import { formatMicroTime, parseTime } from './time.ts';
+import { formatMicroTime, timeMs } from '#api/machinery/time.ts';
 
 export interface HollowNodesOptions {
   readonly client: Client;
@@ -263,26 +263,24 @@ class Pods {
   readonly #pods = new Map<string, HollowPod>();
   readonly #writes: Parallel;
   readonly #abort = new AbortController();
-  readonly #following: Promise<void>;
   #addresses = 0;
 
   constructor(options: HollowNodesOptions, nodes: Nodes) {
     this.#options = options;
     this.#nodes = nodes;
     this.#writes = new Parallel(options.writesMax ?? 32);
-    const handler = {
-      seen: (pod: Pod) => this.#seen(pod),
-      gone: (pod: Pod) => this.#gone(pod),
-    };
-    this.#following = follow(Pod, { fieldSelector: 'spec.nodeName!=' }, handler, {
-      ...options,
-      signal: this.#abort.signal,
+    const { client, clock, random, log } = options;
+    const selection = { fieldSelector: 'spec.nodeName!=' };
+    const informer = openInformer(client, Pod, { ...selection, clock, random, log }, this.#abort.signal);
+    informer.subscribe({
+      added: pod => this.#seen(pod),
+      updated: pod => this.#seen(pod),
+      deleted: pod => this.#gone(pod),
     });
   }
 
   async close(): Promise<void> {
     this.#abort.abort(new Error('the hollow nodes were stopped'));
-    await this.#following;
     for (const each of this.#pods.values()) each.cancel();
     await this.#writes.close();
   }
@@ -317,7 +315,7 @@ class Pods {
       podIp: pod.status?.podIP ?? addressAt(10, 128, ++this.#addresses),
       rule: ruleFor(behaviour, pod),
       stage: 'starting',
-      startedMs: parseTime(pod.status?.startTime) ?? clock.now(),
+      startedMs: timeMs(pod.status?.startTime ?? '') || clock.now(),
       ended: undefined,
       cancel() {},
       writing: false,

@@ -1,5 +1,5 @@
 import { kubernetesVersion } from '#api/machinery/version.ts';
-import { formatTime } from '../time.ts';
+import { formatTime } from '#api/machinery/time.ts';
 
 export interface HollowNodeShape {
   readonly name: string;

@@ -1,6 +1,6 @@
 import type { Pod, PodCondition, PodStatus, ContainerStatus } from '#api/core/v1/pod.ts';
 import type { Container } from '#api/core/v1/pod-spec.ts';
-import { formatTime } from '../time.ts';
+import { formatTime } from '#api/machinery/time.ts';
 
 /** How far a pretended pod has come. */
 export interface HollowState {

@@ -127,7 +127,7 @@ function run(view: PodView, draft: Draft, nowMs: number): void {
   const { pod, sandboxes } = view;
   const [sandbox] = sandboxes;
   if (sandbox?.state !== 'ready') {
-    if (sandbox && wasAllDone(view)) draft.completed = draft.initialized = true;
+    if (sandbox && wasAllDone(view)) draft.completed = true;
     else renewSandbox(view, draft);
     return;
   }

@@ -78,7 +78,9 @@ function containerStatus(
     reason: kind === 'main' && !view.initialized ? 'PodInitializing' : 'ContainerCreating',
     message: '',
   };
-  const isDone = kind === 'init' && !isSidecar(container) && newest?.state === 'exited' && newest.exitCode === 0;
+  // An init container that is no sidecar is ready when it has done its work.
+  const isStep = kind === 'init' && !isSidecar(container);
+  const isDone = newest?.state === 'exited' && newest.exitCode === 0;
   const state: ContainerState = isWaiting
     ? { waiting: worded(wait ?? fallbackFor(view, container, kind, fallback)) }
     : stateOf(view, newest);
@@ -90,7 +92,7 @@ function containerStatus(
     name: container.name,
     state,
     lastState: lastOf?.state === 'exited' ? stateOf(view, lastOf) : {},
-    ready: isDone || (isRunning && health.ready),
+    ready: isStep ? isDone : isRunning && health.ready,
     restartCount,
     image: newest?.image.userSpecifiedImage ?? container.image ?? '',
     imageID: newest?.imageRef ?? '',

@@ -1,9 +1,9 @@
 import { errors } from '#api/machinery/errors.ts';
 import { apiVersionOf, type ApiObject, type Kind } from '#api/machinery/kind.ts';
-import type { Client, ListOptions, Patch, WatchEvent } from '#client/client.ts';
+import type { Client, ListOptions, Patch, WatchEvent, WatchOptions } from '#client/client.ts';
 import { Channel } from '#base/queue.ts';
 import type { Clock } from '#base/clock.ts';
-import { formatTime } from '../time.ts';
+import { formatTime } from '#api/machinery/time.ts';
 
 type Stored = Record<string, unknown> & { metadata: Record<string, unknown> };
 type Watcher = { readonly kind: Kind; readonly options: ListOptions; readonly channel: Channel<WatchEvent<ApiObject>> };
@@ -32,7 +32,7 @@ export class MemoryApi {
         .map(([, object]) => object),
       metadata: { resourceVersion: String(this.#revision) },
     }),
-    watch: (kind: Kind, options: ListOptions = {}) => this.#watch(kind, options),
+    watch: (kind: Kind, options: WatchOptions = {}) => this.#watch(kind, options),
     create: async (kind: Kind, object: object, options = {}) => this.#create(kind, object, options),
     update: async (kind: Kind, object: ApiObject, options = {}) => {
       this.#record('update', kind, object.metadata.name ?? '', options);
@@ -137,7 +137,7 @@ export class MemoryApi {
         channel.push({ type, object: object as unknown as ApiObject });
   }
 
-  #watch(kind: Kind, options: ListOptions): AsyncIterable<WatchEvent<ApiObject>> {
+  #watch(kind: Kind, options: WatchOptions): AsyncIterable<WatchEvent<ApiObject>> {
     const channel = new Channel<WatchEvent<ApiObject>>();
     const watcher = { kind, options, channel };
     this.#watchers.add(watcher);
@@ -151,6 +151,8 @@ export class MemoryApi {
       if (path.startsWith(`${kind.plural}/`) && selected(object, options))
         if (Number(object.metadata['resourceVersion']) > from)
           channel.push({ type: 'MODIFIED', object: object as unknown as ApiObject });
+    if (options.sendInitialEvents)
+      channel.push({ type: 'BOOKMARK', resourceVersion: String(this.#revision), initialEventsEnd: true });
     return channel;
   }
 
@@ -187,6 +189,7 @@ function valueAt(object: unknown, path: string): unknown {
 
 /** Lists of objects with a `type` or `name` are merged by it in a strategic patch, as conditions are. */
 function merged(old: unknown, change: unknown, strategic: boolean): unknown {
+  if (Array.isArray(change) && strategic && change[0]?.$patch === 'replace') return change.slice(1);
   if (Array.isArray(change) && Array.isArray(old) && strategic && change.some(item => item?.type)) {
     const byType = new Map((old as { type: string }[]).map(item => [item.type, item]));
     for (const item of change as { type: string; $patch?: string }[])
