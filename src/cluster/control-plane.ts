@@ -7,8 +7,11 @@ import { Secret } from '#api/core/v1/secret.ts';
 import { ensureBootstrapObjects } from '#apiserver/bootstrap.ts';
 import { discoveryPaths } from '#apiserver/discovery/discovery.ts';
 import { openIdPaths } from '#apiserver/discovery/openid.ts';
+import { openApiPaths } from '#apiserver/openapi/openapi.ts';
 import { reviewHandlers } from '#apiserver/reviews/reviews.ts';
 import { startApiServer, type ApiServer } from '#apiserver/server.ts';
+import { nodeAgents } from '#apiserver/streaming/node-agent.ts';
+import { streamingHandlers } from '#apiserver/streaming/streaming.ts';
 import { authenticateWith } from '#auth/authentication/authenticate.ts';
 import { anyToken, bearerAuthenticator } from '#auth/authentication/bearer.ts';
 import { bootstrapTokenAuthenticator } from '#auth/authentication/bootstrap-token.ts';
@@ -28,6 +31,7 @@ import type { Client } from '#client/client.ts';
 import { openEventRecorder } from '#client/events.ts';
 import { inProcessClient } from '#client/in-process.ts';
 import { openInformers, type Informers } from '#client/informers.ts';
+import type { CertificateSigner } from '#controllers/controller.ts';
 import { startControllers } from '#controllers/controllers.ts';
 import { startScheduler, schedulerName } from '#scheduler/scheduler.ts';
 import type { Storage } from '#storage/storage.ts';
@@ -74,6 +78,28 @@ const sharedAccounts: Readonly<Record<string, string>> = {
   'taint-eviction-controller': 'node-controller',
 };
 
+/** Without kubelets nobody asks for one. */
+const noCertificate = { certPem: '', keyPem: '' };
+
+function served(registry: ApiServer['registry']) {
+  return { kinds: () => registry.kinds, onChange: (listener: () => void) => void registry.onChange(listener) };
+}
+
+/** The library behind it takes a tenth of a second to load: only when the first certificate is asked for. */
+function lazySigner(
+  { caCertPem, caKeyPem }: Credentials,
+  issuing: { readonly clock: Clock; readonly random: Random },
+): CertificateSigner {
+  const load = async () => {
+    const { certificateSigner } = await import('#auth/certificates/signer.ts');
+    return certificateSigner({ certPem: caCertPem, keyPem: caKeyPem }, issuing);
+  };
+  return {
+    describe: async request => (await load()).describe(request),
+    sign: async (...asked) => (await load()).sign(...asked),
+  };
+}
+
 /** API server, controllers and scheduler in this process, over any store. */
 export async function startControlPlane(options: ControlPlaneOptions): Promise<ControlPlane> {
   const { storage, credentials, clock, random, log, advertise, clusterDomain } = options;
@@ -103,6 +129,9 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     bootstrapTokenAuthenticator(name => getIfThere(client, Secret, name, 'kube-system'), clock),
   ]);
   const checkEscalation = rbacEscalationCheck(roles.index, authorizer);
+  const agents = lifetime.own(
+    nodeAgents({ client, ...(credentials.kubeletClient ?? noCertificate), caPem: credentials.caCertPem }),
+  );
   const address = advertise ? `${advertise.address}:${advertise.port}` : 'localhost';
   apiServer = await startApiServer({
     storage,
@@ -115,20 +144,20 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     }),
     admission: admissionChain({ informers, client, clock, random, authorizer, checkEscalation }),
     serviceCIDR: options.serviceCIDR,
-    handlers: reviewHandlers({
-      authorizer,
-      tokens,
-      audiences,
-      objects,
-      clock,
-      issue: tokenIssuer({ issuer, key, clock, random }),
-    }),
-    rawPaths: registry => [
-      ...discoveryPaths({
-        kinds: () => registry.kinds,
-        onChange: listener => registry.onChange(listener),
-        serverAddress: address,
+    handlers: {
+      ...reviewHandlers({
+        authorizer,
+        tokens,
+        audiences,
+        objects,
+        clock,
+        issue: tokenIssuer({ issuer, key, clock, random }),
       }),
+      ...streamingHandlers({ client, agents, random }),
+    },
+    rawPaths: registry => [
+      ...discoveryPaths({ ...served(registry), serverAddress: address }),
+      ...openApiPaths({ ...served(registry), clock }),
       ...openIdPaths({ issuer, keySetUri: `https://${address}/openid/v1/jwks`, keys: [key] }),
     ],
   });
@@ -154,7 +183,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
         settings: {
           clusterCidrs: [options.podCIDR],
           caCertPem: credentials.caCertPem,
-          signer: { caCertPem: credentials.caCertPem, caKeyPem: credentials.caKeyPem },
+          signer: lazySigner(credentials, { clock, random }),
         },
       });
       lifetime.own(controllers);

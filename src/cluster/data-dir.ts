@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { chmodSync, existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { homedir } from 'node:os';
-import { join, resolve } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import type { Flags } from './commands.ts';
 
 /** Where everything of one cluster is. */
@@ -58,7 +58,7 @@ export function dataDirAt(given: string): DataDir {
 /** Makes the folders. Nobody else on the machine may look into them: they hold keys. */
 export function makeDataDir(dir: DataDir): void {
   try {
-    mkdirSync(dir.path, { recursive: true });
+    makeFolders(dir.path);
     chmodSync(dir.path, 0o700);
     for (const folder of [dir.pki, dir.store, dir.logs, dir.run]) mkdirSync(folder, { recursive: true, mode: 0o700 });
   } catch (error) {
@@ -69,6 +69,13 @@ export function makeDataDir(dir: DataDir): void {
       },
     );
   }
+}
+
+/** Step by step: Node's own recursive mkdir never returns where a folder cannot be made (in /proc). */
+function makeFolders(path: string): void {
+  if (existsSync(path)) return;
+  makeFolders(dirname(path));
+  mkdirSync(path);
 }
 
 export function readConfig(dir: DataDir): ClusterConfig | undefined {
@@ -135,6 +142,7 @@ export function reasonOf(error: unknown): string {
   const code = (error as NodeJS.ErrnoException | undefined)?.code;
   const known: Readonly<Record<string, string>> = {
     EACCES: 'permission denied',
+    ENOENT: 'no folder can be made there',
     EROFS: 'the file system is read-only',
     ENOSPC: 'the disk is full',
     ENOTDIR: 'a part of the path is not a directory',

@@ -1,4 +1,3 @@
-import { join } from 'node:path';
 import { Lifetime } from '#base/lifetime.ts';
 import { openLog, type Log } from '#base/log.ts';
 import { systemRandom } from '#base/random.ts';
@@ -8,6 +7,7 @@ import { openSqliteStorage } from '#storage/sqlite/sqlite-storage.ts';
 import type { Flags } from '../commands.ts';
 import { startControlPlane } from '../control-plane.ts';
 import { dataDirFrom, readConfig, writeAtomically, type ClusterConfig, type DataDir } from '../data-dir.ts';
+import { keepDnsService, networkUser } from '../dns-service.ts';
 import { localNodes, machineAddress, machineNames } from '../nodes.ts';
 import { startNodes } from '../start-cluster.ts';
 import { roleProcess, type RoleProcess } from './role.ts';
@@ -19,17 +19,19 @@ export async function controlPlane(flags: Flags): Promise<number> {
   if (!config) throw new Error(`cannot run the control plane: there is no cluster in ${dir.path}`);
   const role = roleProcess();
   const log = openLog();
-  await using lifetime = new Lifetime();
   try {
+    await using lifetime = new Lifetime();
     await start(dir, config, role, log, lifetime);
     role.ready();
+    await role.ended;
+    return 0;
   } catch (error) {
-    log.error('cannot start the control plane', { error });
+    log.error('the control plane failed', { error });
     role.failed(error);
     return 1;
+  } finally {
+    role.release();
   }
-  await role.ended;
-  return 0;
 }
 
 async function start(
@@ -42,7 +44,7 @@ async function start(
   const { clock, progress } = role;
   const random = systemRandom;
   const pki = await progress.run('certificates', () => makePki(dir, config, role));
-  const storage = await progress.run('store', () => openSqliteStorage(join(dir.store, 'state.db')));
+  const storage = await progress.run('store', () => openSqliteStorage({ directory: dir.store }));
   lifetime.own(storage);
   const real = config.nodes > 0;
   const plane = await progress.run('API server', async () => {
@@ -72,7 +74,10 @@ async function start(
     });
     return started;
   });
-  await progress.run('controllers, scheduler', () => plane.startActing());
+  await progress.run('controllers, scheduler', async () => {
+    if (real) await keepDnsService({ ...plane, log }, config.clusterDNS);
+    await plane.startActing();
+  });
   if (config.hollowNodes > 0) {
     const what = config.hollowNodes === 1 ? 'simulated node' : `${config.hollowNodes} simulated nodes`;
     lifetime.own(await progress.run(what, () => startNodes(plane, config.hollowNodes, { clock, random, log })));
@@ -93,5 +98,6 @@ async function makePki(dir: DataDir, config: ClusterConfig, { clock }: RoleProce
   const server = `https://127.0.0.1:${config.port}`;
   writeAtomically(dir.kubeconfig, kubeconfigFor({ server, caPem: pki.ca.certPem, ...pki.admin, name: 'windlass' }));
   for (const { name } of localNodes(config)) await pki.node(name, { hosts, ips });
+  if (config.nodes > 0) await pki.client('kube-proxy', networkUser);
   return pki;
 }

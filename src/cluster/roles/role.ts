@@ -12,6 +12,8 @@ export interface RoleProcess {
   readonly go: Promise<void>;
   /** `stop`: leave nothing behind. `leave`: end, but what runs goes on for the next process. */
   readonly ended: Promise<'stop' | 'leave'>;
+  /** Lets go of the supervisor: an open channel to it would keep this process from ending. */
+  release(): void;
 }
 
 export function roleProcess(): RoleProcess {
@@ -37,5 +39,8 @@ export function roleProcess(): RoleProcess {
     failed: error => tell({ type: 'failed', reason: error instanceof Error ? error.message : String(error) }),
     go: go.promise,
     ended: ended.promise,
+    release: () => {
+      if (process.connected) process.disconnect?.();
+    },
   };
 }

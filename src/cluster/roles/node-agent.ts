@@ -1,0 +1,243 @@
+import { createHash } from 'node:crypto';
+import { existsSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Clock } from '#base/clock.ts';
+import { Lifetime } from '#base/lifetime.ts';
+import { openLog, silentLog, type Log } from '#base/log.ts';
+import { systemRandom } from '#base/random.ts';
+import { httpsClient, type HttpsClient } from '#client/https.ts';
+import { openInformers } from '#client/informers.ts';
+import { startDns } from '#dns/dns.ts';
+import { startKubelet } from '#kubelet/kubelet.ts';
+import { bridgeNetwork, removeBridgeNetwork, type BridgeNetwork } from '#network/cni/bridge.ts';
+import { removeServiceProxy, startServiceProxy } from '#network/proxy/proxy.ts';
+import { readRegistries } from '#runtime/oci/images/registries.ts';
+import { openOciRuntime } from '#runtime/oci/runtime.ts';
+import type { ImageLoader, Runtime } from '#runtime/runtime.ts';
+import type { Flags } from '../commands.ts';
+import { dataDirFrom, readConfig, type ClusterConfig, type DataDir } from '../data-dir.ts';
+import { dnsNodeLabel } from '../dns-service.ts';
+import { imageSocketPath, serveImages } from '../image-socket.ts';
+import { localNodes, machineAddress, type LocalNode } from '../nodes.ts';
+import { programVersion } from '../version.ts';
+import { roleProcess, type RoleProcess } from './role.ts';
+
+interface Agent {
+  readonly dir: DataDir;
+  readonly config: ClusterConfig;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+/** `windlass node-agent`: the kubelets of this machine with runtime and pod network, the service proxy and DNS. */
+export async function nodeAgent(flags: Flags): Promise<number> {
+  const dir = dataDirFrom(flags);
+  const config = readConfig(dir);
+  if (!config) throw new Error(`cannot run a node: there is no cluster in ${dir.path}`);
+  const role = roleProcess();
+  if (flags.has('clean')) {
+    await clean({ dir, config, clock: role.clock, log: silentLog });
+    role.release();
+    return 0;
+  }
+  const agent = { dir, config, clock: role.clock, log: openLog() };
+  try {
+    const lifetime = new Lifetime();
+    let how: 'stop' | 'leave' = 'leave';
+    try {
+      await Promise.race([start(agent, role, lifetime), role.ended]);
+      how = await role.ended;
+    } finally {
+      await lifetime[Symbol.asyncDispose]();
+    }
+    if (how === 'stop') await clean(agent);
+    return 0;
+  } catch (error) {
+    agent.log.error('the node agent failed', { error });
+    role.failed(error);
+    return 1;
+  } finally {
+    role.release();
+  }
+}
+
+/** Everything of one node that is not the API's. */
+interface NodeParts {
+  readonly local: LocalNode;
+  readonly runtime: Runtime & ImageLoader;
+  readonly network: BridgeNetwork;
+}
+
+async function start(agent: Agent, role: RoleProcess, lifetime: Lifetime): Promise<void> {
+  const { dir, config, clock, log } = agent;
+  const { progress } = role;
+  // What needs no API server is made while that one starts.
+  const nodes = await Promise.all(
+    localNodes(config).map(local => progress.run(`runtime of ${local.name}`, () => openNode(agent, local, lifetime))),
+  );
+  await role.go;
+  const [first] = nodes;
+  if (!first) throw new Error('cannot run a node: the cluster has none on this machine');
+  lifetime.own(
+    await serveImages(
+      imageSocketPath(dir),
+      nodes.map(({ runtime }) => runtime),
+    ),
+  );
+
+  const network = lifetime.own(clientOf(agent, 'kube-proxy'));
+  const informers = openInformers(network, { clock, random: systemRandom, log });
+  lifetime.defer(() => informers[Symbol.dispose]());
+  const proxy = lifetime.own(
+    await startServiceProxy({
+      informers,
+      nodeName: first.local.name,
+      clusterId: dir.id,
+      clusterCidrs: [config.podCIDR],
+      serviceCidrs: [config.serviceCIDR],
+      clock,
+      log,
+    }),
+  );
+  const gateway = Promise.withResolvers<string>();
+  const kubelets = nodes.map(node =>
+    progress.run(`node ${node.local.name}`, () => startNode(agent, node, lifetime, gateway.resolve)),
+  );
+  const dns = progress.run('services, DNS', async () => {
+    const address = await gateway.promise;
+    lifetime.own(
+      await startDns({
+        informers,
+        address,
+        port: 53,
+        clusterDomain: config.clusterDomain,
+        clock,
+        log,
+        random: systemRandom,
+      }),
+    );
+    await proxy.ready;
+  });
+  await Promise.all([...kubelets, dns]);
+  role.ready();
+}
+
+/** The runtime of a node with the pod network under it, as they were left. */
+async function openNode(agent: Agent, local: LocalNode, lifetime: Lifetime): Promise<NodeParts> {
+  const { dir, config, clock, log } = agent;
+  const root = dir.nodeDir(local.name);
+  const network = lifetime.own(
+    await bridgeNetwork({
+      clusterId: networkId(agent, local),
+      podCidrs: [],
+      clusterCidrs: [config.podCIDR],
+      stateDir: join(root, 'network'),
+      clock,
+      log,
+    }),
+  );
+  const registries = join(dir.path, 'registries.json');
+  const runtime = lifetime.own(
+    await openOciRuntime({
+      root: join(root, 'runtime'),
+      network,
+      clock,
+      random: systemRandom,
+      log,
+      version: programVersion(),
+      ...(existsSync(registries) && { registries: readRegistries(registries) }),
+    }),
+  );
+  return { local, runtime, network };
+}
+
+async function startNode(
+  agent: Agent,
+  { local, runtime, network }: NodeParts,
+  lifetime: Lifetime,
+  gatewayKnown: (address: string) => void,
+): Promise<void> {
+  const { dir, config, clock, log } = agent;
+  const file = `kubelet-${encodeURIComponent(local.name)}`;
+  const client = lifetime.own(clientOf(agent, `${file}-client`));
+  const serving = readPair(dir, `${file}-serving`);
+  const isFirst = local.name === localNodes(config)[0]?.name;
+  const kubelet = await startKubelet({
+    client,
+    runtime,
+    nodeName: local.name,
+    nodeIPs: [machineAddress()],
+    rootDir: join(dir.nodeDir(local.name), 'kubelet'),
+    clock,
+    random: systemRandom,
+    log,
+    clusterDNS: [config.clusterDNS],
+    clusterDomain: config.clusterDomain,
+    cgroupParent: `/windlass-${networkId(agent, local)}`,
+    // DNS runs once on a machine, on the bridge of its first node.
+    ...(isFirst && { labels: { [dnsNodeLabel]: 'true' } }),
+    server: {
+      port: local.kubeletPort,
+      tls: { key: serving.keyPem, cert: serving.certPem, clientCa: readFileSync(join(dir.pki, 'ca.crt')) },
+    },
+  });
+  lifetime.own(kubelet);
+  if (isFirst) {
+    while (network.gateways.length === 0) await clock.sleep(5, lifetime.signal);
+    gatewayKnown(network.gateways[0] ?? '');
+  }
+}
+
+/** Ends what runs, and takes everything of this machine's nodes off it; their images stay. */
+async function clean(agent: Agent): Promise<void> {
+  const { dir, config } = agent;
+  await removeServiceProxy(dir.id);
+  await Promise.all(
+    localNodes(config).map(async local => {
+      if (!existsSync(dir.nodeDir(local.name))) return;
+      await using lifetime = new Lifetime();
+      const { runtime } = await openNode(agent, local, lifetime);
+      const sandboxes = await runtime.listPodSandbox();
+      await Promise.all(
+        sandboxes.map(async ({ id }) => {
+          await endContainers(runtime, id);
+          await runtime.stopPodSandbox(id);
+          await runtime.removePodSandbox(id);
+        }),
+      );
+      await removeBridgeNetwork(networkId(agent, local));
+    }),
+  );
+}
+
+/** A moment for those that listen to SIGTERM; `down` is no graceful deletion of pods, which live on in the API. */
+const graceSeconds = 2;
+
+async function endContainers(runtime: Runtime, podSandboxId: string): Promise<void> {
+  const containers = await runtime.listContainers({ podSandboxId });
+  await Promise.all(containers.map(({ id }) => runtime.stopContainer(id, graceSeconds)));
+}
+
+/** The first node's things carry the cluster's id, those of others one of their own: names on a host are short. */
+function networkId({ dir, config }: Agent, local: LocalNode): string {
+  if (local.name === localNodes(config)[0]?.name) return dir.id;
+  return createHash('sha256').update(`${dir.path}\0${local.name}`).digest('hex').slice(0, 6);
+}
+
+function clientOf({ dir, config, clock }: Agent, identity: string): HttpsClient {
+  const { certPem, keyPem } = readPair(dir, identity);
+  const caPem = readFileSync(join(dir.pki, 'ca.crt'), 'utf8');
+  return httpsClient({
+    server: `https://127.0.0.1:${config.port}`,
+    caPem,
+    certPem,
+    keyPem,
+    clock,
+    userAgent: 'windlass-node-agent',
+  });
+}
+
+function readPair(dir: DataDir, name: string): { readonly certPem: string; readonly keyPem: string } {
+  const read = (ending: string) => readFileSync(join(dir.pki, `${name}.${ending}`), 'utf8');
+  return { certPem: read('crt'), keyPem: read('key') };
+}
