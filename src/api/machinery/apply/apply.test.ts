@@ -356,17 +356,18 @@ test('the live object is shared where it stays', () => {
 test('what pruning empties is gone, and whoever owned it still does until its next write', () => {
   const story = new Story(Deployment)
     .update('creator', object => {
-      const template = { spec: { containers: [{ name: 'c' }], nodeSelector: { a: '1' } } };
+      const template = { metadata: { annotations: { a: '1' } }, spec: { containers: [{ name: 'c' }] } };
       Object.assign(object, { spec: { template } });
     })
-    .apply('a', { spec: { template: { spec: { nodeSelector: { a: '2' } } } } }, { force: true })
+    .apply('a', { spec: { template: { metadata: { annotations: { a: '2' } } } } }, { force: true })
     .apply('a', { spec: { replicas: 1 } });
   const { template } = (story.live as unknown as Deployment).spec;
-  assert.deepEqual(template.spec, { containers: [{ name: 'c' }] });
+  assert.deepEqual(template, { metadata: {}, spec: { containers: [{ name: 'c' }] } });
   assert.deepEqual(story.owned['creator/Update'], {
     'f:spec': {
       'f:template': {
-        'f:spec': { 'f:containers': { 'k:{"name":"c"}': { '.': {}, 'f:name': {} } }, 'f:nodeSelector': {} },
+        'f:metadata': { 'f:annotations': {} },
+        'f:spec': { 'f:containers': { 'k:{"name":"c"}': { '.': {}, 'f:name': {} } } },
       },
     },
   });
