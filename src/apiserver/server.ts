@@ -47,6 +47,8 @@ export interface ApiServerOptions {
   readonly rawPaths?: (registry: Registry) => readonly RawPath[];
   readonly healthChecks?: readonly HealthCheck[];
   readonly audit?: AuditHook;
+  /** For tests: objects that are shared are frozen. */
+  readonly freezes?: boolean;
   /** Instead of every built-in kind that a default server serves. */
   readonly kinds?: readonly Kind[];
 }
@@ -69,7 +71,7 @@ export async function startApiServer(options: ApiServerOptions): Promise<ApiServ
   const { storage, clock, random, authorizer, admission } = options;
   const log = options.log.child('apiserver');
   const lifetime = new Lifetime();
-  const cache = lifetime.own(new WatchCache(storage, clock, log));
+  const cache = lifetime.own(new WatchCache(storage, clock, log, options.freezes));
   const metrics = new ApiMetrics(() => cache);
   const registry = new Registry(cache);
   const kinds = options.kinds ?? allKinds.filter(kind => kind.served && kind.plural !== '');
@@ -161,7 +163,8 @@ const trimRevisions = 2 * limits.watchHistoryEventsMax;
 function compactRegularly(cache: WatchCache, clock: Clock, log: Log, signal: AbortSignal): void {
   let previous = cache.revision;
   let trimmed = cache.revision;
-  const tried = (work: Promise<void>) => work.catch((error: unknown) => log.warn('cannot compact the store', { error }));
+  const tried = (work: Promise<void>) =>
+    work.catch((error: unknown) => log.warn('cannot compact the store', { error }));
   const tick = () => {
     cancel = clock.after(compactIntervalMs, tick);
     if (previous > 1) void tried(cache.compact(previous));

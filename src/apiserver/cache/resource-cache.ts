@@ -1,7 +1,7 @@
 import { limits } from '#base/limits.ts';
 import { SortedMap } from '#base/sorted-map.ts';
 import { errors } from '#api/machinery/errors.ts';
-import type { Kind } from '#api/machinery/kind.ts';
+import type { ApiObject, Kind } from '#api/machinery/kind.ts';
 import type { FieldRequirement, LabelRequirement } from '#api/machinery/selector.ts';
 import type { CachedObject } from './entry.ts';
 import { fieldReader, type Selection } from './selection.ts';
@@ -62,11 +62,16 @@ export class ResourceCache {
   #revision: number;
   readonly #watchers = new Map<string, Set<CacheWatcher>>();
   #watcherCount = 0;
+  readonly #bucketReaders: [field: string, read: (object: ApiObject) => string][] = [];
 
   constructor(kind: Kind, revision: number) {
     this.kind = kind;
     this.#forgotten = revision;
     this.#revision = revision;
+    for (const field of bucketFields) {
+      const read = fieldReader(kind, field);
+      if (read) this.#bucketReaders.push([field, read]);
+    }
   }
 
   get size(): number {
@@ -199,9 +204,7 @@ export class ResourceCache {
     this.#dispatchTo('', event);
     const slash = event.key.indexOf('/');
     if (slash >= 0) this.#dispatchTo(`prefix:${event.key.slice(0, slash + 1)}`, event);
-    for (const field of this.#watchedFields()) {
-      const read = fieldReader(this.kind, field);
-      if (!read) continue;
+    for (const [field, read] of this.#bucketReaders) {
       const now = read(event.entry.object);
       const before = event.previous && read(event.previous.object);
       this.#dispatchTo(`${field}=${now}`, event);
@@ -213,10 +216,6 @@ export class ResourceCache {
   #dispatchTo(bucketName: string, event: CacheEvent): void {
     const bucket = this.#watchers.get(bucketName);
     if (bucket) for (const watcher of bucket) if (event.key.startsWith(watcher.prefix)) watcher.onEvent(event);
-  }
-
-  #watchedFields(): readonly string[] {
-    return bucketFields.filter(field => field === 'metadata.name' || Object.hasOwn(this.kind.fieldSelectors, field));
   }
 
   /** The objects that an index finds, in key order; undefined when reading everything is not slower. */

@@ -21,10 +21,13 @@ export class WatchCache implements AsyncDisposable {
   readonly #abort = new AbortController();
   readonly #listeners = new Set<(resource: ResourceCache, event: CacheEvent) => void>();
   readonly #waiting = new Set<{ readonly revision: number; readonly ready: () => void }>();
+  /** For tests: whoever changes a shared object fails at once. */
+  readonly #freezes: boolean;
   #revision = 0;
   #ended: Error | undefined;
 
-  constructor(storage: Storage, clock: Clock, log: Log) {
+  constructor(storage: Storage, clock: Clock, log: Log, freezes = false) {
+    this.#freezes = freezes;
     this.#storage = storage;
     this.#clock = clock;
     this.#log = log;
@@ -162,6 +165,7 @@ export class WatchCache implements AsyncDisposable {
     const entry = deleted
       ? (previous ?? entryOf(cache.kind, key, event)).deletedAt(event.revision)
       : entryOf(cache.kind, key, event);
+    if (this.#freezes) deepFreeze(entry.object);
     const change = new CacheEvent(event.revision, entry, previous, deleted);
     cache.apply(change);
     for (const listener of this.#listeners) listener(cache, change);
@@ -197,4 +201,10 @@ function splitKey(key: string): [resource: string, within: string] {
 
 function entryOf(kind: Kind, key: string, { value, revision, createRevision }: StorageEvent): CachedObject {
   return new CachedObject(kind, key, value.bytes, revision, createRevision, value.object as ApiObject | undefined);
+}
+
+function deepFreeze(value: unknown): void {
+  if (typeof value !== 'object' || value === null || Object.isFrozen(value)) return;
+  Object.freeze(value);
+  for (const member of Object.values(value)) deepFreeze(member);
 }

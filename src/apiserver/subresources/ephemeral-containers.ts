@@ -21,7 +21,7 @@ function rulesOf({ kind }: Resource): ChangeRules {
       const pod = draft as unknown as { spec: object; status: unknown };
       const before = old as Pod;
       const { ephemeralContainers: wanted } = pod.spec as Pod['spec'];
-      pod.spec = { ...before.spec, ...(wanted && { ephemeralContainers: wanted }) };
+      pod.spec = { ...before.spec, ephemeralContainers: wanted };
       pod.status = before.status;
     },
     validate(object, old, report) {
