@@ -1,12 +1,24 @@
-// tsyringe, below @peculiar/x509, wants it first.
-import 'reflect-metadata';
-import { createPrivateKey, createPublicKey, webcrypto } from 'node:crypto';
-import * as x509 from '@peculiar/x509';
+import { createHash, createPrivateKey, createPublicKey, sign, X509Certificate, type KeyObject } from 'node:crypto';
 import type { Clock } from '#base/clock.ts';
+import { parseIp } from '#base/ip.ts';
 import type { Random } from '#base/random.ts';
 import { newKeyPem, type CertificateRequest, type CertifiedKey } from './certificate.ts';
-
-x509.cryptoProvider.set(webcrypto as Crypto);
+import { publicKeyOfRequest } from './certificate-request.ts';
+import {
+  bitString,
+  contentOf,
+  integer,
+  nothing,
+  objectIdentifier,
+  octetString,
+  partsOf,
+  sequence,
+  setOf,
+  tagged,
+  time,
+  utf8String,
+  yes,
+} from './der.ts';
 
 export interface Issuing {
   readonly clock: Clock;
@@ -16,34 +28,30 @@ export interface Issuing {
 /** Clocks of a cluster differ; a certificate is valid from this long before it is made. */
 const backdatedMs = 60 * 60_000;
 
-const algorithm = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' } as const;
-
 /** A new self-signed authority. With `keyPem` the same key gets a new certificate, so that what it signed stays valid. */
 export async function issueAuthority(
   request: { readonly commonName: string; readonly validForMs: number; readonly keyPem?: string },
-  { clock, random }: Issuing,
+  issuing: Issuing,
 ): Promise<CertifiedKey> {
   const keyPem = request.keyPem ?? newKeyPem();
-  const { publicKey, privateKey } = await webKeys(keyPem);
-  const certificate = await x509.X509CertificateGenerator.create({
-    serialNumber: serial(random),
-    subject: name(request.commonName),
-    issuer: name(request.commonName),
-    notBefore: new Date(clock.now() - backdatedMs),
-    notAfter: new Date(clock.now() + request.validForMs),
+  const key = createPrivateKey(keyPem);
+  const publicKey = createPublicKey(key);
+  const subject = nameOf(request.commonName, []);
+  const nowMs = issuing.clock.now();
+  const certPem = signed(key, issuing.random, {
+    subject,
+    issuer: subject,
+    notBeforeMs: nowMs - backdatedMs,
+    notAfterMs: nowMs + request.validForMs,
     publicKey,
-    signingKey: privateKey,
-    signingAlgorithm: algorithm,
     extensions: [
-      new x509.KeyUsagesExtension(
-        x509.KeyUsageFlags.digitalSignature | x509.KeyUsageFlags.keyEncipherment | x509.KeyUsageFlags.keyCertSign,
-        true,
-      ),
-      new x509.BasicConstraintsExtension(true, undefined, true),
-      await x509.SubjectKeyIdentifierExtension.create(publicKey),
+      // digitalSignature, keyEncipherment, keyCertSign
+      extension('2.5.29.15', bitString(Buffer.from([0b1010_0100]), 2), 'critical'),
+      extension('2.5.29.19', sequence(yes), 'critical'),
+      extension('2.5.29.14', octetString(keyIdOf(publicKey))),
     ],
   });
-  return { certPem: pem(certificate), keyPem };
+  return { certPem, keyPem };
 }
 
 /** A certificate signed by `authority`, with a new key, or with `keyPem` for a key that is kept. */
@@ -53,8 +61,7 @@ export async function issue(
   issuing: Issuing,
   keyPem: string = newKeyPem(),
 ): Promise<CertifiedKey> {
-  const { publicKey } = await webKeys(keyPem);
-  return { certPem: await certify(authority, request, publicKey, issuing), keyPem };
+  return { certPem: certify(authority, request, createPublicKey(keyPem), issuing), keyPem };
 }
 
 /** A certificate for the key of a PKCS #10 request (PEM); its own signature must hold. What it asks for is the caller's to check. */
@@ -64,69 +71,120 @@ export async function issueForRequest(
   request: CertificateRequest,
   issuing: Issuing,
 ): Promise<string> {
-  const csr = new x509.Pkcs10CertificateRequest(csrPem);
-  if (!(await csr.verify())) throw new Error('cannot issue a certificate: the request is not signed by its own key');
-  return certify(authority, request, await csr.publicKey.export(), issuing);
+  const publicKey = await publicKeyOfRequest(csrPem);
+  if (!publicKey) throw new Error('cannot issue a certificate: the request is not signed by its own key');
+  return certify(authority, request, publicKey, issuing);
 }
 
-async function certify(
+function certify(
   authority: CertifiedKey,
   request: CertificateRequest,
-  publicKey: webcrypto.CryptoKey,
+  publicKey: KeyObject,
   { clock, random }: Issuing,
-): Promise<string> {
-  const signer = await webKeys(authority.keyPem);
-  const issuer = new x509.X509Certificate(authority.certPem);
+): string {
+  const issuer = new X509Certificate(authority.certPem);
   const names = [
-    ...(request.hosts ?? []).map(value => ({ type: 'dns' as const, value })),
-    ...(request.ips ?? []).map(value => ({ type: 'ip' as const, value })),
+    ...(request.hosts ?? []).map(host => tagged(0x82, Buffer.from(host, 'latin1'))),
+    ...(request.ips ?? []).map(ip => tagged(0x87, addressBytes(ip))),
   ];
-  const notAfterMs = Math.min(clock.now() + request.validForMs, issuer.notAfter.getTime());
-  const certificate = await x509.X509CertificateGenerator.create({
-    serialNumber: serial(random),
-    subject: name(request.commonName, request.organizations),
-    issuer: issuer.subjectName,
-    notBefore: new Date(clock.now() - backdatedMs),
-    notAfter: new Date(notAfterMs),
+  const keyId = subjectKeyIdOf(issuer);
+  return signed(createPrivateKey(authority.keyPem), random, {
+    subject: nameOf(request.commonName, request.organizations ?? []),
+    issuer: subjectOf(issuer),
+    notBeforeMs: clock.now() - backdatedMs,
+    notAfterMs: Math.min(clock.now() + request.validForMs, Date.parse(issuer.validTo)),
     publicKey,
-    signingKey: signer.privateKey,
-    signingAlgorithm: algorithm,
     extensions: [
-      new x509.KeyUsagesExtension(x509.KeyUsageFlags.digitalSignature | x509.KeyUsageFlags.keyEncipherment, true),
-      new x509.ExtendedKeyUsageExtension(
-        request.usages.map(usage =>
-          usage === 'client' ? x509.ExtendedKeyUsage.clientAuth : x509.ExtendedKeyUsage.serverAuth,
-        ),
-      ),
-      new x509.BasicConstraintsExtension(false, undefined, true),
-      await x509.AuthorityKeyIdentifierExtension.create(signer.publicKey),
-      ...(names.length > 0 ? [new x509.SubjectAlternativeNameExtension(names)] : []),
+      // digitalSignature, keyEncipherment
+      extension('2.5.29.15', bitString(Buffer.from([0b1010_0000]), 5), 'critical'),
+      extension('2.5.29.37', sequence(...request.usages.map(usage => objectIdentifier(usageIdentifiers[usage])))),
+      extension('2.5.29.19', sequence(), 'critical'),
+      ...(keyId ? [extension('2.5.29.35', sequence(tagged(0x80, keyId)))] : []),
+      ...(names.length > 0 ? [extension('2.5.29.17', sequence(...names))] : []),
     ],
   });
-  return pem(certificate);
 }
 
-async function webKeys(keyPem: string): Promise<webcrypto.CryptoKeyPair> {
-  const privateKey = createPrivateKey(keyPem);
-  if (privateKey.asymmetricKeyType !== 'ec')
-    throw new Error(`cannot use the private key: it is ${privateKey.asymmetricKeyType}, not EC P-256`);
-  return {
-    privateKey: privateKey.toCryptoKey(algorithm, true, ['sign']),
-    publicKey: createPublicKey(privateKey).toCryptoKey(algorithm, true, ['verify']),
-  };
+const usageIdentifiers = { server: '1.3.6.1.5.5.7.3.1', client: '1.3.6.1.5.5.7.3.2' } as const;
+
+interface Contents {
+  readonly subject: Uint8Array;
+  readonly issuer: Uint8Array;
+  readonly notBeforeMs: number;
+  readonly notAfterMs: number;
+  readonly publicKey: KeyObject;
+  readonly extensions: readonly Uint8Array[];
 }
 
-function name(commonName: string, organizations: readonly string[] = []): x509.Name {
-  return new x509.Name([...organizations.map(each => ({ O: [each] })), { CN: [commonName] }]);
+/** RFC 5280, section 4.1; PEM. */
+function signed(key: KeyObject, random: Random, contents: Contents): string {
+  const algorithm = algorithmOf(key);
+  const body = sequence(
+    // Version 3.
+    tagged(0xa0, integer(Buffer.from([2]))),
+    integer(serial(random)),
+    algorithm,
+    contents.issuer,
+    sequence(time(contents.notBeforeMs), time(contents.notAfterMs)),
+    contents.subject,
+    contents.publicKey.export({ type: 'spki', format: 'der' }),
+    tagged(0xa3, sequence(...contents.extensions)),
+  );
+  return new X509Certificate(sequence(body, algorithm, bitString(sign('sha256', body, key)))).toString();
 }
 
-function serial(random: Random): string {
+function algorithmOf(key: KeyObject): Buffer {
+  switch (key.asymmetricKeyType) {
+    case 'ec':
+      return sequence(objectIdentifier('1.2.840.10045.4.3.2'));
+    case 'rsa':
+      return sequence(objectIdentifier('1.2.840.113549.1.1.11'), nothing);
+    default:
+      throw new Error(`cannot sign certificates with the key: it is ${key.asymmetricKeyType}, neither EC nor RSA`);
+  }
+}
+
+function nameOf(commonName: string, organizations: readonly string[]): Buffer {
+  const part = (identifier: string, value: string) => setOf(sequence(objectIdentifier(identifier), utf8String(value)));
+  return sequence(...organizations.map(each => part('2.5.4.10', each)), part('2.5.4.3', commonName));
+}
+
+function extension(identifier: string, value: Uint8Array, weight?: 'critical'): Buffer {
+  return sequence(objectIdentifier(identifier), ...(weight ? [yes] : []), octetString(value));
+}
+
+/** The authority's name byte by byte: whoever verifies compares it so. */
+function subjectOf(certificate: X509Certificate): Buffer {
+  const [body = Buffer.alloc(0)] = partsOf(certificate.raw);
+  // version, serial number, algorithm, issuer, validity, subject
+  return partsOf(body)[5] ?? Buffer.alloc(0);
+}
+
+const subjectKeyIdentifier = extension('2.5.29.14', octetString(Buffer.alloc(20)));
+
+/** The id that an authority says its key has. */
+function subjectKeyIdOf({ raw }: X509Certificate): Buffer | undefined {
+  const head = subjectKeyIdentifier.subarray(0, -20);
+  const at = raw.indexOf(head);
+  return at < 0 ? undefined : raw.subarray(at + head.length, at + head.length + 20);
+}
+
+/** RFC 5280, section 4.2.1.2, method 1. */
+function keyIdOf(publicKey: KeyObject): Buffer {
+  const [, key = Buffer.alloc(0)] = partsOf(publicKey.export({ type: 'spki', format: 'der' }));
+  return createHash('sha1').update(contentOf(key).subarray(1)).digest();
+}
+
+function addressBytes(text: string): Buffer {
+  const address = parseIp(text);
+  if (!address) throw new Error(`cannot write ${JSON.stringify(text)} into a certificate: it is no IP address`);
+  const length = address.family === 4 ? 4 : 16;
+  return Buffer.from(address.value.toString(16).padStart(length * 2, '0'), 'hex');
+}
+
+function serial(random: Random): Buffer {
   const bytes = Buffer.from(random.bytes(16));
   // Positive, and without a leading zero.
   bytes[0] = (bytes.readUInt8(0) & 0x3f) | 0x40;
-  return bytes.toString('hex');
-}
-
-function pem(certificate: x509.X509Certificate): string {
-  return `${certificate.toString('pem')}\n`;
+  return bytes;
 }

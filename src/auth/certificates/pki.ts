@@ -10,6 +10,7 @@ import {
   type CertificateRequest,
   type CertifiedKey,
 } from './certificate.ts';
+import { issue, issueAuthority } from './issue.ts';
 
 const dayMs = 24 * 60 * 60_000;
 const authorityValidMs = 3650 * dayMs;
@@ -59,7 +60,6 @@ export async function ensurePki(directory: string, options: PkiOptions): Promise
   const authority = async (file: string, commonName: string): Promise<CertifiedKey> => {
     const found = await readPair(directory, file);
     if (found && !authorityExpires(found.certPem, issuing.clock, renewBeforeMs)) return found;
-    const { issueAuthority } = await issuer();
     const made = await issueAuthority(
       { commonName, validForMs: authorityValidMs, ...(found && { keyPem: found.keyPem }) },
       issuing,
@@ -70,7 +70,6 @@ export async function ensurePki(directory: string, options: PkiOptions): Promise
   const leaf = async (by: CertifiedKey, file: string, request: Omit<CertificateRequest, 'validForMs'>) => {
     const found = await readPair(directory, file);
     if (found && reasonToRenew(found, by.certPem, request, issuing.clock, renewBeforeMs) === undefined) return found;
-    const { issue } = await issuer();
     const made = await issue(by, { ...request, validForMs: leafValidMs }, issuing);
     await writePair(directory, file, made);
     return made;
@@ -133,11 +132,6 @@ export async function ensurePki(directory: string, options: PkiOptions): Promise
       return { client: nodeClient, serving: nodeServing };
     },
   };
-}
-
-/** The library that makes certificates takes a tenth of a second to load: a start that finds everything goes without. */
-function issuer() {
-  return import('./issue.ts');
 }
 
 async function serviceAccountKeys(directory: string) {
