@@ -49,7 +49,8 @@ export type Action =
       readonly graceSeconds: number;
     }
   | { readonly do: 'stopSandbox'; readonly id: string }
-  | { readonly do: 'removeContainer'; readonly id: string }
+  /** `name` when the container was never started: not while it is about to be. */
+  | { readonly do: 'removeContainer'; readonly id: string; readonly name?: string }
   | { readonly do: 'removeSandbox'; readonly id: string };
 
 export interface Waiting {
@@ -247,8 +248,11 @@ function runOne(
     return 'running';
   }
   // Made but never started: the agent was stopped in between, or the start was refused.
-  if (status.state !== 'exited') draft.actions.push({ do: 'removeContainer', id: status.id });
-  if (status.state === 'exited' && !restarts(pod, container, status.exitCode, kind === 'init')) return 'ended';
+  if (status.state !== 'exited') {
+    draft.actions.push({ do: 'removeContainer', id: status.id, name: container.name });
+    return 'waiting';
+  }
+  if (!restarts(pod, container, status.exitCode, kind === 'init')) return 'ended';
   const until = view.backoff.until(container.name, status.finishedAtMs, nowMs);
   if (until) {
     const message = `back-off ${durationText(until.delayMs)} restarting failed container=${container.name} pod=${podText(pod)}`;

@@ -419,7 +419,7 @@ export class PodWorker {
           this.#sandboxes.delete(action.id);
         });
       case 'removeContainer':
-        return this.#run(`remove ${action.id}`, () => this.#removeContainer(action.id));
+        return this.#run(action.name ?? `remove ${action.id}`, () => this.#removeContainer(action.id));
       case 'start':
         return this.#run(action.container.name, () => this.#start(action, nowMs));
       case 'kill':
