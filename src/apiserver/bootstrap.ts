@@ -2,18 +2,17 @@ import { Endpoints } from '#api/core/v1/endpoints.ts';
 import { Namespace } from '#api/core/v1/namespace.ts';
 import { Service } from '#api/core/v1/service.ts';
 import { EndpointSlice } from '#api/discovery/v1/endpoint-slice.ts';
-import { isReason } from '#api/machinery/errors.ts';
-import type { ApiObject, Kind, Partly } from '#api/machinery/kind.ts';
 import { ServiceCIDR } from '#api/networking/v1/service-cidr.ts';
 import { PriorityClass } from '#api/scheduling/v1/priority-class.ts';
 import type { Client } from '#client/client.ts';
+import { createIfAbsent, createOrPatch } from '#client/ensure.ts';
 
 export interface BootstrapOptions {
   readonly serviceCIDR: string;
   /** The first address of the service range: the `kubernetes` Service's. */
   readonly serviceIP: string;
-  /** Where the API server is reached behind that Service. */
-  readonly advertise: { readonly address: string; readonly port: number };
+  /** Where the API server is reached behind that Service; absent where only this machine reaches it. */
+  readonly advertise: { readonly address: string; readonly port: number } | undefined;
 }
 
 const namespaces = ['default', 'kube-system', 'kube-public', 'kube-node-lease'];
@@ -37,48 +36,25 @@ export async function ensureBootstrapObjects(client: Client, options: BootstrapO
 
 async function ensureKubernetesService(client: Client, { serviceIP, advertise }: BootstrapOptions): Promise<void> {
   const labels = { component: 'apiserver', provider: 'kubernetes' };
-  const port = { name: 'https', port: 443, protocol: 'TCP', targetPort: advertise.port };
-  await createOrPatch(client, Service, 'kubernetes', {
-    metadata: { labels },
+  const port = { name: 'https', port: 443, protocol: 'TCP', targetPort: advertise?.port ?? 443 };
+  await createOrPatch(client, Service, {
+    metadata: { name: 'kubernetes', namespace: 'default', labels },
     spec: { type: 'ClusterIP', clusterIP: serviceIP, clusterIPs: [serviceIP], ports: [port], sessionAffinity: 'None' },
   });
+  if (!advertise) return;
   const ports = [{ name: 'https', port: advertise.port, protocol: 'TCP' }];
-  await createOrPatch(client, Endpoints, 'kubernetes', {
-    metadata: { labels: { 'endpointslice.kubernetes.io/skip-mirror': 'true' } },
+  await createOrPatch(client, Endpoints, {
+    metadata: {
+      name: 'kubernetes',
+      namespace: 'default',
+      labels: { 'endpointslice.kubernetes.io/skip-mirror': 'true' },
+    },
     subsets: [{ addresses: [{ ip: advertise.address }], ports }],
   });
-  await createOrPatch(client, EndpointSlice, 'kubernetes', {
-    metadata: { labels: { 'kubernetes.io/service-name': 'kubernetes' } },
+  await createOrPatch(client, EndpointSlice, {
+    metadata: { name: 'kubernetes', namespace: 'default', labels: { 'kubernetes.io/service-name': 'kubernetes' } },
     addressType: advertise.address.includes(':') ? 'IPv6' : 'IPv4',
     endpoints: [{ addresses: [advertise.address], conditions: { ready: true } }],
     ports,
   });
-}
-
-async function createIfAbsent<Type extends ApiObject>(
-  client: Client,
-  kind: Kind<Type>,
-  object: Partly<Type>,
-): Promise<void> {
-  try {
-    await client.create(kind, object);
-  } catch (error) {
-    if (!isReason(error, 'AlreadyExists')) throw error;
-  }
-}
-
-/** In namespace default. A patch that changes nothing is not written. */
-async function createOrPatch<Type extends ApiObject>(
-  client: Client,
-  kind: Kind<Type>,
-  name: string,
-  object: Partly<Type>,
-): Promise<void> {
-  const where = { namespace: 'default' };
-  try {
-    await client.create(kind, { ...object, metadata: { ...object.metadata, name } } as Partly<Type>, where);
-  } catch (error) {
-    if (!isReason(error, 'AlreadyExists')) throw error;
-    await client.patch(kind, name, { type: 'merge', patch: object }, where);
-  }
 }

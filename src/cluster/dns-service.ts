@@ -4,10 +4,10 @@ import { Node } from '#api/core/v1/node.ts';
 import { Service } from '#api/core/v1/service.ts';
 import { EndpointSlice } from '#api/discovery/v1/endpoint-slice.ts';
 import { isReason } from '#api/machinery/errors.ts';
-import type { ApiObject, Kind, Partly } from '#api/machinery/kind.ts';
 import { ClusterRole } from '#api/rbac/v1/cluster-role.ts';
 import { ClusterRoleBinding } from '#api/rbac/v1/cluster-role-binding.ts';
 import type { Client } from '#client/client.ts';
+import { createIfAbsent, createOrPatch } from '#client/ensure.ts';
 import type { Informers } from '#client/informers.ts';
 
 /** Node agents that serve DNS on their bridge say so with this label. */
@@ -96,12 +96,7 @@ async function publish(client: Client, node: Node): Promise<void> {
     ],
     ports,
   };
-  try {
-    await client.patch(EndpointSlice, sliceName(node), { type: 'merge', patch: slice }, { namespace });
-  } catch (error) {
-    if (!isReason(error, 'NotFound')) throw error;
-    await createIfAbsent(client, EndpointSlice, slice);
-  }
+  await createOrPatch(client, EndpointSlice, slice);
 }
 
 function addressOf({ metadata, spec }: Node): string | undefined {
@@ -116,17 +111,4 @@ function isReady({ status }: Node): boolean {
 
 function sliceName({ metadata }: Node): string {
   return `${name}-${metadata.name}`;
-}
-
-async function createIfAbsent<Type extends ApiObject>(
-  client: Client,
-  kind: Kind<Type>,
-  object: Partly<Type>,
-): Promise<void> {
-  const where = object.metadata?.namespace;
-  try {
-    await client.create(kind, object, where === undefined ? {} : { namespace: where });
-  } catch (error) {
-    if (!isReason(error, 'AlreadyExists')) throw error;
-  }
 }

@@ -66,6 +66,8 @@ export class Netlink implements AsyncDisposable {
   #launch(): Worker {
     const worker = new Worker(new URL('./netlink-worker.ts', import.meta.url), {
       name: 'netlink',
+      // Sockets are opened by system calls that Node does not see.
+      trackUnmanagedFds: false,
       resourceLimits: { maxOldGenerationSizeMb: 32, maxYoungGenerationSizeMb: 4 },
     });
     worker.unref();

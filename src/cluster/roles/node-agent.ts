@@ -1,7 +1,8 @@
 import { createHash } from 'node:crypto';
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Clock } from '#base/clock.ts';
+import { unmountTree } from '#base/kernel/mount.ts';
 import { Lifetime } from '#base/lifetime.ts';
 import { openLog, silentLog, type Log } from '#base/log.ts';
 import { systemRandom } from '#base/random.ts';
@@ -206,6 +207,9 @@ async function clean(agent: Agent): Promise<void> {
         }),
       );
       await removeBridgeNetwork(networkId(agent, local));
+      // Volumes of pods that were not deleted; they are mounted anew when their pods start again.
+      await unmountTree(dir.nodeDir(local.name));
+      rmSync(join(dir.nodeDir(local.name), 'kubelet', 'pods'), { recursive: true, force: true });
     }),
   );
 }
