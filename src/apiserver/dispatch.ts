@@ -62,7 +62,10 @@ export class Dispatcher {
       if (!(kind.verbs as readonly string[]).includes(info.verb)) throw errors.methodNotSupported(kind, info.verb);
       if (kind.namespaced && info.namespace === '' && info.name !== '' && info.fieldSelector === undefined)
         throw errors.noSuchResource();
-      return mounted ? mounted(call, resource) : (verbs[info.verb] as Verb)(call, resource);
+      if (mounted) return mounted(call, resource);
+      // Reviews are answered, never stored: without somebody to answer there is nothing.
+      if (!kind.verbs.includes('get')) throw errors.noSuchResource();
+      return (verbs[info.verb] as Verb)(call, resource);
     }
     const served = Object.hasOwn(kind.subresources, subresource) ? kind.subresources[subresource] : undefined;
     if (!served || !mounted) throw errors.noSuchResource();

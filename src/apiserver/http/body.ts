@@ -3,23 +3,34 @@ import { limits } from '#base/limits.ts';
 import { errors } from '#api/machinery/errors.ts';
 import type { RequestBody } from '#client/transport.ts';
 
-/** Reads a whole body, or throws ApiError RequestEntityTooLarge as soon as it is too long. */
-export function readBody(stream: Readable, contentType: string, contentLength: number): Promise<RequestBody> {
-  if (contentLength > limits.requestBodyBytesMax) return Promise.reject(tooLarge());
+/**
+ * Of a body that is too long this much is read and thrown away over HTTP/1.1: a client that is still writing when the
+ * connection closes would never see the answer.
+ */
+const swallowedBytesMax = 16 * 1024 * 1024;
+
+/** Reads a whole body, or throws ApiError RequestEntityTooLarge: as soon as it is too long, or when it has been swallowed. */
+export function readBody(
+  stream: Readable,
+  contentType: string,
+  contentLength: number,
+  swallows: boolean,
+): Promise<RequestBody> {
+  const lengthMax = limits.requestBodyBytesMax;
+  if (contentLength > (swallows ? swallowedBytesMax : lengthMax)) return Promise.reject(tooLarge());
   return new Promise((resolve, reject) => {
-    const chunks: Uint8Array[] = [];
+    let chunks: Uint8Array[] = [];
     let length = 0;
     let ended = false;
     stream.on('data', (chunk: Uint8Array) => {
       length += chunk.length;
-      if (length <= limits.requestBodyBytesMax) chunks.push(chunk);
-      else {
-        chunks.length = 0;
-        reject(tooLarge());
-      }
+      if (length <= lengthMax) chunks.push(chunk);
+      else chunks = [];
+      if (length > (swallows ? swallowedBytesMax : lengthMax)) reject(tooLarge());
     });
     stream.on('end', () => {
       ended = true;
+      if (length > lengthMax) return reject(tooLarge());
       const bytes = chunks.length === 1 ? (chunks[0] as Uint8Array) : Buffer.concat(chunks);
       resolve({ kind: 'bytes', bytes, contentType });
     });

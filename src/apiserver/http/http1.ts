@@ -138,6 +138,6 @@ class Http1Request implements ApiRequest {
     const { headers } = this.#message;
     const none = headers['content-length'] === undefined && headers['transfer-encoding'] === undefined;
     if (none || headers['content-length'] === '0') return Promise.resolve(emptyBody);
-    return readBody(this.#message, headers['content-type'] ?? '', Number(headers['content-length'] ?? 0));
+    return readBody(this.#message, headers['content-type'] ?? '', Number(headers['content-length'] ?? 0), true);
   }
 }

@@ -108,7 +108,7 @@ class Http2Request implements ApiRequest {
     this.query = query;
     // Reading begins at once: data that arrives before somebody listens would hold the stream's window.
     if (!stream.endAfterHeaders)
-      this.#body = readBody(stream, headers['content-type'] ?? '', Number(headers['content-length'] ?? 0));
+      this.#body = readBody(stream, headers['content-type'] ?? '', Number(headers['content-length'] ?? 0), false);
     this.#body?.catch(() => {
       // Whoever asks for the body gets the error.
     });
