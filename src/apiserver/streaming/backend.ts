@@ -81,8 +81,8 @@ export function forwardedHeaders(
 ): Record<string, string | readonly string[]> {
   const result: Record<string, string | readonly string[]> = {};
   for (const [name, value] of Object.entries(headers)) {
-    if (value === undefined || dropped.has(name) || name.startsWith('impersonate-') || name.startsWith('x-remote-'))
-      continue;
+    // A colon begins what HTTP/2 says of the request itself.
+    if (value === undefined || dropped.has(name) || /^(:|impersonate-|x-remote-)/.test(name)) continue;
     result[name] = value;
   }
   const protocols = [headers['sec-websocket-protocol'] ?? []].flat().flatMap(each => each.split(','));

@@ -311,10 +311,19 @@ test('a node proxy passes any request on, and rewrites redirects to itself', asy
         else response.writeHead(201, { 'x-own': 'yes' }).end(`${request.method} ${Buffer.concat(chunks).toString()}`);
       });
   };
-  const response = await ask('nodes/proxy', `${base}/a%2Fb/c/?q=1`, { method: 'POST', body: 'data' });
+  const response = await ask('nodes/proxy', `${base}/a%2Fb/c/?q=1`, {
+    method: 'POST',
+    body: 'data',
+    headers: { ':authority': 'api.example:6443', 'impersonate-user': 'x', 'x-remote-user': 'root', cookie: 'c=1' },
+  });
   assert.deepEqual([response.code, response.headers['x-own'], await bodyOf(response)], [201, 'yes', 'POST data']);
   assert.equal(seen?.url, '/a%2Fb/c/?q=1');
   assert.equal(seen?.headers['x-forwarded-uri'], `${base}/a%2Fb/c/`);
+  assert.equal(seen?.headers['x-forwarded-host'], 'api.example:6443');
+  assert.deepEqual(
+    [seen?.headers['impersonate-user'], seen?.headers['x-remote-user'], seen?.headers['cookie']],
+    [undefined, undefined, 'c=1'],
+  );
   const root = await ask('nodes/proxy', `${base}?x=1`);
   assert.deepEqual([root.code, root.headers['location']], [301, `${base}/?x=1`]);
   const moved = await ask('nodes/proxy', `${base}/move`);
