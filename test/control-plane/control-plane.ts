@@ -1,18 +1,30 @@
+import assert from 'node:assert/strict';
 import { admissionChain } from '#admission/chain.ts';
+import { ensureBootstrapObjects } from '#apiserver/bootstrap.ts';
 import { discoveryPaths } from '#apiserver/discovery/discovery.ts';
 import { startApiServer, type ApiServer } from '#apiserver/server.ts';
-import { alwaysAllow } from '#auth/authorization/always-allow.ts';
-import { loopbackAdmin, type User } from '#auth/user.ts';
-import { systemClock } from '#base/clock.ts';
+import { mastersAuthorizer } from '#auth/authorization/always-allow.ts';
+import { union } from '#auth/authorization/authorizer.ts';
+import { followRoles } from '#auth/authorization/follow.ts';
+import { reconcileBootstrapPolicy } from '#auth/authorization/policy/bootstrap-policy.ts';
+import { rbacAuthorizer } from '#auth/authorization/rbac.ts';
+import { loopbackAdmin, serviceAccountUser, type User } from '#auth/user.ts';
+import { systemClock, type Clock } from '#base/clock.ts';
 import { Lifetime } from '#base/lifetime.ts';
-import { silentLog, type Log } from '#base/log.ts';
+import type { Log } from '#base/log.ts';
 import { seededRandom } from '#base/random.ts';
+import { isReason } from '#api/machinery/errors.ts';
 import type { ApiObject, Kind } from '#api/machinery/kind.ts';
-import { Namespace } from '#api/core/v1/namespace.ts';
 import { Pod } from '#api/core/v1/pod.ts';
+import { ClusterRole } from '#api/rbac/v1/cluster-role.ts';
+import { ClusterRoleBinding } from '#api/rbac/v1/cluster-role-binding.ts';
+import { Role } from '#api/rbac/v1/role.ts';
+import { RoleBinding } from '#api/rbac/v1/role-binding.ts';
 import type { Client } from '#client/client.ts';
 import { openInformers, type Informers } from '#client/informers.ts';
 import { inProcessClient } from '#client/in-process.ts';
+import { isNamespaceTerminating } from '#controllers/apply.ts';
+import type { ControllerSettings } from '#controllers/controller.ts';
 import { startControllers } from '#controllers/controllers.ts';
 import { openMemoryStorage } from '#storage/memory/memory-storage.ts';
 
@@ -29,26 +41,33 @@ export interface ControlPlane extends AsyncDisposable {
 }
 
 export async function startControlPlane(
-  options: { readonly only?: readonly string[]; readonly nodes?: boolean; readonly log?: Log } = {},
+  options: {
+    readonly only?: readonly string[];
+    readonly nodes?: boolean;
+    readonly clock?: Clock;
+    readonly settings?: Partial<ControllerSettings>;
+  } = {},
 ): Promise<ControlPlane> {
-  const { only, nodes = true, log = silentLog } = options;
+  const { only, nodes = true, clock = systemClock, settings = {} } = options;
   const lifetime = new Lifetime();
-  const clock = systemClock;
+  const denials: string[] = [];
+  const log = denialLog(denials);
   const random = seededRandom(7);
   const started = Promise.withResolvers<ApiServer>();
   // Admission reads through the server that it is a part of.
-  const client = inProcessClient<User>(
-    async (user, request) => (await started.promise).handleAs(user, request),
-    loopbackAdmin,
-  );
+  const clientOf = (user: User) =>
+    inProcessClient<User>(async (as, request) => (await started.promise).handleAs(as, request), user);
+  const client = clientOf(loopbackAdmin);
   const informers = openInformers(client, { clock, random, log });
   lifetime.defer(() => informers[Symbol.dispose]());
+  const roles = followRoles(informers);
+  const authorizer = union([mastersAuthorizer, rbacAuthorizer(roles.index)]);
   const server = lifetime.own(
     await startApiServer({
       storage: lifetime.own(openMemoryStorage()),
       authenticate: () => loopbackAdmin,
-      authorizer: alwaysAllow,
-      admission: admissionChain({ informers, client, clock, random, authorizer: alwaysAllow }),
+      authorizer,
+      admission: admissionChain({ informers, client, clock, random, authorizer }),
       clock,
       random,
       log,
@@ -62,15 +81,24 @@ export async function startControlPlane(
     }),
   );
   started.resolve(server);
-  await client.create(Namespace, { metadata: { name: 'default' } });
+  await reconcileBootstrapPolicy(client);
+  await roles.synced;
+  // What has just been written has to be in the copies, or the first requests of the controllers are refused.
+  for (const kind of [ClusterRole, ClusterRoleBinding, Role, RoleBinding] as unknown as Kind[]) {
+    const { items } = await client.list(kind);
+    const newest = Math.max(0, ...items.map(({ metadata }) => Number(metadata.resourceVersion)));
+    await informers.of(kind).reached(String(newest));
+  }
+  await ensureBootstrapObjects(client, { serviceCIDR: '10.96.0.0/16', serviceIP: '10.96.0.1', advertise: undefined });
   lifetime.own(
     startControllers({
       client,
+      clientFor: account => clientOf(serviceAccountUser('kube-system', account)),
       informers,
       clock,
       random,
       log,
-      settings: { caCertPem: 'certificate' },
+      settings: { caCertPem: 'certificate', ...settings },
       ...(only && { only }),
     }),
   );
@@ -94,8 +122,26 @@ export async function startControlPlane(
         void informer.synced.then(look, () => undefined);
       });
     },
-    [Symbol.asyncDispose]: () => lifetime[Symbol.asyncDispose](),
+    async [Symbol.asyncDispose]() {
+      await lifetime[Symbol.asyncDispose]();
+      assert.deepEqual(denials, [], 'a controller did what its role does not allow');
+    },
   };
+}
+
+/** Notes what was forbidden: upstream's role of each controller has to be enough for it. */
+function denialLog(denials: string[]): Log {
+  const note = (_message: string, fields: Readonly<Record<string, unknown>> = {}) => {
+    const { error } = fields;
+    if (
+      isReason(error, 'Forbidden') &&
+      !isNamespaceTerminating(error) &&
+      !error.message.includes('error looking up service account')
+    )
+      denials.push(error.message);
+  };
+  const log: Log = { debug: note, info: note, warn: note, error: note, child: () => log };
+  return log;
 }
 
 /** Binds pods to a node, gives them an address, calls them ready, and ends them when they are deleted. */
