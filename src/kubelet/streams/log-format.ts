@@ -18,7 +18,8 @@ export function parseLogLine(line: Buffer): LogLine | undefined {
   const partial = tag.split(':')[0] === 'P';
   const text = third < 0 ? Buffer.alloc(0) : line.subarray(third + 1);
   return {
-    time: line.toString('latin1', 0, first),
+    // conmon spells UTC as +00:00; everybody else writes Z.
+    time: line.toString('latin1', 0, first).replace(/\+00:00$/, 'Z'),
     stream: line.toString('latin1', first + 1, second),
     partial,
     content: partial ? text : Buffer.concat([text, newline]),
