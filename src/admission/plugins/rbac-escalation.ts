@@ -9,8 +9,9 @@ export function rbacEscalation(check: (write: RbacWrite) => Promise<void>): Admi
       kind.group === 'rbac.authorization.k8s.io' &&
       subresource === '' &&
       (operation === 'CREATE' || operation === 'UPDATE'),
-    async validate({ user, kind, namespace, name, object, old }) {
-      if (object) await check({ user, kind, namespace, name, object, old });
+    async validate({ operation, user, kind, namespace, name, object, old }) {
+      // A create names nothing in its URL, so that rules for certain names do not apply.
+      if (object) await check({ user, kind, namespace, name: operation === 'CREATE' ? '' : name, object, old });
     },
   };
 }
