@@ -1,7 +1,16 @@
 import { ApiError, errors } from './errors.ts';
 import { setOwn } from './json.ts';
 import { canonicalQuantity, quantityError } from './quantity.ts';
-import { resolve, type Field, type Json, type ObjectSchema, type ScalarType, type Schema } from './schema.ts';
+import {
+  resolve,
+  types,
+  type Field,
+  type Json,
+  type ObjectSchema,
+  type ScalarSchema,
+  type ScalarType,
+  type Schema,
+} from './schema.ts';
 import { canonicalMicroTime, canonicalTime } from './time.ts';
 import { zeroOf } from './zero.ts';
 
@@ -85,7 +94,7 @@ function compile(schema: Schema): Decoder {
     case 'map':
       return compileMap(schema.values, goType(schema));
     default:
-      return schema.of ? eitherDecoder(schema.of) : scalarDecoders[schema.type];
+      return schema.of ? eitherDecoder(schema.of, schema.either ?? 'boolean') : scalarDecoders[schema.type];
   }
 }
 
@@ -275,19 +284,20 @@ function compileMap(values: Schema, type: string): Decoder {
   };
 }
 
-/** Either an object of the type, or a boolean, or a list of such objects or of texts. */
-function eitherDecoder(of: () => Schema): Decoder {
-  let decode: Decoder | undefined;
-  let decodeItems: Decoder | undefined;
+/**
+ * Either an object of the type, or what else may stand there: a boolean, or a list of such objects or of texts. Where a
+ * list may stand upstream reads everything unexpected as an empty one, and validation refuses that.
+ */
+function eitherDecoder(of: () => Schema, either: NonNullable<ScalarSchema['either']>): Decoder {
+  const decodeItems = compileList(
+    either === 'list' ? { type: 'lazy', of } : types.string,
+    either === 'list' ? '[]v1.JSONSchemaProps' : '[]string',
+  );
   return (value, unknown) => {
-    if (typeof value === 'boolean') return value;
-    if (!Array.isArray(value)) {
-      decode ??= decoderOf(resolve(of()));
-      return decode(value, unknown);
-    }
-    if (value.every(item => typeof item === 'string')) return value as Json;
-    decodeItems ??= compileList(of(), '[]v1.JSONSchemaProps');
-    return decodeItems(value, unknown);
+    if (typeof value === 'object' && value !== null && !Array.isArray(value))
+      return decoderOf(resolve(of()))(value, unknown);
+    if (either === 'boolean') return typeof value === 'boolean' ? value : fail('boolean or JSON schema expected');
+    return Array.isArray(value) ? decodeItems(value, unknown) : [];
   };
 }
 

@@ -267,8 +267,10 @@ function validateStoredVersions(
     report.invalid(stored, 'must have at least one stored version');
     return;
   }
+  // Each name counts once: a twin of the storage version is reported here, too.
+  const unseen = new Set(stored);
   for (const { name, storage } of versions) {
-    if (storage && !stored.includes(name)) report.invalid(stored, `must have the storage version ${name}`);
+    if (!unseen.delete(name) && storage) report.invalid(stored, `must have the storage version ${name}`);
   }
   for (const [position, name] of stored.entries()) {
     if (versions.some(version => version.name === name)) continue;
