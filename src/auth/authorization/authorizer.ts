@@ -61,10 +61,12 @@ export function union(authorizers: readonly Authorizer[]): Authorizer {
     async rulesFor(user, namespace) {
       const all = await Promise.all(authorizers.map(each => each.rulesFor?.(user, namespace)));
       const known = all.filter(each => each !== undefined);
+      const complaints = known.flatMap(each => each.evaluationError ?? []);
       return {
         resourceRules: known.flatMap(each => each.resourceRules),
         nonResourceRules: known.flatMap(each => each.nonResourceRules),
         incomplete: known.length < all.length || known.some(each => each.incomplete),
+        ...(complaints.length > 0 && { evaluationError: complaints.join(', ') }),
       };
     },
   };

@@ -59,7 +59,12 @@ export function nodeAuthorizer(relations: NodeRelations): Authorizer {
       const decide = deciders[`${asked.resource}.${asked.group}`];
       return decide ? decide(node, asked, relations) : byRole(asked);
     },
-    rulesFor: () => ({ resourceRules: [], nonResourceRules: [], incomplete: true }),
+    rulesFor: () => ({
+      resourceRules: [],
+      nonResourceRules: [],
+      incomplete: true,
+      evaluationError: 'node authorizer does not support user rule resolution',
+    }),
   };
 }
 

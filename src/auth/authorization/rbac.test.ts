@@ -199,6 +199,21 @@ test('admin, edit and view have their rules from the start', async () => {
   });
 });
 
+test('the rules of a user are put together from all authorizers, with what they cannot say', async () => {
+  const index = bootstrapped();
+  index.set(binding('gone', 'nowhere', [{ kind: 'User', apiGroup, name: 'ann' }]));
+  const vague = {
+    name: 'vague',
+    authorize: () => ({ decision: 'noOpinion', reason: '' }) as const,
+    rulesFor: () => ({ resourceRules: [], nonResourceRules: [], incomplete: true, evaluationError: 'cannot say' }),
+  };
+  const rules = await union([mastersAuthorizer, vague, rbacAuthorizer(index)]).rulesFor?.(person('ann'), 'team');
+  assert.equal(rules?.incomplete, true);
+  assert.equal(rules?.evaluationError, 'cannot say, clusterrole.rbac.authorization.k8s.io "nowhere" not found');
+  assert.ok(rules?.resourceRules.some(each => each.resources?.includes('selfsubjectreviews')));
+  assert.ok(rules?.nonResourceRules.some(each => each.nonResourceURLs?.includes('/apis/*')));
+});
+
 test('nobody grants what they do not hold, unless they may escalate or bind', async () => {
   const index = bootstrapped();
   index.set(binding('admins', 'admin', [{ kind: 'User', apiGroup, name: 'ann' }], 'team'));
