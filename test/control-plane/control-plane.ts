@@ -65,6 +65,7 @@ export async function startControlPlane(
   const server = lifetime.own(
     await startApiServer({
       storage: lifetime.own(openMemoryStorage()),
+      // Whoever comes from outside is the administrator: who they are is not what is tested here.
       authenticate: () => loopbackAdmin,
       authorizer,
       admission: admissionChain({ informers, client, clock, random, authorizer }),
