@@ -6,6 +6,7 @@ import { kinds as builtInKinds } from '#api/kinds.ts';
 import type { ApiRequest, ApiResponse } from '#client/transport.ts';
 import type { RawPath } from '../subresource.ts';
 import { openApiDocuments } from './documents.ts';
+import { encodeDocument } from './gnostic.ts';
 import { swaggerText } from './swagger.ts';
 
 export interface OpenApiOptions {
@@ -28,18 +29,25 @@ const piecesATurn = 12;
 /** `/openapi/v2` and `/openapi/v3`, made when somebody asks and kept until the kinds change. */
 export function openApiPaths({ kinds, onChange, clock }: OpenApiOptions): readonly RawPath[] {
   let swagger: Promise<Document> | undefined;
+  let gnostic: Promise<Document> | undefined;
   let documents: Promise<ReadonlyMap<string, Document>> | undefined;
   onChange(() => {
     swagger = undefined;
+    gnostic = undefined;
     documents = undefined;
   });
   return [
     {
       path: '/openapi/v2',
       async handle(request) {
-        if (!acceptsJson(request)) return notAcceptable;
         swagger ??= makeSwagger(withSpokenKinds(kinds()));
-        return tagged(request, await swagger, { vary: 'Accept' });
+        const wantsProtobuf = prefersProtobuf(request);
+        if (!wantsProtobuf && !acceptsJson(request)) return notAcceptable;
+        if (!wantsProtobuf) return tagged(request, await swagger, { vary: 'Accept' });
+        gnostic ??= swagger.then(({ bytes }) =>
+          documentOf(encodeDocument(JSON.parse(Buffer.from(bytes).toString()) as Record<string, unknown>)),
+        );
+        return tagged(request, await gnostic, { vary: 'Accept', 'content-type': protobufTypes[0] });
       },
     },
     {
@@ -121,7 +129,19 @@ function tagged(request: ApiRequest, { bytes, hash }: Document, more: Readonly<R
   return { code: 200, headers, kind: 'bytes', bytes: [bytes] };
 }
 
-/** The protobuf form of these documents is not made; clients that know only it are told so. */
+/** Whether the protobuf form of OpenAPI v2 is what a client wants first. */
+function prefersProtobuf(request: ApiRequest): boolean {
+  const [first = ''] = [request.headers['accept'] ?? ''].flat().join(',').split(',');
+  return (protobufTypes as readonly string[]).includes(first.split(';')[0]?.trim() ?? '');
+}
+
+/** Its name, and an old one that clients still ask by but could not read in an answer. */
+const protobufTypes = [
+  'application/com.github.proto-openapi.spec.v2.v1.0+protobuf',
+  'application/com.github.proto-openapi.spec.v2@v1.0+protobuf',
+] as const;
+
+/** The protobuf form of v3 is not made; a client that knows only it is told so, and the ones we know also know JSON. */
 function acceptsJson(request: ApiRequest): boolean {
   const accept = [request.headers['accept'] ?? ''].flat().join(',');
   if (accept.trim() === '') return true;
