@@ -8,7 +8,8 @@ import { Report } from '#api/machinery/validation.ts';
 import { Admission } from './admit.ts';
 import type { CachedObject } from './cache/entry.ts';
 import type { Call, WriteOptions } from './call.ts';
-import { dedupeOwnerReferences, matchNamespace, timestamp } from './metadata.ts';
+import { formatTime } from '#api/machinery/time.ts';
+import { dedupeOwnerReferences, matchNamespace } from './metadata.ts';
 import { keyOf, type Resource } from './registry.ts';
 import { StaleError } from './writer.ts';
 
@@ -135,7 +136,7 @@ function prepare(kind: Kind, draft: Draft<ApiObject>, nowMs: number, uid: string
   const { metadata } = draft;
   dropServerFields(draft);
   metadata.uid = uid;
-  metadata.creationTimestamp = timestamp(nowMs);
+  metadata.creationTimestamp = formatTime(nowMs);
   if (hasGeneration(kind)) metadata.generation = 1;
   if (Object.hasOwn(kind.subresources, 'status') && !keepsStatusOnCreate.has(kind.kind)) emptyStatus(kind, draft);
   kind.prepareForCreate?.(draft);

@@ -5,7 +5,7 @@ import type { CachedObject } from './cache/entry.ts';
 import type { Call } from './call.ts';
 import { remainingNamespaceFinalizers } from './change-object.ts';
 import { hasGeneration } from './create-object.ts';
-import { timestamp } from './metadata.ts';
+import { formatTime } from '#api/machinery/time.ts';
 import { existing, keyOf, type Resource, viewOf } from './registry.ts';
 import { StaleError } from './writer.ts';
 
@@ -132,7 +132,7 @@ function mark(kind: Kind, metadata: Draft<ApiObject>['metadata'], graceSeconds: 
   const requestedMs = first
     ? nowMs
     : Date.parse(metadata.deletionTimestamp as string) - Number(metadata.deletionGracePeriodSeconds ?? 0) * 1000;
-  metadata.deletionTimestamp = timestamp(requestedMs + graceSeconds * 1000);
+  metadata.deletionTimestamp = formatTime(requestedMs + graceSeconds * 1000);
   metadata.deletionGracePeriodSeconds = graceSeconds;
   if (first && hasGeneration(kind) && Number(metadata.generation ?? 0) > 0)
     metadata.generation = Number(metadata.generation) + 1;

@@ -1,4 +1,4 @@
-import type { ApiObject, Draft, Kind } from '#api/machinery/kind.ts';
+import type { ApiObject, Kind } from '#api/machinery/kind.ts';
 
 /** Something that a write has taken (an address, a port) and gives back when the write fails. */
 export interface Allocation {

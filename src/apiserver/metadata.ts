@@ -38,8 +38,3 @@ export function dedupeOwnerReferences(call: Call, metadata: Draft<ObjectMeta>, a
     `.metadata.ownerReferences contains duplicate entries${when}; API server dedups owner references in 1.20+, and may reject such requests as early as 1.24; please fix your requests; duplicate UID(s) observed: ${[...duplicates].join(', ')}`,
   );
 }
-
-/** RFC 3339 with seconds, as metav1.Time. */
-export function timestamp(nowMs: number): string {
-  return `${new Date(nowMs).toISOString().slice(0, 19)}Z`;
-}

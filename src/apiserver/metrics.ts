@@ -1,41 +1,52 @@
-import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry as PrometheusRegistry } from 'prom-client';
+import { collectDefaultMetrics, Counter, Gauge, Registry as PrometheusRegistry } from 'prom-client';
 import type { Kind } from '#api/machinery/kind.ts';
 import type { RequestInfo } from './request-info.ts';
 import type { WatchCache } from './cache/watch-cache.ts';
 
+/** Counted by hand and handed to Prometheus when it asks: its own counters cost more than what they count. */
 interface RequestSeries {
-  readonly total: { inc(): void };
-  readonly duration: { observe(value: number): void };
+  readonly labels: ReturnType<typeof labelsOf>;
+  readonly code: string;
+  count: number;
 }
+
+interface DurationSeries {
+  readonly labels: ReturnType<typeof labelsOf>;
+  /** Requests by bucket, not cumulative; the last one is for those that took longer. */
+  readonly counts: number[];
+  sum: number;
+}
+
+const durationBuckets = [
+  0.005, 0.025, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1, 1.25, 1.5, 2, 3, 4, 5, 6, 8, 10, 15, 20, 30, 45, 60,
+];
 
 /** Upstream's metrics of an API server, under upstream's names. Children of labels are kept: looking them up is what costs. */
 export class ApiMetrics {
   readonly registry = new PrometheusRegistry();
-  readonly #requests: Counter;
-  readonly #durations: Histogram;
   #inFlight: () => Readonly<Record<string, number>> = () => ({});
   readonly #longRunning: Gauge;
   readonly #watchEvents: Counter;
   readonly #watchBytes: Counter;
-  readonly #series = new Map<string, RequestSeries>();
+  readonly #series = new Map<string, { readonly request: RequestSeries; readonly duration: DurationSeries }>();
+  readonly #durations = new Map<string, DurationSeries>();
   readonly #watchSeries = new WeakMap<Kind, { inc(): void; bytes(count: number): void }>();
 
   constructor(cache: () => WatchCache) {
     const registers = [this.registry];
     collectDefaultMetrics({ register: this.registry });
-    this.#requests = new Counter({
+    const requests = new Counter({
       name: 'apiserver_request_total',
       help: 'Requests by verb, resource, scope and HTTP code.',
       labelNames: ['verb', 'group', 'version', 'resource', 'subresource', 'scope', 'component', 'code'],
       registers,
+      collect: () => {
+        requests.reset();
+        for (const { request } of this.#series.values())
+          requests.inc({ ...request.labels, code: request.code }, request.count);
+      },
     });
-    this.#durations = new Histogram({
-      name: 'apiserver_request_duration_seconds',
-      help: 'How long requests took to be answered.',
-      labelNames: ['verb', 'group', 'version', 'resource', 'subresource', 'scope', 'component'],
-      buckets: [0.005, 0.025, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1, 1.25, 1.5, 2, 3, 4, 5, 6, 8, 10, 15, 20, 30, 45, 60],
-      registers,
-    });
+    this.registry.registerMetric(this.#durationMetric() as never);
     const inFlight = new Gauge({
       name: 'apiserver_current_inflight_requests',
       help: 'Requests being served, by kind of request.',
@@ -80,15 +91,38 @@ export class ApiMetrics {
     if (!series) {
       // Paths that name nothing must not make series without end.
       if (this.#series.size >= seriesMax) return;
-      const labels = labelsOf(info);
-      series = {
-        total: this.#requests.labels({ ...labels, code: String(code) }),
-        duration: this.#durations.labels(labels),
-      };
+      series = this.#newSeries(info, code);
       this.#series.set(key, series);
     }
-    series.total.inc();
-    if (info.verb !== 'watch') series.duration.observe(seconds);
+    series.request.count++;
+    if (info.verb === 'watch') return;
+    const { duration } = series;
+    let bucket = 0;
+    while (bucket < durationBuckets.length && seconds > (durationBuckets[bucket] as number)) bucket++;
+    duration.counts[bucket] = (duration.counts[bucket] ?? 0) + 1;
+    duration.sum += seconds;
+  }
+
+  #newSeries(info: RequestInfo, code: number) {
+    const labels = labelsOf(info);
+    const name = Object.values(labels).join('|');
+    const duration = this.#durations.get(name) ?? { labels, counts: durationBuckets.map(() => 0), sum: 0 };
+    this.#durations.set(name, duration);
+    return { request: { labels, code: String(code), count: 0 }, duration };
+  }
+
+  /** A histogram in the form in which prom-client asks its metrics for their values. */
+  #durationMetric() {
+    const name = 'apiserver_request_duration_seconds';
+    const help = 'How long requests took to be answered.';
+    const get = async () => ({
+      name,
+      help,
+      type: 'histogram',
+      aggregator: 'sum',
+      values: [...this.#durations.values()].flatMap(series => histogramValues(name, series)),
+    });
+    return { name, help, type: 'histogram', get, reset() {} };
   }
 
   collectInFlight(read: () => Readonly<Record<string, number>>): void {
@@ -111,6 +145,21 @@ export class ApiMetrics {
     series.inc();
     if (bytes > 0) series.bytes(bytes);
   }
+}
+
+function histogramValues(name: string, { labels, counts, sum }: DurationSeries) {
+  let total = 0;
+  const buckets = durationBuckets.map((le, index) => {
+    total += counts[index] ?? 0;
+    return { labels: { ...labels, le }, value: total, metricName: `${name}_bucket` };
+  });
+  total += counts[durationBuckets.length] ?? 0;
+  return [
+    ...buckets,
+    { labels: { ...labels, le: '+Inf' }, value: total, metricName: `${name}_bucket` },
+    { labels, value: sum, metricName: `${name}_sum` },
+    { labels, value: total, metricName: `${name}_count` },
+  ];
 }
 
 const seriesMax = 10_000;

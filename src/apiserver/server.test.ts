@@ -839,7 +839,7 @@ describe('services', () => {
     assert.deepEqual([addresses.size, ports.size], [50, 50]);
     for (const port of ports) assert.ok(port >= 30_000 && port <= 32_767);
     assert.deepEqual(made[0]?.body.spec.ipFamilies, ['IPv4']);
-    const { clusterIP } = made[0]?.body.spec;
+    const { clusterIP } = (made[0] as Answer).body.spec;
     const taken = await server.call('POST', services, service('t', { clusterIP }));
     assert.equal(taken.code, 422);
     assert.match(

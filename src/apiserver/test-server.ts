@@ -12,7 +12,8 @@ export interface Answer {
   readonly code: number;
   readonly headers: ApiResponse['headers'];
   readonly text: string;
-  // biome-ignore lint/suspicious/noExplicitAny: tests look into answers of every kind.
+  // Tests look into answers of every kind.
+  // oxlint-disable-next-line typescript/no-explicit-any
   readonly body: any;
 }
 
@@ -28,7 +29,7 @@ export interface TestServer extends AsyncDisposable {
 
 export interface WatchLog {
   readonly code: number;
-  // biome-ignore lint/suspicious/noExplicitAny: as above.
+  // oxlint-disable-next-line typescript/no-explicit-any
   readonly events: any[];
   readonly ended: boolean;
   close(): void;

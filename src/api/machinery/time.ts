@@ -26,8 +26,17 @@ export function canonicalMicroTime(text: string, refuse: Refuse): string | undef
 
 /** `2026-01-01T00:00:00Z` of milliseconds since the epoch. */
 export function formatTime(nowMs: number): string {
-  return `${new Date(nowMs).toISOString().slice(0, 19)}Z`;
+  const second = Math.floor(nowMs / 1000);
+  // Every write asks for the time, thousands of times in one second.
+  if (second !== lastSecond) {
+    lastSecond = second;
+    lastText = `${new Date(nowMs).toISOString().slice(0, 19)}Z`;
+  }
+  return lastText;
 }
+
+let lastSecond = Number.NaN;
+let lastText = '';
 
 /** `2026-01-01T00:00:00.000000Z` of milliseconds since the epoch; fractions of a millisecond count. */
 export function formatMicroTime(nowMs: number): string {

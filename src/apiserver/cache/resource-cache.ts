@@ -186,7 +186,7 @@ export class ResourceCache {
   }
 
   end(): void {
-    for (const bucket of this.#watchers.values()) for (const watcher of [...bucket]) watcher.onEnd();
+    for (const bucket of this.#watchers.values()) for (const watcher of bucket) watcher.onEnd();
     this.#watchers.clear();
     this.#watcherCount = 0;
   }

@@ -78,7 +78,7 @@ export function watchSink(stream: Writable): WatchSink<Uint8Array> {
       if (!corked) {
         corked = true;
         stream.cork();
-        process.nextTick(uncork);
+        setImmediate(uncork);
       }
       stream.write(bytes);
       return stream.writableLength <= limits.watchBufferBytesMax;

@@ -3,7 +3,7 @@ import type { ApiResponse } from '#client/transport.ts';
 import type { Call } from '../call.ts';
 import type { ChangeRules } from '../change-object.ts';
 import type { Resource } from '../registry.ts';
-import { timestamp } from '../metadata.ts';
+import { formatTime } from '#api/machinery/time.ts';
 import { get } from '../verbs/get.ts';
 import { patch } from '../verbs/patch.ts';
 import { update } from '../verbs/update.ts';
@@ -23,7 +23,7 @@ function approvalRules(now: () => number): ChangeRules {
       const request = draft as unknown as { spec: unknown; status: Record<string, unknown> };
       const before = old as CertificateSigningRequest;
       const conditions = (request.status?.['conditions'] ?? []) as Record<string, unknown>[];
-      const stamp = timestamp(now());
+      const stamp = formatTime(now());
       for (const condition of conditions) {
         condition['lastUpdateTime'] ??= stamp;
         condition['lastTransitionTime'] ??= stamp;

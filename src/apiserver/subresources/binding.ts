@@ -9,7 +9,8 @@ import { readObject } from '../body.ts';
 import { type Call, writeOptionsOf, type WriteOptions } from '../call.ts';
 import { changeObject } from '../change-object.ts';
 import { admissionOptions } from '../create-object.ts';
-import { matchNamespace, timestamp } from '../metadata.ts';
+import { formatTime } from '#api/machinery/time.ts';
+import { matchNamespace } from '../metadata.ts';
 import type { Resource } from '../registry.ts';
 
 /** POST pods/{name}/binding: the scheduler's decision. */
@@ -98,7 +99,7 @@ function assigned(pod: Pod, { target, metadata }: Binding, nowMs: number): Draft
       ...pod.status,
       conditions: [
         ...conditions,
-        { type: 'PodScheduled', status: 'True', lastProbeTime: null, lastTransitionTime: timestamp(nowMs) },
+        { type: 'PodScheduled', status: 'True', lastProbeTime: null, lastTransitionTime: formatTime(nowMs) },
       ],
     },
   } as unknown as Draft<ApiObject>;

@@ -11,7 +11,7 @@ import { type Call, writeOptionsOf } from '../call.ts';
 import { changeObject } from '../change-object.ts';
 import { admissionOptions } from '../create-object.ts';
 import { deleteObject, type DeleteOptions } from '../delete-object.ts';
-import { timestamp } from '../metadata.ts';
+import { formatTime } from '#api/machinery/time.ts';
 import { existing, type Resource, viewOf } from '../registry.ts';
 
 /** Deletes a pod, if its disruption budget allows it now. */
@@ -129,7 +129,7 @@ async function takeFromBudget(call: Call, pod: Pod, budget: PodDisruptionBudget,
         status: {
           ...status,
           disruptionsAllowed: allowed - 1,
-          disruptedPods: { ...disrupted, [pod.metadata.name ?? '']: timestamp(clock.now()) },
+          disruptedPods: { ...disrupted, [pod.metadata.name ?? '']: formatTime(clock.now()) },
         },
       } as unknown as Draft<ApiObject>;
     },

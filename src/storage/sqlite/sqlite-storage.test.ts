@@ -158,7 +158,8 @@ describe('storage: sqlite on disk', () => {
 async function assertHolds(storage: Storage, seen: ReadonlyMap<string, string>): Promise<void> {
   const { entries } = await storage.range('/');
   const there = new Map(entries.map(entry => [entry.key, text(entry.value)]));
-  for (const [key, content] of seen) assert.equal(there.get(key), content, key);
+  // What was committed and not yet told when the process died may be there too: a later round of the same key.
+  for (const [key, content] of seen) assert.ok(Number(there.get(key)) >= Number(content), key);
 }
 
 /** A process that writes as fast as it can and says what was acknowledged. */
