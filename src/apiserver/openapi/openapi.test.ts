@@ -8,6 +8,7 @@ import { kinds } from '#api/kinds.ts';
 import type { ApiRequest, ApiResponse } from '#client/transport.ts';
 import type { RequestContext } from '../subresource.ts';
 import { openApiPaths } from './openapi.ts';
+import { encodeDocument } from './gnostic.ts';
 import { swaggerText } from './swagger.ts';
 
 const reference = new URL('../../../../shared/reference/kubernetes-1.36/swagger.json', import.meta.url);
@@ -137,7 +138,7 @@ function server(served: () => readonly Kind[] = () => registered) {
   return { get, change: () => changed() };
 }
 
-test('v2: JSON with a tag; the protobuf form is refused', async () => {
+test('v2: JSON or protobuf, each with a tag', async () => {
   const { get } = server();
   const response = await get('/openapi/v2');
   assert.equal(response.code, 200);
@@ -149,9 +150,15 @@ test('v2: JSON with a tag; the protobuf form is refused', async () => {
   const etag = String(response.headers['etag']);
   assert.match(etag, /^"[0-9A-F]{128}"$/);
   assert.equal((await get('/openapi/v2', { 'if-none-match': etag })).code, 304);
-  const protobuf = 'application/com.github.proto-openapi.spec.v2@v1.0+protobuf';
-  assert.equal((await get('/openapi/v2', { accept: protobuf })).code, 406);
-  assert.equal((await get('/openapi/v2', { accept: `${protobuf},application/json` })).code, 200);
+  const old = 'application/com.github.proto-openapi.spec.v2@v1.0+protobuf';
+  const protobuf = await get('/openapi/v2', { accept: old });
+  assert.match(
+    String(protobuf.headers['content-type']),
+    /^application\/com\.github\.proto-openapi\.spec\.v2[.@]v1\.0\+protobuf$/,
+  );
+  assert.notEqual(protobuf.headers['etag'], etag);
+  assert.equal((await get('/openapi/v2', { accept: 'text/html' })).code, 406);
+  assert.equal((await get('/openapi/v3', { accept: old })).code, 406);
 });
 
 test('v3: an index, and a document for each group version that may be kept for ever', async () => {
@@ -221,4 +228,57 @@ test('custom kinds are described too, from the moment they are there', async () 
   });
   assert.ok(definitions['com.example.zoo.v1.LionList']);
   assert.equal((await get('/openapi/v3/apis/zoo.example.com/v1')).code, 200);
+});
+
+/** Reads protobuf without knowing its messages: field number → what was there, in order. */
+function fieldsOf(bytes: Uint8Array): Map<number, Uint8Array[]> {
+  const fields = new Map<number, Uint8Array[]>();
+  let at = 0;
+  const varint = () => {
+    let value = 0;
+    for (let shift = 0; ; shift += 7) {
+      const byte = bytes[at++] ?? assert.fail('the message ends too early');
+      value += (byte & 0x7f) * 2 ** shift;
+      if (byte < 0x80) return value;
+    }
+  };
+  while (at < bytes.length) {
+    const key = varint();
+    const length = key % 8 === 2 ? varint() : 0;
+    if (key % 8 === 0) varint();
+    const found = fields.get(key >> 3) ?? [];
+    fields.set(key >> 3, found);
+    found.push(bytes.subarray(at, at + length));
+    at += length;
+  }
+  return fields;
+}
+
+test('the protobuf form says what the JSON form says', () => {
+  const spoken = [...registered, ...kinds.filter(kind => kind.plural === '')];
+  const json = swagger(spoken) as { paths: Document; definitions: Document; parameters: Document };
+  const document = fieldsOf(encodeDocument(json));
+  const only = (message: Map<number, Uint8Array[]>, field: number) =>
+    message.get(field)?.[0] ?? assert.fail(`no field ${field}`);
+  const string = (message: Map<number, Uint8Array[]>, field: number) => Buffer.from(only(message, field)).toString();
+  const namesIn = (field: number, inner: number) =>
+    (fieldsOf(only(document, field)).get(inner) ?? []).map(entry => string(fieldsOf(entry), 1));
+  assert.equal(string(document, 1), '2.0');
+  assert.deepEqual(namesIn(8, 2), Object.keys(json.paths));
+  assert.deepEqual(namesIn(9, 1), Object.keys(json.definitions));
+  assert.deepEqual(namesIn(10, 1), Object.keys(json.parameters));
+  const all = (fieldsOf(only(document, 9)).get(1) ?? []).map(each => fieldsOf(each));
+  const container = all.find(each => string(each, 1) === 'io.k8s.api.core.v1.Container') ?? assert.fail();
+  const schema = fieldsOf(only(container, 2));
+  assert.equal(string(fieldsOf(only(schema, 22)), 1), 'object');
+  assert.equal(string(schema, 19), 'name');
+  const properties = (fieldsOf(only(schema, 25)).get(1) ?? []).map(each => fieldsOf(each));
+  const ports = fieldsOf(only(properties.find(each => string(each, 1) === 'ports') ?? assert.fail(), 2));
+  assert.equal(
+    string(fieldsOf(only(fieldsOf(only(ports, 23)), 1)), 1),
+    '#/definitions/io.k8s.api.core.v1.ContainerPort',
+  );
+  const extensions = (ports.get(31) ?? []).map(each => fieldsOf(each));
+  const keys = extensions.find(each => string(each, 1) === 'x-kubernetes-list-map-keys') ?? assert.fail();
+  assert.deepEqual(JSON.parse(string(fieldsOf(only(keys, 2)), 2)), ['containerPort', 'protocol']);
 });
