@@ -107,8 +107,8 @@ export function defineController<Type extends ApiObject, Values extends object, 
   return { ...definition, start: environment => start(definition, environment) };
 }
 
-/** A key rests four times as long as its last decision took, so that a huge object with endless changes costs a fifth of a core at most. */
-const restFactor = 4;
+/** A key rests nine times as long as its last decision took, so that a huge object with endless changes costs a tenth of a core at most. */
+const restFactor = 9;
 const restMsMin = 2;
 const defaultConcurrency = 16;
 
@@ -158,9 +158,9 @@ function start<Type extends ApiObject, Values extends object, Answer>(
   const restUntilMs = new Map<string, number>();
   const reconcile = async (key: string): Promise<void> => {
     const startedMs = clock.monotonic();
-    const restMs = (restUntilMs.get(key) ?? 0) - startedMs;
-    if (restMs > 0) {
-      queue.addAfter(key, restMs);
+    const leftMs = (restUntilMs.get(key) ?? 0) - startedMs;
+    if (leftMs > 0) {
+      queue.addAfter(key, leftMs);
       return;
     }
     restUntilMs.delete(key);
@@ -176,8 +176,8 @@ function start<Type extends ApiObject, Values extends object, Answer>(
       } else actions = definition.decide(object, observed);
     }
     const tookMs = clock.monotonic() - startedMs;
-    if (tookMs > restMsMin) restUntilMs.set(key, startedMs + tookMs * (1 + restFactor));
     const { again, wakeAtMs } = await apply(actions ?? [], applying);
+    if (tookMs > restMsMin) restUntilMs.set(key, clock.monotonic() + tookMs * restFactor);
     if (again) queue.retry(key);
     else queue.forget(key);
     // A timer may come a little early; upstream's conditions count whole seconds.

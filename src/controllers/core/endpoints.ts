@@ -3,7 +3,6 @@ import type { Pod } from '#api/core/v1/pod.ts';
 import { Service } from '#api/core/v1/service.ts';
 import { keyOf } from '#client/informer.ts';
 import { create, remove, update } from '../actions.ts';
-import { canonicalJson } from '../canonical-json.ts';
 import { defineController } from '../controller.ts';
 import { headlessLabel } from '../discovery/endpoint-slice.ts';
 import {
@@ -12,12 +11,13 @@ import {
   hostnameIn,
   isHeadless,
   isPublished,
-  portsOf,
+  portsAt,
   selectorOf,
   servicePods,
   type PodPort,
 } from '../discovery/service-pods.ts';
 import { sameLabels, watched } from '../reads.ts';
+import { sameJson } from '../same.ts';
 import { isReady } from './pod-state.ts';
 
 const managedByLabel = 'endpoints.kubernetes.io/managed-by';
@@ -55,7 +55,7 @@ export const endpointsController = defineController({
     const wanted = { apiVersion: 'v1', kind: 'Endpoints', subsets };
     if (!old) return [create(Endpoints, { ...wanted, metadata: { namespace, name, labels, annotations } })];
     const same =
-      canonicalJson(old.subsets ?? []) === canonicalJson(subsets) &&
+      sameJson(old.subsets ?? [], subsets) &&
       sameLabels(old.metadata.labels, labels) &&
       (wasTruncated !== undefined) === truncated;
     return same ? [] : [update(Endpoints, { ...wanted, metadata: { ...old.metadata, labels, annotations } })];
@@ -74,15 +74,16 @@ function subsetsOf(service: Service, pods: readonly Pod[]): { subsets: readonly 
   const family = familiesOf(service)[0] ?? 'IPv4';
   const members = new Map<string, { readonly port: PodPort | undefined; readonly members: Member[] }>();
   let count = 0;
+  const portsOf = portsAt(service);
   for (const pod of pods) {
     const ip = isPublished(pod, everybody) ? addressOf(pod, family) : undefined;
     if (ip === undefined) continue;
     const member: Member = { address: endpointAddress(service, pod, ip), ready: everybody || isReady(pod) };
-    const ports = portsOf(service, pod);
+    const { ports } = portsOf(pod);
     if (ports.length === 0 && !(isHeadless(service) && (service.spec?.ports ?? []).length === 0)) continue;
     count++;
     for (const port of ports.length > 0 ? ports : [undefined]) {
-      const key = canonicalJson(port ?? {});
+      const key = port ? `${port.name} ${port.port} ${port.protocol} ${port.appProtocol ?? ''}` : '';
       const entry = members.get(key) ?? { port, members: [] };
       members.set(key, entry);
       entry.members.push(member);

@@ -3,7 +3,6 @@ import type { Pod } from '#api/core/v1/pod.ts';
 import { Service } from '#api/core/v1/service.ts';
 import { EndpointSlice, type Endpoint, type EndpointPort } from '#api/discovery/v1/endpoint-slice.ts';
 import { remove, type Action } from '../actions.ts';
-import { canonicalJson } from '../canonical-json.ts';
 import { defineController } from '../controller.ts';
 import { controllerReference } from '../core/pod-from-template.ts';
 import { isReady } from '../core/pod-state.ts';
@@ -14,7 +13,7 @@ import {
   hostnameIn,
   isHeadless,
   isPublished,
-  portsOf,
+  portsAt,
   selectorOf,
   servicePods,
 } from './service-pods.ts';
@@ -91,12 +90,12 @@ function groupsOf(
   pods: readonly Pod[],
   nodeOf: (name: string) => Node | undefined,
 ): readonly EndpointGroup[] {
-  const groups = new Map<string, { ports: EndpointPort[]; endpoints: Endpoint[] }>();
+  const groups = new Map<string, { ports: readonly EndpointPort[]; endpoints: Endpoint[] }>();
+  const portsOf = portsAt(service);
   for (const pod of pods) {
     const address = isPublished(pod, true) ? addressOf(pod, family) : undefined;
     if (address === undefined) continue;
-    const ports = portsOf(service, pod);
-    const key = canonicalJson(ports);
+    const { ports, key } = portsOf(pod);
     const group = groups.get(key) ?? { ports, endpoints: [] };
     groups.set(key, group);
     group.endpoints.push(endpointOf(service, pod, address, nodeOf));

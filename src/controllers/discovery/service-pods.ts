@@ -1,6 +1,7 @@
 import { Node } from '#api/core/v1/node.ts';
 import { Pod } from '#api/core/v1/pod.ts';
 import { Service } from '#api/core/v1/service.ts';
+import { canonicalJson } from '../canonical-json.ts';
 import { sameApartFromZeros } from '../same.ts';
 import { lookup, selected, type Read } from '../reads.ts';
 import { isReady, isTerminal } from '../core/pod-state.ts';
@@ -60,10 +61,33 @@ export function hostnameIn(service: Service, pod: Pod): string | undefined {
   return hostname !== '' && subdomain === service.metadata.name ? hostname : undefined;
 }
 
-/** The service's ports at this pod; a named port that the pod does not have is left out. */
-export function portsOf(service: Service, pod: Pod): PodPort[] {
+/** Ports that many pods share, with a text that is the same for the same ports. */
+export interface PodPorts {
+  readonly ports: readonly PodPort[];
+  readonly key: string;
+}
+
+/** The service's ports at a pod; a named port that the pod does not have is left out. */
+export function portsAt(service: Service): (pod: Pod) => PodPorts {
+  const all = service.spec?.ports ?? [];
+  // Only a port by name differs from pod to pod.
+  const named = all.some(({ targetPort }) => typeof targetPort === 'string' && targetPort !== '');
+  const known = new Map<string, PodPorts>();
+  const at = (pod: Pod): PodPorts => {
+    const ports = portsOf(all, pod);
+    const key = canonicalJson(ports);
+    const same = known.get(key) ?? { ports, key };
+    known.set(key, same);
+    return same;
+  };
+  if (named) return at;
+  let common: PodPorts | undefined;
+  return pod => (common ??= at(pod));
+}
+
+function portsOf(all: readonly ServicePort[], pod: Pod): PodPort[] {
   const ports: PodPort[] = [];
-  for (const each of service.spec?.ports ?? []) {
+  for (const each of all) {
     const port = portNumber(each, pod);
     if (port === undefined) continue;
     const { name = '', protocol = 'TCP', appProtocol } = each;

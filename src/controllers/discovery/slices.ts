@@ -2,6 +2,7 @@ import { EndpointSlice, type Endpoint, type EndpointPort } from '#api/discovery/
 import type { OwnerReference } from '#api/meta/v1/object-meta.ts';
 import { create, remove, update, type Action } from '../actions.ts';
 import { canonicalJson } from '../canonical-json.ts';
+import { sameJson } from '../same.ts';
 
 /** Endpoints that share their ports. */
 export interface EndpointGroup {
@@ -105,14 +106,15 @@ function kept(slice: EndpointSlice, ports: readonly EndpointPort[], left: Map<st
       changed = true;
       continue;
     }
-    changed ||= canonicalJson(old) !== canonicalJson(wanted);
+    changed ||= !sameJson(old, wanted);
     endpoints.push(wanted);
   }
   return { slice, ports, endpoints, changed };
 }
 
-function identityOf({ addresses, targetRef, hostname, nodeName }: Endpoint): string {
-  return JSON.stringify([addresses, targetRef?.uid, targetRef?.name, hostname, nodeName]);
+/** Who an endpoint is; anything else of it may change in place. */
+function identityOf({ addresses, targetRef, hostname = '', nodeName = '' }: Endpoint): string {
+  return `${addresses[0]} ${targetRef?.uid ?? targetRef?.name ?? ''} ${hostname} ${nodeName}`;
 }
 
 function isFramed({ metadata }: EndpointSlice, { labels, annotations = {}, owner }: SliceFrame): boolean {
