@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
@@ -30,7 +30,16 @@ export interface ScenarioCluster extends AsyncDisposable {
   readonly registry: string;
   readonly env: Readonly<Record<string, string>>;
   windlass(...args: readonly string[]): Promise<string>;
+  kubectl(...args: readonly string[]): Promise<string>;
+  /** What the API has at a path of `kubectl get`, as JSON. */
+  get<Value>(...args: readonly string[]): Promise<Value>;
+  apply(...objects: readonly object[]): Promise<void>;
+  /** The process of a role as its pid file says. */
+  pid(role: 'supervisor' | 'control-plane' | 'node-agent'): number;
 }
+
+const outputBytesMax = 1 << 26;
+let manifests = 0;
 
 export async function startScenarioCluster(...flags: readonly string[]): Promise<ScenarioCluster> {
   const dataDir = mkdtempSync(join(tmpdir(), 'windlass-scenario-'));
@@ -40,6 +49,9 @@ export async function startScenarioCluster(...flags: readonly string[]): Promise
   const windlass = async (...args: readonly string[]) =>
     (await run(process.execPath, [join(root, 'bin', 'windlass.js'), ...args, '--data-dir', dataDir])).stdout;
   const kubeconfig = join(dataDir, 'kubeconfig');
+  const kubectl = async (...args: readonly string[]) =>
+    (await run('kubectl', [...args], { env: { ...process.env, KUBECONFIG: kubeconfig }, maxBuffer: outputBytesMax }))
+      .stdout;
   try {
     await windlass('up', '--detach', '--port', String(port), ...flags);
   } catch (error) {
@@ -54,6 +66,15 @@ export async function startScenarioCluster(...flags: readonly string[]): Promise
     registry: registry.host,
     env: { KUBECONFIG: kubeconfig, REGISTRY: registry.host, DATA_DIR: dataDir, PORT: String(port) },
     windlass,
+    kubectl,
+    get: async (...args) => JSON.parse(await kubectl('get', '--output=json', ...args)),
+    async apply(...objects) {
+      const manifest = join(dataDir, `manifest-${manifests++}.json`);
+      writeFileSync(manifest, JSON.stringify({ apiVersion: 'v1', kind: 'List', items: objects }));
+      await kubectl('apply', '--server-side', '--filename', manifest);
+      rmSync(manifest);
+    },
+    pid: role => Number(readFileSync(join(dataDir, 'run', `${role}.pid`), 'utf8')),
     async [Symbol.asyncDispose]() {
       await windlass('down', '--delete');
       rmSync(dataDir, { recursive: true, force: true });

@@ -1,0 +1,293 @@
+import assert from 'node:assert/strict';
+import { execFile, execFileSync, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync, globSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, describe, test } from 'node:test';
+import { promisify } from 'node:util';
+import { CoreV1Api, KubeConfig } from '@kubernetes/client-node';
+import { freePort } from '../../bench/harness.ts';
+import { realContainers, startScenarioCluster, type ScenarioCluster } from './cluster.ts';
+import { eventually } from './eventually.ts';
+import { leftBehind } from './leaks.ts';
+import { container, deployment, pod, service } from './objects.ts';
+
+const program = join(import.meta.dirname, '..', '..', 'bin', 'windlass.js');
+const run = promisify(execFile);
+
+interface Pod {
+  readonly metadata: { readonly name: string; readonly uid: string };
+  readonly status: {
+    readonly podIP?: string;
+    readonly conditions?: readonly { readonly type: string; readonly status: string }[];
+    readonly containerStatuses?: readonly {
+      readonly containerID?: string;
+      readonly restartCount: number;
+      readonly ready: boolean;
+    }[];
+  };
+}
+
+describe('a cluster heals itself', { skip: realContainers }, () => {
+  let cluster: ScenarioCluster;
+  before(async () => {
+    cluster = await startScenarioCluster();
+    const { registry } = cluster;
+    await cluster.apply(
+      deployment('web', 3, container(`${registry}/web:v1`, { readyPath: '/healthz' })),
+      service('web'),
+      pod('counter', container(`${registry}/busybox`, { script: countForever })),
+      pod('client', container(`${registry}/client`)),
+    );
+    await eventually('all pods are ready', async () => (await pods()).filter(isReady).length === 5);
+  });
+  after(async () => {
+    await cluster?.[Symbol.asyncDispose]();
+  });
+
+  const pods = async (...selector: string[]): Promise<readonly Pod[]> =>
+    (await cluster.get<{ items: Pod[] }>('pods', ...selector)).items;
+  const webPods = () => pods('--selector=app=web');
+  const podNamed = (name: string) => cluster.get<Pod>('pod', name);
+  /** The process of the container on the host, by pod. */
+  const processes = async () =>
+    Object.fromEntries((await pods()).map(each => [each.metadata.name, `${pidOf(each)} ×${restarts(each)}`]));
+  const pidOf = (each: Pod): number => {
+    const id = each.status.containerStatuses?.[0]?.containerID?.split('://')[1];
+    const [file] = globSync(join(cluster.dataDir, 'node', '*', 'runtime', 'containers', String(id), 'pid'));
+    assert.ok(file, `container ${id} of ${each.metadata.name} has a pid file`);
+    return Number(readFileSync(file, 'utf8'));
+  };
+  const assertServes = async () => {
+    const { spec } = await cluster.get<{ spec: { clusterIP: string } }>('service', 'web');
+    await eventually('the service answers at its address', async () =>
+      /^web v1 /.test((await run('curl', ['--silent', '--max-time', '2', `http://${spec.clusterIP}/`])).stdout),
+    );
+    await eventually('the service answers a pod by its name', async () =>
+      /^web v1 /.test(await cluster.kubectl('exec', 'client', '--', 'timeout', '3', 'wget', '-qO-', 'http://web/')),
+    );
+  };
+  const assertCountsOn = async () => {
+    const count = async () => (await cluster.kubectl('logs', 'counter')).trim().split('\n').map(Number);
+    const last = (await count()).at(-1) ?? 0;
+    const numbers = await eventually('the counter goes on', async () => {
+      const seen = await count();
+      return (seen.at(-1) ?? 0) > last + 3 && seen;
+    });
+    assert.deepEqual(
+      numbers,
+      numbers.map((_, index) => index),
+      'no line of the log is lost or doubled',
+    );
+  };
+  const assertScales = async (replicas: number) => {
+    await cluster.kubectl('scale', 'deployment', 'web', `--replicas=${replicas}`);
+    await eventually(`${replicas} web pods are ready, no more`, async () => {
+      const all = await webPods();
+      return all.length === replicas && all.every(isReady);
+    });
+  };
+
+  test('a container whose process is killed runs again', async () => {
+    const [first, second] = await webPods();
+    assert.ok(first && second);
+    process.kill(pidOf(first), 'SIGKILL');
+    await cluster.kubectl('exec', second.metadata.name, '--', 'kill', '1');
+    for (const before of [first, second])
+      await eventually(`${before.metadata.name} is ready again`, async () => {
+        const now = await podNamed(before.metadata.name);
+        return isReady(now) && restarts(now) === restarts(before) + 1 && now.metadata.uid === before.metadata.uid;
+      });
+    const last = await cluster.kubectl(
+      ...['get', 'pod', first.metadata.name],
+      '--output=jsonpath={.status.containerStatuses[0].lastState.terminated.exitCode}',
+    );
+    assert.equal(last, '137');
+    await assertServes();
+  });
+
+  test('a pod that is deleted is replaced', async () => {
+    const [victim] = await webPods();
+    assert.ok(victim);
+    await cluster.kubectl('delete', 'pod', victim.metadata.name, '--wait=false');
+    await eventually('three others are ready', async () => {
+      const all = await webPods();
+      return all.length === 3 && all.every(isReady) && all.every(each => each.metadata.uid !== victim.metadata.uid);
+    });
+    await assertServes();
+  });
+
+  test('containers do not notice that the node agent is killed', async () => {
+    const before = await processes();
+    await kill(cluster, 'node-agent');
+    await eventually('kubectl exec works', async () =>
+      /hello/.test(await cluster.kubectl('exec', 'client', '--', 'echo', 'hello')),
+    );
+    await assertCountsOn();
+    assert.deepEqual(await processes(), before);
+    await assertServes();
+    await assertScales(4);
+    await assertScales(3);
+  });
+
+  test('a write that was acknowledged is there after the control plane is killed', async () => {
+    const before = await processes();
+    const config = new KubeConfig();
+    config.loadFromFile(cluster.kubeconfig);
+    const api = config.makeApiClient(CoreV1Api);
+    const acknowledged = new Map<string, number>();
+    /** Until the server is gone. */
+    const write = async (writer: number): Promise<unknown> => {
+      for (let number = 0; ; number++) {
+        const name = `written-${writer}-${number}`;
+        try {
+          const { metadata } = await api.createNamespacedConfigMap({
+            namespace: 'default',
+            body: { metadata: { name, labels: { written: 'yes' } }, data: { number: String(number) } },
+          });
+          acknowledged.set(name, Number(metadata?.resourceVersion));
+        } catch (error) {
+          return error;
+        }
+      }
+    };
+    const writers = Promise.all([0, 1, 2, 3].map(write));
+    await eventually('some hundred writes are acknowledged', () => acknowledged.size > 400);
+    await kill(cluster, 'control-plane');
+    await writers;
+    const killedMs = performance.now();
+    const list = await eventually('the API answers again', () =>
+      api.listNamespacedConfigMap({ namespace: 'default', labelSelector: 'written=yes' }),
+    );
+    assert.ok(performance.now() - killedMs < 10_000, 'within seconds');
+    const found = new Map(list.items.map(({ metadata }) => [metadata?.name, Number(metadata?.resourceVersion)]));
+    for (const [name, version] of acknowledged) assert.equal(found.get(name), version, `${name} is as it was written`);
+    const newest = Math.max(...acknowledged.values());
+    assert.ok(Number(list.metadata?.resourceVersion) >= newest, 'the resource version did not go back');
+    const next = await api.createNamespacedConfigMap({
+      namespace: 'default',
+      body: { metadata: { name: 'after' } },
+    });
+    assert.ok(Number(next.metadata?.resourceVersion) > newest);
+    assert.ok(!list.items.some(({ metadata }) => metadata?.resourceVersion === next.metadata?.resourceVersion));
+    await assertScales(5);
+    await assertScales(3);
+    const now = await processes();
+    for (const name of ['client', 'counter']) assert.equal(now[name], before[name]);
+    await assertCountsOn();
+    await assertServes();
+  });
+
+  test('another supervisor takes over from one that was killed', async () => {
+    const before = await processes();
+    await kill(cluster, 'supervisor', { andWait: false });
+    await cluster.windlass('up', '--detach');
+    await eventually('kubectl exec works', async () =>
+      /hello/.test(await cluster.kubectl('exec', 'client', '--', 'echo', 'hello')),
+    );
+    assert.deepEqual(await processes(), before);
+    await assertCountsOn();
+    await assertServes();
+    await assertScales(4);
+  });
+
+  test('a stopped cluster leaves nothing, and comes back as it was', async () => {
+    await cluster.windlass('down');
+    assert.deepEqual(leftBehind(cluster.dataDir), []);
+    assert.match(await cluster.windlass('down'), /was not running/);
+    await cluster.windlass('up', '--detach');
+    await eventually('all pods are ready again', async () => {
+      const all = await pods();
+      return all.length === 6 && all.every(isReady);
+    });
+    await assertServes();
+    assert.match(await cluster.windlass('up', '--detach'), /runs already/);
+  });
+
+  test('nothing is left of a cluster whose processes were all killed', async () => {
+    for (const role of ['supervisor', 'node-agent', 'control-plane'] as const)
+      await kill(cluster, role, { andWait: false });
+    assert.notDeepEqual(leftBehind(cluster.dataDir), [], 'the containers go on');
+    await cluster.windlass('down', '--delete');
+    assert.deepEqual(leftBehind(cluster.dataDir), []);
+    assert.ok(!existsSync(cluster.dataDir));
+    assert.match(await cluster.windlass('down'), /there is no cluster/);
+  });
+});
+
+describe('a cluster is started and stopped', { skip: realContainers }, () => {
+  let dataDir: string;
+  before(() => {
+    dataDir = mkdtempSync(join(tmpdir(), 'windlass-scenario-'));
+  });
+  after(() => {
+    execFileSync(process.execPath, [program, 'down', '--delete', '--data-dir', dataDir]);
+    rmSync(dataDir, { recursive: true, force: true });
+  });
+
+  for (const detach of [true, false])
+    test(`an interrupted start leaves nothing${detach ? ', detached' : ''}`, async () => {
+      // Each at another step of the start.
+      for (const step of ['starting', 'certificates', 'API server']) {
+        const up = await startUp(dataDir, detach ? ['--detach'] : []);
+        await up.said(step);
+        up.child.kill('SIGINT');
+        assert.deepEqual([await up.exit, detach && up.text()], [detach ? 1 : 0, detach && up.text()], up.text());
+        await eventually('nothing is left', () => leftBehind(dataDir).length === 0, 5000).catch(() =>
+          assert.deepEqual(leftBehind(dataDir), [], `interrupted at ${step}: ${up.text()}`),
+        );
+      }
+    });
+
+  test('Ctrl-C stops one in the foreground', async () => {
+    const up = await startUp(dataDir, []);
+    await up.said('Ctrl-C stops it');
+    up.child.kill('SIGINT');
+    assert.equal(await up.exit, 0, up.text());
+    assert.deepEqual(leftBehind(dataDir), []);
+  });
+});
+
+/** Counts from 0 for ever, twenty numbers a second. */
+const countForever = "trap 'exit 0' TERM; i=0; while :; do echo $i; i=$((i+1)); sleep 0.05; done";
+
+async function kill(
+  cluster: ScenarioCluster,
+  role: 'supervisor' | 'node-agent' | 'control-plane',
+  { andWait } = { andWait: true },
+): Promise<void> {
+  const pid = cluster.pid(role);
+  process.kill(pid, 'SIGKILL');
+  if (andWait) await eventually(`there is another ${role}`, () => cluster.pid(role) !== pid);
+}
+
+function isReady({ status }: Pod): boolean {
+  return status.conditions?.some(each => each.type === 'Ready' && each.status === 'True') ?? false;
+}
+
+function restarts({ status }: Pod): number {
+  return status.containerStatuses?.[0]?.restartCount ?? 0;
+}
+
+/** `windlass up` as a process that is talked to. */
+async function startUp(dataDir: string, flags: readonly string[]) {
+  const args = [program, 'up', '--data-dir', dataDir, '--port', String(await freePort()), ...flags];
+  const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'pipe'] });
+  let text = '';
+  for (const stream of [child.stdout, child.stderr])
+    stream.on('data', (chunk: Buffer) => {
+      text += chunk.toString();
+    });
+  const exit = once(child, 'close').then(([code]) => code as number | null);
+  return {
+    child,
+    exit,
+    text: () => text,
+    said: (words: string) =>
+      eventually(`windlass says ${words}`, () => {
+        if (child.exitCode !== null) throw new Error(`it ended: ${text}`);
+        return text.includes(words);
+      }),
+  };
+}
