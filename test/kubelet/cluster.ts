@@ -9,6 +9,7 @@ import { nodeUser } from '#auth/user.ts';
 import { systemClock } from '#base/clock.ts';
 import { Lifetime } from '#base/lifetime.ts';
 import { openLog } from '#base/log.ts';
+import { unmountTree } from '#base/kernel/mount.ts';
 import { spawnToEnd } from '#base/kernel/process.ts';
 import { systemRandom } from '#base/random.ts';
 import { startControlPlane } from '#cluster/control-plane.ts';
@@ -40,7 +41,10 @@ export async function startRealNode(): Promise<RealNode> {
   const directory = await mkdtemp(join(tmpdir(), 'windlass-node-'));
   const logFile = process.env['KUBELET_TEST_LOG'] ?? join(directory, 'log');
   const log = openLog({ file: logFile, level: 'debug' });
-  lifetime.defer(() => rm(directory, { recursive: true, force: true }));
+  lifetime.defer(async () => {
+    await unmountTree(directory);
+    await rm(directory, { recursive: true, force: true });
+  });
   try {
     const pki = await ensurePki(join(directory, 'pki'), { ...outside, ips: ['127.0.0.1'] });
     const controlPlane = await startControlPlane({
@@ -100,11 +104,11 @@ export async function startRealNode(): Promise<RealNode> {
           tls: { key: serving.keyPem, cert: serving.certPem, clientCa: pki.ca.certPem },
         },
       });
-      agent.own(kubelet);
       return { agent, kubelet, runtime };
     };
     let running = await startAgent();
     lifetime.defer(async () => {
+      await running.kubelet[Symbol.asyncDispose]();
       for (const { id } of await running.runtime.listPodSandbox()) await running.runtime.removePodSandbox(id);
       await running.agent[Symbol.asyncDispose]();
     });
@@ -124,6 +128,7 @@ export async function startRealNode(): Promise<RealNode> {
         return { exitCode, stdout: stdout.toString(), stderr: stderr.toString() };
       },
       async restartAgent() {
+        await running.kubelet[Symbol.asyncDispose]();
         await running.agent[Symbol.asyncDispose]();
         running = await startAgent();
         return running.kubelet;

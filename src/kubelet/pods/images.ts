@@ -3,13 +3,7 @@ import type { Container } from '#api/core/v1/pod-spec.ts';
 import { imageTag } from '#api/core/v1/image-name.ts';
 import type { Secret } from '#api/core/v1/secret.ts';
 import type { Clock } from '#base/clock.ts';
-import {
-  type AuthConfig,
-  type Image,
-  type ImageService,
-  isRuntimeError,
-  type PodSandboxConfig,
-} from '#runtime/runtime.ts';
+import { type AuthConfig, type Image, type ImageService, type PodSandboxConfig } from '#runtime/runtime.ts';
 import { durationText } from './names.ts';
 
 /** Why there is no image yet, in the words of a container's waiting state. */
@@ -138,9 +132,8 @@ export class Images {
       const delayMs = failure ? Math.min(maxMs, failure.delayMs * 2) : initialMs;
       this.#failures.set(key, { delayMs, untilMs: this.#clock.now() + delayMs, message });
       event('Warning', 'Failed', `Failed to pull image ${quoted}: ${message}`);
-      const reason = isRuntimeError(error, 'Unavailable') ? 'RegistryUnavailable' : 'ErrImagePull';
       // The next look, a moment later, finds the image in back-off and says so.
-      throw new ImageError(reason, message, this.#clock.now() + 1000, { cause: error });
+      throw new ImageError('ErrImagePull', message, this.#clock.now() + 1000, { cause: error });
     }
   }
 

@@ -87,6 +87,7 @@ export class PodWorker {
   readonly #watchers = new Set<() => void>();
   #pod: Pod;
   #volumes: PodVolumes | undefined;
+  #volumesStale = false;
   #stopping: Stopping | undefined;
   #stopNow = new AbortController();
   #failure: Waiting | undefined;
@@ -137,7 +138,10 @@ export class PodWorker {
     this.#pod = pod;
     if (pod.metadata.deletionTimestamp !== undefined)
       this.#stop(pod.metadata.deletionGracePeriodSeconds ?? this.#grace());
-    else if (old !== pod) this.#resize(old);
+    else if (old !== pod) {
+      this.#resize(old);
+      if (describes(old) !== describes(pod)) this.#refreshVolumes();
+    }
     this.#turn();
   }
 
@@ -372,18 +376,23 @@ export class PodWorker {
   /** Volumes and the first images are on their way while the sandbox is made. */
   #prepare(decision: Decision): void {
     if (decision.completed) return;
-    if (!this.#volumes) this.#refreshVolumes();
+    if (!this.#volumes || this.#volumesStale) this.#refreshVolumes();
   }
 
   #refreshVolumes(): void {
     if (this.#stopping || this.#torn) return;
+    this.#volumesStale = true;
     this.#run(
       'volumes',
       async () => {
         const { clock, objects, paths } = this.#host;
         const directory = podDirectory(paths, this.#uid);
         await mkdir(directory, { recursive: true, mode: 0o750 });
-        this.#volumes = await setUpVolumes(this.#pod, directory, objects.forPod(this.#pod), clock.now());
+        // What changes while they are being written is written afterwards.
+        while (this.#volumesStale && !this.#stopping) {
+          this.#volumesStale = false;
+          this.#volumes = await setUpVolumes(this.#pod, directory, objects.forPod(this.#pod), clock.now());
+        }
         this.#retries.delete('volumes');
       },
       error => {
@@ -762,6 +771,11 @@ export class PodWorker {
     await rm(logDirectory(paths, this.#pod), { recursive: true, force: true });
     gone(this.#uid);
   }
+}
+
+/** What downward API volumes show of a running pod. */
+function describes({ metadata: { labels, annotations } }: Pod): string {
+  return JSON.stringify([labels, annotations]);
 }
 
 function rank({ state }: ContainerStatus): number {

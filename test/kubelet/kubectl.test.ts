@@ -1,0 +1,263 @@
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { createConnection } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, describe, test } from 'node:test';
+import { Pod } from '#api/core/v1/pod.ts';
+import { missingForOci } from '#runtime/oci/runtime.ts';
+import { startRealNode, type RealNode } from './cluster.ts';
+
+const missing = await missingForOci();
+
+/** Real containers, driven with the real kubectl. */
+describe('a node with real containers', { skip: missing.length > 0 && missing.join(', ') }, () => {
+  let node: RealNode;
+  let scratch: string;
+
+  before(async () => {
+    node = await startRealNode();
+    scratch = await mkdtemp(join(tmpdir(), 'windlass-kubectl-'));
+  });
+  after(async () => {
+    await node?.[Symbol.asyncDispose]();
+    if (scratch) await rm(scratch, { recursive: true, force: true });
+  });
+
+  const ok = async (args: readonly string[], options = {}) => {
+    const { exitCode, stdout, stderr } = await node.kubectl(args, options);
+    assert.equal(exitCode, 0, `kubectl ${args.join(' ')}: ${stderr}`);
+    return stdout;
+  };
+  const apply = async (...objects: object[]) => {
+    const file = join(scratch, 'objects.yaml');
+    await writeFile(file, objects.map(object => `---\n${JSON.stringify(object)}\n`).join(''));
+    await ok(['apply', '-f', file]);
+  };
+  const shell = (script: string, more: object = {}) => ({
+    name: 'main',
+    image: 'busybox',
+    imagePullPolicy: 'IfNotPresent',
+    command: ['sh', '-c', script],
+    ...more,
+  });
+  const forever = 'trap exit TERM; while :; do sleep 1000 & wait; done';
+  const pod = (name: string, spec: object) => ({
+    apiVersion: 'v1',
+    kind: 'Pod',
+    metadata: { name, labels: { app: name } },
+    spec: { terminationGracePeriodSeconds: 5, ...spec },
+  });
+  const ready = (name: string) => ok(['wait', '--for=condition=Ready', `pod/${name}`, '--timeout=30s']);
+  const ended = (name: string, phase: string) =>
+    ok(['wait', `--for=jsonpath={.status.phase}=${phase}`, `pod/${name}`, '--timeout=30s']);
+  const exec = (name: string, script: string) => ok(['exec', name, '-c', 'main', '--', 'sh', '-c', script]);
+  const status = async (name: string) => (await node.client.get(Pod, name, { namespace: 'default' })).status;
+
+  test('logs, exec and cp, over WebSocket and SPDY', async () => {
+    await apply(pod('talk', { containers: [shell(`echo first; echo second >&2; ${forever}`)] }));
+    await ready('talk');
+    assert.equal(await ok(['logs', 'talk']), 'first\nsecond\n');
+    assert.equal(await ok(['logs', 'talk', '--tail=1']), 'second\n');
+    assert.match(await ok(['logs', 'talk', '--timestamps', '--tail=1']), /^\d{4}-\d\d-\d\dT\S+ second\n$/);
+    for (const spdy of [false, true]) {
+      assert.equal(await ok(['exec', 'talk', '--', 'echo', 'hello'], { spdy }), 'hello\n');
+      const failed = await node.kubectl(['exec', 'talk', '--', 'sh', '-c', 'echo out; echo err >&2; exit 7'], { spdy });
+      assert.equal(failed.exitCode, 7);
+      assert.equal(failed.stdout, 'out\n');
+      assert.match(failed.stderr, /^err\n/);
+      const file = join(scratch, 'random');
+      await writeFile(file, Buffer.from(Array.from({ length: 300_000 }, (_, index) => (index * 7919) % 251)));
+      await ok(['cp', file, 'talk:/tmp/random'], { spdy });
+      await ok(['cp', 'talk:/tmp/random', `${file}-back`], { spdy });
+      assert.ok(readFileSync(file).equals(readFileSync(`${file}-back`)));
+    }
+  });
+
+  test('port-forward reaches the pod, over WebSocket and SPDY', async () => {
+    await apply(
+      pod('web', {
+        containers: [
+          {
+            name: 'main',
+            image: 'web:v1',
+            imagePullPolicy: 'IfNotPresent',
+            readinessProbe: { httpGet: { path: '/', port: 80 }, periodSeconds: 1 },
+          },
+        ],
+      }),
+    );
+    await ready('web');
+    for (const spdy of [false, true]) {
+      const environment = { ...process.env, KUBECTL_PORT_FORWARD_WEBSOCKETS: String(!spdy) };
+      const forward = spawn('kubectl', ['--kubeconfig', node.kubeconfig, 'port-forward', 'pod/web', ':80'], {
+        env: environment,
+      });
+      try {
+        const port = await new Promise<number>((resolve, reject) => {
+          let said = '';
+          forward.stdout.on('data', (chunk: Buffer) => {
+            said += chunk.toString();
+            const match = /127\.0\.0\.1:(\d+)/.exec(said);
+            if (match) resolve(Number(match[1]));
+          });
+          forward.on('exit', () => reject(new Error(`kubectl port-forward ended: ${said}`)));
+        });
+        for (let round = 0; round < 3; round++) assert.match(await get(port), /web v1 web/);
+      } finally {
+        forward.kill();
+      }
+    }
+  });
+
+  test('environment, volumes and downward API', async () => {
+    await apply(
+      {
+        apiVersion: 'v1',
+        kind: 'ConfigMap',
+        metadata: { name: 'settings' },
+        data: { colour: 'blue', 'app.conf': 'x=1\n' },
+      },
+      { apiVersion: 'v1', kind: 'Secret', metadata: { name: 'keys' }, stringData: { password: 'geheim' } },
+      pod('full', {
+        securityContext: { fsGroup: 2000 },
+        volumes: [
+          { name: 'settings', configMap: { name: 'settings' } },
+          { name: 'keys', secret: { secretName: 'keys', defaultMode: 0o400 } },
+          { name: 'scratch', emptyDir: {} },
+          { name: 'memory', emptyDir: { medium: 'Memory', sizeLimit: '4Mi' } },
+          { name: 'about', downwardAPI: { items: [{ path: 'labels', fieldRef: { fieldPath: 'metadata.labels' } }] } },
+        ],
+        containers: [
+          shell(forever, {
+            resources: { limits: { memory: '64Mi', cpu: '500m' } },
+            env: [
+              { name: 'COLOUR', valueFrom: { configMapKeyRef: { name: 'settings', key: 'colour' } } },
+              { name: 'SENTENCE', value: 'it is $(COLOUR), not $$(COLOUR)' },
+              { name: 'PASSWORD', valueFrom: { secretKeyRef: { name: 'keys', key: 'password' } } },
+              { name: 'POD_IP', valueFrom: { fieldRef: { fieldPath: 'status.podIP' } } },
+              { name: 'LIMIT', valueFrom: { resourceFieldRef: { resource: 'limits.memory', divisor: '1Mi' } } },
+            ],
+            volumeMounts: [
+              { name: 'settings', mountPath: '/settings' },
+              { name: 'settings', mountPath: '/app.conf', subPath: 'app.conf' },
+              { name: 'keys', mountPath: '/keys' },
+              { name: 'scratch', mountPath: '/scratch' },
+              { name: 'scratch', mountPath: '/deep', subPath: 'a/b' },
+              { name: 'memory', mountPath: '/memory' },
+              { name: 'about', mountPath: '/about' },
+            ],
+          }),
+        ],
+      }),
+    );
+    await ready('full');
+    const environment = await exec(
+      'full',
+      'echo "$COLOUR|$SENTENCE|$PASSWORD|$POD_IP|$LIMIT|$KUBERNETES_SERVICE_HOST"',
+    );
+    const ip = (await status('full'))?.podIP;
+    assert.equal(environment, `blue|it is blue, not $(COLOUR)|geheim|${ip}|64|10.111.0.1\n`);
+    assert.equal(await exec('full', 'cat /settings/colour /app.conf /keys/password'), 'bluex=1\ngeheim');
+    assert.equal(
+      await exec('full', 'stat -c %a:%g /scratch; stat -L -c %a:%g /keys/password'),
+      '2777:2000\n440:2000\n',
+    );
+    assert.match(await exec('full', 'mount | grep " /memory "'), /tmpfs.*size=4096k/);
+    assert.equal(await exec('full', 'cat /about/labels'), 'app="full"');
+    assert.equal(await exec('full', 'echo hi > /deep/x; cat /scratch/a/b/x'), 'hi\n');
+    await ok(['patch', 'configmap', 'settings', '-p', '{"data":{"colour":"green"}}']);
+    await exec('full', 'until grep -q green /settings/colour; do sleep 0.1; done');
+    await ok(['label', 'pod', 'full', 'more=yes']);
+    await exec('full', 'until grep -q more /about/labels; do sleep 0.1; done');
+  });
+
+  test('init containers, hooks, messages and previous logs', async () => {
+    await apply(
+      pod('steps', {
+        volumes: [{ name: 'shared', emptyDir: {} }],
+        initContainers: [
+          shell('echo init > /shared/order', {
+            name: 'init',
+            volumeMounts: [{ name: 'shared', mountPath: '/shared' }],
+          }),
+          shell(`echo side >> /shared/order; ${forever}`, {
+            name: 'side',
+            restartPolicy: 'Always',
+            startupProbe: { exec: { command: ['grep', 'side', '/shared/order'] }, periodSeconds: 1 },
+            volumeMounts: [{ name: 'shared', mountPath: '/shared' }],
+          }),
+        ],
+        containers: [
+          shell(`echo main >> /shared/order; ${forever}`, {
+            lifecycle: { postStart: { exec: { command: ['sh', '-c', 'echo hook >> /shared/hook'] } } },
+            volumeMounts: [{ name: 'shared', mountPath: '/shared' }],
+          }),
+        ],
+      }),
+      pod('fails', { restartPolicy: 'Never', containers: [shell('echo why > /dev/termination-log; exit 9')] }),
+      pod('again', {
+        containers: [
+          shell('echo "attempt $(hostname)"; sleep 0.2; exit 1', { terminationMessagePolicy: 'FallbackToLogsOnError' }),
+        ],
+      }),
+    );
+    await ready('steps');
+    assert.equal(await exec('steps', 'cat /shared/order /shared/hook'), 'init\nside\nmain\nhook\n');
+    await ended('fails', 'Failed');
+    const end = (await status('fails'))?.containerStatuses?.[0]?.state?.terminated;
+    assert.deepEqual([end?.exitCode, end?.reason, end?.message], [9, 'Error', 'why\n']);
+    await ok([
+      'wait',
+      '--for=jsonpath={.status.containerStatuses[0].state.waiting.reason}=CrashLoopBackOff',
+      'pod/again',
+      '--timeout=30s',
+    ]);
+    const last = (await status('again'))?.containerStatuses?.[0]?.lastState?.terminated;
+    assert.equal(last?.message, 'attempt again\n');
+    assert.equal(await ok(['logs', 'again', '--previous']), 'attempt again\n');
+  });
+
+  test('a missing image is told as upstream tells it', async () => {
+    await apply(pod('nowhere', { containers: [{ name: 'main', image: '127.0.0.1:1/none:v1' }] }));
+    await ok([
+      'wait',
+      '--for=jsonpath={.status.containerStatuses[0].state.waiting.reason}=ImagePullBackOff',
+      'pod/nowhere',
+      '--timeout=30s',
+    ]);
+    const described = await ok(['describe', 'pod', 'nowhere']);
+    assert.match(described, /Pulling image "127\.0\.0\.1:1\/none:v1"/);
+    assert.match(described, /Failed to pull image "127\.0\.0\.1:1\/none:v1": /);
+    assert.match(described, /Error: ErrImagePull/);
+  });
+
+  test('a restarted agent leaves containers alone and goes on serving them', async () => {
+    const started = (await status('talk'))?.containerStatuses?.[0];
+    await node.restartAgent();
+    await ready('talk');
+    assert.equal(await ok(['exec', 'talk', '--', 'echo', 'still here']), 'still here\n');
+    assert.deepEqual((await status('talk'))?.containerStatuses?.[0], started);
+  });
+
+  test('everything can be deleted, and leaves nothing', async () => {
+    await ok(['delete', 'pod', '--all', '--timeout=60s']);
+    assert.equal(await ok(['get', 'pods', '-o', 'name']), '');
+    assert.equal(node.kubelet.pods.size, 0);
+    assert.doesNotMatch(await readFile('/proc/mounts', 'utf8'), new RegExp(`${node.directory}/node/pods`));
+  });
+});
+
+function get(port: number): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const socket = createConnection(port, '127.0.0.1', () => socket.write('GET / HTTP/1.0\r\n\r\n'));
+    let text = '';
+    socket.on('data', (chunk: Buffer) => {
+      text += chunk.toString();
+    });
+    socket.on('end', () => resolve(text));
+    socket.on('error', reject);
+  });
+}
