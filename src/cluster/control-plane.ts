@@ -3,6 +3,7 @@ import { Lifetime } from '#base/lifetime.ts';
 import type { Log } from '#base/log.ts';
 import type { Random } from '#base/random.ts';
 import { admissionChain } from '#admission/chain.ts';
+import { httpsWebhookCaller } from '#admission/webhooks/call.ts';
 import { Secret } from '#api/core/v1/secret.ts';
 import { ensureBootstrapObjects } from '#apiserver/bootstrap.ts';
 import { discoveryPaths } from '#apiserver/discovery/discovery.ts';
@@ -142,7 +143,15 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     authenticate: authenticateWith([clientCertificateAuthenticator, bearerAuthenticator(tokens, audiences)], {
       anonymous: true,
     }),
-    admission: admissionChain({ informers, client, clock, random, authorizer, checkEscalation }),
+    admission: admissionChain({
+      informers,
+      client,
+      clock,
+      random,
+      authorizer,
+      checkEscalation,
+      webhookCaller: lifetime.own(httpsWebhookCaller(clock)),
+    }),
     serviceCIDR: options.serviceCIDR,
     handlers: {
       ...reviewHandlers({
@@ -165,7 +174,8 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
   starting.resolve(apiServer);
   await ensureBootstrapObjects(client, { serviceCIDR: options.serviceCIDR, serviceIP: options.serviceIP, advertise });
   await reconcileBootstrapPolicy(client);
-  await roles.synced;
+  // What plugins and authorizers look at must be complete before the first request from outside.
+  await Promise.all([roles.synced, informers.synced]);
 
   return {
     apiServer,

@@ -48,10 +48,13 @@ export async function nodeAgent(flags: Flags): Promise<number> {
     try {
       await Promise.race([start(agent, role, lifetime), role.ended]);
       how = await role.ended;
+      agent.log.info('the node agent ends', { how });
     } finally {
       await lifetime[Symbol.asyncDispose]();
+      agent.log.info('the node agent has let go of everything');
     }
     if (how === 'stop') await clean(agent);
+    agent.log.info('the node agent has ended', { open: process.getActiveResourcesInfo() });
     return 0;
   } catch (error) {
     agent.log.error('the node agent failed', { error });
