@@ -7,7 +7,7 @@ export interface Clock {
   now(): number;
   /** Milliseconds of a clock that never goes back; for durations. */
   monotonic(): number;
-  /** Calls `run` once after `delayMs`. The returned function cancels it. Timers do not keep a process alive by themselves. */
+  /** Calls `run` once after `delayMs`. The returned function cancels it. */
   after(delayMs: number, run: () => void): () => void;
   /** Resolves after `delayMs`; rejects with the signal's reason when it is aborted first. */
   sleep(delayMs: number, signal?: AbortSignal): Promise<void>;

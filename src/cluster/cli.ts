@@ -90,7 +90,10 @@ function sentenceOf(error: unknown): string {
 }
 
 try {
+  const [name] = process.argv.slice(2);
   process.exitCode = await main(process.argv.slice(2));
+  // A role has let go of everything by now; a timer that somebody left must not keep its supervisor waiting.
+  if (commands.find(each => each.name === name)?.hidden) process.exit();
 } catch (error) {
   process.stderr.write(`windlass: ${error instanceof Error ? error.message : String(error)}\n`);
   if (process.env.WINDLASS_DEBUG && error instanceof Error) process.stderr.write(`${error.stack}\n`);

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { chmodSync, existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, linkSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import type { Flags } from './commands.ts';
@@ -106,6 +106,28 @@ export function writeAtomically(file: string, text: string, mode = 0o600): void 
 /** Pids of a cluster's processes, one file each, so that a later command finds them. */
 export function writePid(dir: DataDir, name: string, pid: number): void {
   writeAtomically(join(dir.run, `${name}.pid`), `${pid}\n`);
+}
+
+/** Takes a name that only one process may have; false when another one lives under it. */
+export function claimPid(dir: DataDir, name: string, pid: number): boolean {
+  const file = join(dir.run, `${name}.pid`);
+  const own = `${file}.${pid}`;
+  writeFileSync(own, `${pid}\n`, { mode: 0o600 });
+  try {
+    while (true) {
+      try {
+        // Unlike a rename it fails when somebody else was quicker.
+        linkSync(own, file);
+        return true;
+      } catch (error) {
+        if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+      }
+      if (livePid(dir, name) !== undefined) return false;
+      removePid(dir, name);
+    }
+  } finally {
+    rmSync(own);
+  }
 }
 
 export function removePid(dir: DataDir, name: string): void {

@@ -5,8 +5,17 @@ import { exponentialBackoff } from '#base/backoff.ts';
 import { systemClock, type Clock } from '#base/clock.ts';
 import { claimRanges, releaseRanges } from './addresses.ts';
 import type { Flags } from './commands.ts';
-import { dataDirFrom, livePid, readConfig, removePid, writePid, type ClusterConfig, type DataDir } from './data-dir.ts';
+import {
+  claimPid,
+  dataDirFrom,
+  readConfig,
+  removePid,
+  writePid,
+  type ClusterConfig,
+  type DataDir,
+} from './data-dir.ts';
 import type { FromRole, ToRole } from './messages.ts';
+import { cleanNodes } from './orphans.ts';
 import { progressTo, type Progress } from './progress.ts';
 
 /** The processes of a cluster, kept running until `stop`. */
@@ -37,7 +46,8 @@ export async function supervise(flags: Flags): Promise<number> {
     for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, stop);
   });
   try {
-    await supervisor.ready;
+    // A cluster that is stopped while it starts never becomes ready.
+    await Promise.race([supervisor.ready, stopped]);
     tell({ type: 'ready' });
   } catch (error) {
     tell({ type: 'failed', reason: error instanceof Error ? error.message : String(error) });
@@ -56,10 +66,9 @@ export function startSupervisor(options: {
   readonly clock: Clock;
 }): Supervisor {
   const { dir, config, progress, clock } = options;
-  if (livePid(dir, 'supervisor') !== undefined)
+  if (!claimPid(dir, 'supervisor', process.pid))
     throw new Error(`cannot start: the cluster in ${dir.path} runs already`);
   if (config.nodes > 0) claimRanges(dir, config);
-  writePid(dir, 'supervisor', process.pid);
 
   const context = { dir, progress, clock };
   const controlPlane = new Role(context, 'control-plane', ['control-plane', '--data-dir', dir.path]);
@@ -79,8 +88,9 @@ export function startSupervisor(options: {
   return {
     ready,
     async stop() {
-      await Promise.all(agents.map(agent => agent.stop()));
+      const cleanly = await Promise.all(agents.map(agent => agent.stop()));
       await controlPlane.stop();
+      if (cleanly.includes(false)) await cleanNodes(dir, config);
       if (config.nodes > 0) releaseRanges(dir);
       removePid(dir, 'supervisor');
     },
@@ -145,16 +155,18 @@ class Role {
     this.#tell({ type: 'go' });
   }
 
-  async stop(): Promise<void> {
+  /** False: it had ended before, or did not end well, and has left what it had. */
+  async stop(): Promise<boolean> {
     this.#stopping = true;
     this.#cancelRestart();
     const child = this.#child;
-    if (!child || child.exitCode !== null || child.signalCode !== null) return;
-    const exited = new Promise<void>(resolve => child.once('exit', () => resolve()));
+    if (!child || child.exitCode !== null || child.signalCode !== null) return false;
+    const exited = new Promise<boolean>(resolve => child.once('exit', code => resolve(code === 0)));
     this.#tell({ type: 'stop' });
     const cancel = this.#context.clock.after(stopMsMax, () => child.kill('SIGKILL'));
-    await exited;
+    const cleanly = await exited;
     cancel();
+    return cleanly;
   }
 
   #tell(message: ToRole): void {

@@ -15,6 +15,7 @@ import {
   type DataDir,
 } from './data-dir.ts';
 import type { FromRole } from './messages.ts';
+import { endOrphans } from './orphans.ts';
 import { installPackages, nodePackages } from './packages.ts';
 import { progressOn, type Progress } from './progress.ts';
 import { startSupervisor } from './supervise.ts';
@@ -29,6 +30,7 @@ export async function up(flags: Flags): Promise<number> {
   }
   process.stdout.write(`windlass v${programVersion()}: starting a cluster in ${dir.path}\n`);
   makeDataDir(dir);
+  await endOrphans(dir);
   const startMs = systemClock.monotonic();
   const progress = progressOn(process.stdout, systemClock);
   const { config, lacking } = decideConfig(dir, flags);
@@ -88,18 +90,23 @@ async function detached(dir: DataDir, progress: Progress, announce: () => void):
     detached: true,
   });
   closeSync(log);
+  let interrupted = false;
   const outcome = await new Promise<string | undefined>(resolve => {
     child.on('message', message => {
       const said = message as FromRole;
       if (said.type === 'step') progress.report(said.step);
-      else resolve(said.type === 'failed' ? said.reason : undefined);
+      else if (!interrupted) resolve(said.type === 'failed' ? said.reason : undefined);
     });
-    child.on('exit', () => resolve(`the supervisor ended; see ${join(dir.logs, 'supervisor.log')}`));
+    child.on('exit', () =>
+      resolve(
+        interrupted ? 'cannot start: interrupted' : `the supervisor ended; see ${join(dir.logs, 'supervisor.log')}`,
+      ),
+    );
     // An interrupted start is stopped whole: nothing half-started stays.
     for (const signal of ['SIGINT', 'SIGTERM'] as const)
       process.once(signal, () => {
+        interrupted = true;
         child.kill('SIGTERM');
-        child.once('exit', () => resolve('interrupted'));
       });
   });
   if (outcome !== undefined) throw new Error(outcome);

@@ -79,7 +79,7 @@ async function start(agent: Agent, role: RoleProcess, lifetime: Lifetime): Promi
   const nodes = await Promise.all(
     localNodes(config).map(local => progress.run(`runtime of ${local.name}`, () => openNode(agent, local, lifetime))),
   );
-  await role.go;
+  await untilAborted(role.go, lifetime.signal);
   const [first] = nodes;
   if (!first) throw new Error('cannot run a node: the cluster has none on this machine');
   lifetime.own(
@@ -108,7 +108,7 @@ async function start(agent: Agent, role: RoleProcess, lifetime: Lifetime): Promi
     progress.run(`node ${node.local.name}`, () => startNode(agent, node, lifetime, gateway.resolve)),
   );
   const dns = progress.run('services, DNS', async () => {
-    const address = await gateway.promise;
+    const address = await untilAborted(gateway.promise, lifetime.signal);
     lifetime.own(
       await startDns({
         informers,
@@ -122,8 +122,24 @@ async function start(agent: Agent, role: RoleProcess, lifetime: Lifetime): Promi
     );
     await proxy.ready;
   });
-  await Promise.all([...kubelets, dns]);
+  const parts = [...kubelets, dns];
+  try {
+    await Promise.all(parts);
+  } catch (error) {
+    await lifetime[Symbol.asyncDispose]();
+    await Promise.allSettled(parts);
+    throw error;
+  }
   role.ready();
+}
+
+function untilAborted<Value>(promise: Promise<Value>, signal: AbortSignal): Promise<Value> {
+  return new Promise((resolve, reject) => {
+    const abort = () => reject(signal.reason as Error);
+    if (signal.aborted) return abort();
+    signal.addEventListener('abort', abort, { once: true });
+    promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', abort));
+  });
 }
 
 /** The runtime of a node with the pod network under it, as they were left. */
@@ -166,25 +182,28 @@ async function startNode(
   const client = lifetime.own(clientOf(agent, `${file}-client`));
   const serving = readPair(dir, `${file}-serving`);
   const isFirst = local.name === localNodes(config)[0]?.name;
-  const kubelet = await startKubelet({
-    client,
-    runtime,
-    nodeName: local.name,
-    nodeIPs: [machineAddress()],
-    rootDir: join(dir.nodeDir(local.name), 'kubelet'),
-    clock,
-    random: systemRandom,
-    log,
-    clusterDNS: [config.clusterDNS],
-    clusterDomain: config.clusterDomain,
-    cgroupParent: `/windlass-${networkId(agent, local)}`,
-    // DNS runs once on a machine, on the bridge of its first node.
-    ...(isFirst && { labels: { [dnsNodeLabel]: 'true' } }),
-    server: {
-      port: local.kubeletPort,
-      tls: { key: serving.keyPem, cert: serving.certPem, clientCa: readFileSync(join(dir.pki, 'ca.crt')) },
+  const kubelet = await startKubelet(
+    {
+      client,
+      runtime,
+      nodeName: local.name,
+      nodeIPs: [machineAddress()],
+      rootDir: join(dir.nodeDir(local.name), 'kubelet'),
+      clock,
+      random: systemRandom,
+      log,
+      clusterDNS: [config.clusterDNS],
+      clusterDomain: config.clusterDomain,
+      cgroupParent: `/windlass-${networkId(agent, local)}`,
+      // DNS runs once on a machine, on the bridge of its first node.
+      ...(isFirst && { labels: { [dnsNodeLabel]: 'true' } }),
+      server: {
+        port: local.kubeletPort,
+        tls: { key: serving.keyPem, cert: serving.certPem, clientCa: readFileSync(join(dir.pki, 'ca.crt')) },
+      },
     },
-  });
+    lifetime.signal,
+  );
   lifetime.own(kubelet);
   if (isFirst) {
     while (network.gateways.length === 0) await clock.sleep(5, lifetime.signal);

@@ -31,6 +31,7 @@ export function roleProcess(): RoleProcess {
   });
   // The supervisor is gone, or somebody ended just this process.
   process.on('disconnect', () => ended.resolve('leave'));
+  if (send && !process.connected) ended.resolve('leave');
   for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => ended.resolve('leave'));
   return {
     clock: systemClock,
