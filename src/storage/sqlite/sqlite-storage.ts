@@ -40,6 +40,8 @@ export async function openSqliteStorage(options: SqliteOptions): Promise<Storage
     workerData: { directory: options.directory },
     // Flags for this process' entry (`--eval`, `--test`) are not for the thread.
     execArgv: [],
+    // It keeps nothing beyond one batch; a large young generation would only be memory unused.
+    resourceLimits: { maxYoungGenerationSizeMb: 8, maxOldGenerationSizeMb: 512 },
   });
   const storage = new SqliteStorage(worker);
   await storage.opened;
