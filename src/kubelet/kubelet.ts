@@ -59,18 +59,21 @@ export interface Kubelet extends AsyncDisposable {
   readonly pods: ReadonlyMap<string, PodWorker>;
 }
 
-/** Starts the agent of one node: registers it, takes over what runs, and from then on does what the API says. */
-export async function startKubelet(options: KubeletOptions): Promise<Kubelet> {
+/**
+ * Starts the agent of one node: registers it, takes over what runs, and from then on does what the API says. As long as
+ * the API does not answer it tries again, until the signal aborts.
+ */
+export async function startKubelet(options: KubeletOptions, signal?: AbortSignal): Promise<Kubelet> {
   const lifetime = new Lifetime();
   try {
-    return await start(options, lifetime);
+    return await start(options, lifetime, signal);
   } catch (error) {
     await lifetime[Symbol.asyncDispose]();
     throw error;
   }
 }
 
-async function start(options: KubeletOptions, lifetime: Lifetime): Promise<Kubelet> {
+async function start(options: KubeletOptions, lifetime: Lifetime, signal?: AbortSignal): Promise<Kubelet> {
   const { client, runtime, nodeName, clock, random, rootDir } = options;
   const log = options.log.child('kubelet');
   const paths: NodePaths = {
@@ -82,6 +85,9 @@ async function start(options: KubeletOptions, lifetime: Lifetime): Promise<Kubel
   const events = lifetime.own(openEventRecorder({ client, component: 'kubelet', host: nodeName, clock, log }));
   const workers = new Map<string, PodWorker>();
   let server: KubeletServer | undefined;
+  let telling: Promise<void> = Promise.resolve();
+  // A network that is half made would be made on by a kubelet that is closed.
+  lifetime.defer(() => telling);
   const node = lifetime.own(
     new OwnNode({
       client,
@@ -99,7 +105,7 @@ async function start(options: KubeletOptions, lifetime: Lifetime): Promise<Kubel
       reserved: options.reserved ?? { cpuMilli: 0, memoryBytes: 0 },
       podCidrs: cidrs => {
         options.podCIDRs?.(cidrs);
-        runtime
+        telling = runtime
           .updateRuntimeConfig({ podCidrs: cidrs })
           .then(() => node.refresh())
           .catch((error: unknown) => log.warn('cannot tell the runtime the range of pod addresses', { error }));
@@ -150,7 +156,7 @@ async function start(options: KubeletOptions, lifetime: Lifetime): Promise<Kubel
     );
   }
   const pods = lifetime.own(new Pods(host, workers, node, events, lifetime.signal, random));
-  await node.start();
+  await node.start(signal);
   recordStart(events, node.current);
   await pods.start();
   lifetime.own(new ImageCollector({ runtime, clock, log, workers, rootDir }));

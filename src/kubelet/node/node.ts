@@ -55,16 +55,18 @@ export class OwnNode implements AsyncDisposable {
   }
 
   /** Resolves when the node is registered; from then on it is kept. */
-  async start(): Promise<void> {
+  /** Registers the node, as often as it takes, and follows it from then on. */
+  async start(stop?: AbortSignal): Promise<void> {
     const { client, clock, random, log, nodeName, podCidrs } = this.#options;
     const { signal } = this.#abort;
     for (let isThere = false; !isThere; ) {
+      stop?.throwIfAborted();
       try {
         await this.#register();
         isThere = true;
       } catch (error) {
         log.warn('cannot register the node', { node: nodeName, error });
-        await clock.sleep(retryMs, signal);
+        await clock.sleep(retryMs, stop ?? signal);
       }
     }
     const informer = openInformer(
