@@ -195,6 +195,8 @@ class Cache<Type extends ApiObject> implements Informer<Type> {
   readonly #handlers = new Set<Handlers<Type>>();
   readonly #ready = Promise.withResolvers<void>();
   #versionWaiters: { readonly version: number; readonly resolve: () => void }[] = [];
+  /** The lowest version that somebody waits for: most changes need not look at the waiters. */
+  #versionAwaited = Number.POSITIVE_INFINITY;
   readonly #goneWaiters = new Map<string, Set<() => void>>();
 
   constructor(kind: Kind<Type>, log: Log) {
@@ -241,6 +243,7 @@ class Cache<Type extends ApiObject> implements Informer<Type> {
     return waiting(signal, resolve => {
       const waiter = { version, resolve };
       this.#versionWaiters.push(waiter);
+      this.#versionAwaited = Math.min(this.#versionAwaited, version);
       return () => {
         this.#versionWaiters = this.#versionWaiters.filter(other => other !== waiter);
       };
@@ -332,11 +335,14 @@ class Cache<Type extends ApiObject> implements Informer<Type> {
   }
 
   #releaseVersions(): void {
-    if (this.#versionWaiters.length === 0 || !this.hasSynced) return;
     const version = Number(this.resourceVersion);
+    if (version < this.#versionAwaited || !this.hasSynced) return;
     const due = this.#versionWaiters.filter(waiter => waiter.version <= version);
-    if (due.length === 0) return;
     this.#versionWaiters = this.#versionWaiters.filter(waiter => waiter.version > version);
+    this.#versionAwaited = this.#versionWaiters.reduce(
+      (lowest, waiter) => Math.min(lowest, waiter.version),
+      Number.POSITIVE_INFINITY,
+    );
     for (const waiter of due) waiter.resolve();
   }
 
