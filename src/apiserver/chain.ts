@@ -3,6 +3,7 @@ import { denied } from '#auth/authorization/denial.ts';
 import type { Attributes } from '#auth/authorization/authorizer.ts';
 import type { ApiResponse } from '#client/transport.ts';
 import type { Call } from './call.ts';
+import { deadline } from './deadline.ts';
 import type { InFlightLimit } from './in-flight.ts';
 
 /** One step of the way of a request; it answers itself or asks the next one. */
@@ -18,7 +19,13 @@ export interface AuditHook {
  * impersonated user, and what is refused by it is not worth an authorization.
  */
 export function chainOf(audit: AuditHook | undefined, inFlight: InFlightLimit): readonly Step[] {
-  return [...(audit ? [audit] : []), impersonation, (call, next) => inFlight.admit(call, next), authorization];
+  return [
+    deadline,
+    ...(audit ? [audit] : []),
+    impersonation,
+    (call, next) => inFlight.admit(call, next),
+    authorization,
+  ];
 }
 
 /** Runs the steps around what finally answers. */

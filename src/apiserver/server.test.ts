@@ -957,6 +957,20 @@ describe('around the verbs', () => {
     assert.equal((await server.call('GET', maps)).headers['cache-control'], 'no-cache, private');
   });
 
+  test('what takes longer than it may is answered with 504', async () => {
+    const never = { name: 'slow', handles: () => true, admit: () => new Promise<void>(() => {}) };
+    await using server = await openTestServer({ admission: [never] });
+    const waiting = server.call('POST', `${maps}?timeout=1500ms`, map('a'));
+    await server.clock.advance(1_499);
+    await server.clock.advance(1);
+    const { code, body } = await waiting;
+    assert.deepEqual(
+      [code, body.message],
+      [504, 'Timeout: request did not complete within requested timeout - context deadline exceeded'],
+    );
+    assert.equal((await server.call('GET', `${maps}?timeout=soon`)).code, 400);
+  });
+
   test('nobody is let in without permission', async () => {
     await using server = await openTestServer({
       authorizer: { name: 'no', authorize: () => ({ decision: 'noOpinion', reason: '' }) },
