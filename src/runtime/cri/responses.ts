@@ -107,6 +107,30 @@ export function sandboxIdIn(info: Info): string | undefined {
   return typeof sandboxID === 'string' ? sandboxID : undefined;
 }
 
+/** The pod's own control group, by the verbose part of a sandbox's status; containerd and CRI-O keep the config there. */
+export function cgroupParentIn(info: Info): string | undefined {
+  const { config, runtimeSpec } = verbose(info) as {
+    readonly config?: { readonly linux?: { readonly cgroup_parent?: unknown } };
+    readonly runtimeSpec?: { readonly annotations?: Info };
+  };
+  const parent = config?.linux?.cgroup_parent ?? runtimeSpec?.annotations?.['io.kubernetes.cri-o.CgroupParent'];
+  if (typeof parent !== 'string') return undefined;
+  // systemd's name for it is the whole path.
+  if (parent.endsWith('.slice')) return `/${parent.slice(0, -'.slice'.length).split('-').join('/')}`;
+  return parent.startsWith('/') && parent !== '/' ? parent : undefined;
+}
+
+/** By containerd's configuration, which it shows in the verbose part of its status. */
+export function usesSystemdCgroups(info: Info): boolean {
+  const { containerd } = parsed(info.config) as {
+    readonly containerd?: {
+      readonly defaultRuntimeName?: string;
+      readonly runtimes?: Readonly<Record<string, { readonly options?: { readonly SystemdCgroup?: unknown } }>>;
+    };
+  };
+  return containerd?.runtimes?.[containerd.defaultRuntimeName ?? '']?.options?.SystemdCgroup === true;
+}
+
 /** containerd's word for a container whose exit it has not seen. */
 const reasons: Readonly<Record<string, string>> = Object.assign(Object.create(null), {
   Unknown: 'ContainerStatusUnknown',
@@ -291,10 +315,14 @@ function milliseconds(nanoseconds: Integer): number {
   return typeof nanoseconds === 'bigint' ? Number(nanoseconds / 1_000_000n) : Math.trunc(nanoseconds / 1e6);
 }
 
-/** The verbose part is not covered by any promise: what does not fit counts as not said. */
 function verbose(info: Info): Readonly<Record<string, unknown>> {
+  return parsed(info.info);
+}
+
+/** The verbose parts are not covered by any promise: what does not fit counts as not said. */
+function parsed(text = '{}'): Readonly<Record<string, unknown>> {
   try {
-    const value: unknown = JSON.parse(info.info ?? '{}');
+    const value: unknown = JSON.parse(text);
     return typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : {};
   } catch {
     return {};
