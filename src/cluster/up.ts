@@ -162,8 +162,8 @@ async function checkPort(port: number): Promise<void> {
 function nextSteps(dir: DataDir): string {
   return `  export KUBECONFIG=${dir.kubeconfig}
 
-  kubectl get nodes
+  kubectl get nodes -o wide
+  kubectl get all --all-namespaces
   kubectl run hello --image=busybox --restart=Never -- echo hello
-  kubectl get pods --watch
 `;
 }
