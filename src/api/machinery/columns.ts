@@ -22,14 +22,6 @@ export const ageColumn: Column<ApiObject> = {
   cell: (item, nowMs) => formatAge(item.metadata.creationTimestamp, nowMs),
 };
 
-/** What kinds without columns of their own show instead of an age. */
-export const createdAtColumn: Column<ApiObject> = {
-  name: 'Created At',
-  type: 'date',
-  description: 'When it was created.',
-  cell: item => item.metadata.creationTimestamp ?? null,
-};
-
 export function text<Type>(name: string, description: string, cell: Cell<Type>): Column<Type> {
   return { name, type: 'string', description, cell };
 }

@@ -19,7 +19,6 @@ import {
   type Schema,
   type Json,
 } from '../../machinery/schema.ts';
-import { createdAtColumn, nameColumn } from '../../machinery/columns.ts';
 import { validateApproval, validateDefinition, validateDefinitionUpdate } from './crd-validation.ts';
 import { ObjectMeta } from '../../meta/v1/object-meta.ts';
 
@@ -358,7 +357,6 @@ export const CustomResourceDefinition = defineKind({
   },
   hasGeneration: true,
   requiresResourceVersion: true,
-  columns: [nameColumn, createdAtColumn],
   default({ spec }) {
     const { names } = spec;
     if (names.kind !== '' && (names.singular ?? '') === '') names.singular = names.kind.toLowerCase();
