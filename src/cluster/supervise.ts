@@ -35,12 +35,14 @@ export async function supervise(flags: Flags): Promise<number> {
   const tell = (message: FromRole) => {
     if (process.connected) send?.(message);
   };
-  const supervisor = startSupervisor({
-    dir,
-    config,
-    progress: progressTo(step => tell({ type: 'step', step }), systemClock),
-    clock: systemClock,
-  });
+  let supervisor: Supervisor;
+  try {
+    const progress = progressTo(step => tell({ type: 'step', step }), systemClock);
+    supervisor = startSupervisor({ dir, config, progress, clock: systemClock });
+  } catch (error) {
+    tell({ type: 'failed', reason: reasonOf(error) });
+    return 1;
+  }
   const stopped = new Promise<void>((resolve, reject) => {
     const stop = () => supervisor.stop().then(resolve, reject);
     for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, stop);
@@ -50,13 +52,17 @@ export async function supervise(flags: Flags): Promise<number> {
     await Promise.race([supervisor.ready, stopped]);
     tell({ type: 'ready' });
   } catch (error) {
-    tell({ type: 'failed', reason: error instanceof Error ? error.message : String(error) });
+    tell({ type: 'failed', reason: reasonOf(error) });
     await supervisor.stop();
     return 1;
   }
   if (process.connected) process.disconnect?.();
   await stopped;
   return 0;
+}
+
+function reasonOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
 }
 
 export function startSupervisor(options: {
@@ -97,6 +103,9 @@ export function startSupervisor(options: {
   };
 }
 
+/** The heap grows in small steps: memory that a burst of requests needed once would otherwise stay taken. */
+const frugal = ['--heap-growing-percent=40'];
+
 interface RoleContext {
   readonly dir: DataDir;
   readonly progress: Progress;
@@ -136,7 +145,8 @@ class Role {
     const { dir } = this.#context;
     const log = openSync(join(dir.logs, `${this.#name}.log`), 'a', 0o600);
     const child = fork(join(import.meta.dirname, 'cli.ts'), [...this.#args], {
-      execArgv: process.execArgv,
+      execArgv: [...process.execArgv, ...frugal],
+      env: { ...process.env, MALLOC_ARENA_MAX: '2' },
       stdio: ['ignore', log, log, 'ipc'],
       // A Ctrl-C goes to the terminal's whole group; the supervisor alone decides what it means.
       detached: true,
