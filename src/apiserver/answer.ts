@@ -1,6 +1,8 @@
+import { errors } from '#api/machinery/errors.ts';
 import type { ApiObject } from '#api/machinery/kind.ts';
 import { encodeProtobuf } from '#api/machinery/protobuf.ts';
 import type { ApiResponse } from '#client/transport.ts';
+import { internalType } from './body.ts';
 import type { CachedObject } from './cache/entry.ts';
 import type { Call } from './call.ts';
 import type { Written } from './create-object.ts';
@@ -64,6 +66,10 @@ export function objectResponse(
     };
     const { resourceVersion = '' } = object.metadata;
     return call.valueResponse(code, tableOf(kind, [object], { resourceVersion }, form), media);
+  }
+  if (media.as === 'PartialObjectMetadataList') {
+    const why = `the requested object is not a list (*${internalType(kind)})`;
+    throw errors.notAcceptable(`you requested PartialObjectMetadataList, but ${why}`);
   }
   if (media.as) {
     const partial = partialOf(object, media.asVersion);

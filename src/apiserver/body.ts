@@ -29,8 +29,8 @@ export function decodeBody(
   fieldValidation: FieldValidation,
 ): Draft<ApiObject> {
   const problems: string[] = [];
-  const value = valueOf(kind, body, fieldValidation === 'Ignore' ? undefined : problems);
-  checkType(kind, value);
+  const value = valueOf(kind, body, fieldValidation === 'Ignore' ? undefined : problems) ?? {};
+  checkType(call, kind, value, body);
   const object = objectOf(call, kind, value, fieldValidation, problems);
   defaultObject(kind, object as never);
   return object;
@@ -81,7 +81,7 @@ export function valueOf(kind: Kind, body: RequestBody, duplicates: string[] | un
     if (error instanceof ApiError) throw error;
     const message = (error as Error).message;
     const problem = format === 'json' ? `couldn't get version/kind; json parse error: ${message}` : message;
-    throw unrecognized(kind, problem, bytes);
+    throw unrecognized(kind, problem.replace(/^error converting YAML to JSON: /, ''), bytes);
   }
 }
 
@@ -94,23 +94,54 @@ function protobufValue(kind: Kind, bytes: Uint8Array): Json {
 }
 
 /** The body says what it is, or leaves it to the path. */
-function checkType(kind: Kind, value: Json): void {
+function checkType(call: Call, kind: Kind, value: Json, body: RequestBody): void {
+  const problem = typeProblem(value);
+  if (problem !== undefined) throw unrecognized(kind, problem, body.kind === 'bytes' ? body.bytes : new Uint8Array());
+  const { apiVersion, kind: name } = value as { readonly apiVersion?: string | null; readonly kind?: string | null };
+  const version = apiVersion || apiVersionOf(kind);
+  const asked = name || kind.kind;
+  if (version === apiVersionOf(kind) && asked === kind.kind) return;
+  const { registry } = call.foundation;
+  const known = registry.kinds.filter(each => apiVersionOf(each) === version);
+  const found = known.find(each => each.kind === asked);
+  if (found && registry.storedKindOf(found).kind === kind.kind && isSameType(found, kind)) {
+    throw errors.badRequest(
+      `the API version in the data (${version}) does not match the expected API version (${apiVersionOf(kind)})`,
+    );
+  }
+  const isKnown = found !== undefined || known.some(each => `${each.kind}List` === asked);
+  const why = isKnown
+    ? `converting (${version.split('/').at(-1)}.${asked}) to (${internalType(kind)}): unknown conversion`
+    : `no kind ${JSON.stringify(asked)} is registered for version ${JSON.stringify(version)} in scheme "k8s.io/kubernetes/pkg/api/legacyscheme/scheme.go:30"`;
+  throw errors.badRequest(
+    `${asked} in version ${JSON.stringify(version.split('/').at(-1))} cannot be handled as a ${kind.kind}: ${why}`,
+  );
+}
+
+/** Two versions of one thing: of one group, or one of them stored as the other. */
+function isSameType(a: Kind, b: Kind): boolean {
+  return a.group === b.group || a.storedAs?.group === b.group || b.storedAs?.group === a.group;
+}
+
+/** What keeps upstream from finding out which kind a body claims to be. */
+function typeProblem(value: Json): string | undefined {
+  const unreadable = "couldn't get version/kind; json parse error: json: cannot unmarshal";
   if (typeof value !== 'object' || value === null || Array.isArray(value)) {
-    throw errors.badRequest(
-      handled(kind, kind.kind, `json: cannot unmarshal ${shown(value)} into Go value of type struct`),
-    );
+    const fields = String.raw`struct { APIVersion string "json:\"apiVersion,omitempty\""; Kind string "json:\"kind,omitempty\"" }`;
+    return `${unreadable} ${shown(value)} into Go value of type ${fields}`;
   }
-  const { apiVersion = '', kind: name = '' } = value as { apiVersion?: unknown; kind?: unknown };
-  if (name !== '' && name !== null && name !== kind.kind) {
-    const version = typeof apiVersion === 'string' && apiVersion !== '' ? apiVersion : apiVersionOf(kind);
-    throw errors.badRequest(
-      `${String(name)} in version ${JSON.stringify(version.split('/').at(-1))} cannot be handled as a ${kind.kind}: no kind ${JSON.stringify(name)} is registered for version ${JSON.stringify(version)} in scheme "k8s.io/kubernetes/pkg/api/legacyscheme/scheme.go:30"`,
-    );
+  for (const name of ['apiVersion', 'kind']) {
+    const text = (value as Readonly<Record<string, Json | undefined>>)[name] ?? '';
+    if (typeof text !== 'string') return `${unreadable} ${shown(text)} into Go struct field .${name} of type string`;
+    if (name === 'apiVersion' && text.split('/').length > 2) return `unexpected GroupVersion string: ${text}`;
   }
-  if (apiVersion !== '' && apiVersion !== null && apiVersion !== apiVersionOf(kind))
-    throw errors.badRequest(
-      `the API version in the data (${String(apiVersion)}) does not match the expected API version (${apiVersionOf(kind)})`,
-    );
+  return undefined;
+}
+
+/** The name of the type all versions of a kind are converted through: `core.ConfigMap`. */
+export function internalType({ group, kind }: Kind): string {
+  const [first = ''] = group.split('.');
+  return `${first === '' || first === 'events' ? 'core' : first}.${kind}`;
 }
 
 function handled(kind: Kind, name: string, problem: string): string {
@@ -128,10 +159,11 @@ function summary(bytes: Uint8Array): string {
   if (bytes.length === 0) return '<empty>';
   const start = Buffer.from(bytes.subarray(0, 30));
   if (bytes[0] !== 0x7b) return `${start.toString('hex')}${bytes.length > 30 ? ' ...' : ''}`;
-  return `${JSON.stringify(start.toString())}${bytes.length > 30 ? ' ...' : ''}`;
+  return `${start.toString()}${bytes.length > 30 ? ' ...' : ''}`;
 }
 
 function shown(value: Json): string {
   if (Array.isArray(value)) return 'array';
-  return value === null ? 'null' : typeof value;
+  if (typeof value === 'boolean') return 'bool';
+  return typeof value === 'bigint' ? 'number' : typeof value;
 }

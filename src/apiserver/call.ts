@@ -13,6 +13,7 @@ import type { ApiMetrics } from './metrics.ts';
 import type { Registry } from './registry.ts';
 import type { RequestInfo } from './request-info.ts';
 import type { RequestContext } from './subresource.ts';
+import { isTrue } from './query.ts';
 import { Warnings } from './warnings.ts';
 import type { Writer } from './writer.ts';
 
@@ -90,7 +91,7 @@ export class Call implements RequestContext {
       const agent = asked === null ? this.header('user-agent') : '';
       this.#pretty =
         asked !== null
-          ? asked !== 'false' && asked !== '0'
+          ? isTrue(asked)
           : agent.startsWith('curl') || agent.startsWith('Wget') || agent.startsWith('Mozilla/5.0');
     }
     return this.#pretty;
@@ -111,11 +112,11 @@ export function writeOptionsOf(call: Call, kindName: string): WriteOptions {
   const validation = query.get('fieldValidation') ?? '';
   const manager = query.get('fieldManager') ?? '';
   const found = [];
-  if (dryRun.some(each => each !== 'All' && each !== ''))
+  if (dryRun.some(each => each !== 'All'))
     found.push({
       type: 'FieldValueNotSupported' as const,
       field: 'dryRun',
-      message: `Unsupported value: ${JSON.stringify(dryRun.find(each => each !== 'All'))}: supported values: "All"`,
+      message: `Unsupported value: ${JSON.stringify(dryRun)}: supported values: "All"`,
     });
   if (validation !== '' && validation !== 'Ignore' && validation !== 'Warn' && validation !== 'Strict')
     found.push({
@@ -123,21 +124,24 @@ export function writeOptionsOf(call: Call, kindName: string): WriteOptions {
       field: 'fieldValidation',
       message: `Unsupported value: ${JSON.stringify(validation)}: supported values: "", "Ignore", "Strict", "Warn"`,
     });
-  if (manager.length > 128)
+  if (Buffer.byteLength(manager) > 128)
     found.push({
       type: 'FieldValueTooLong' as const,
       field: 'fieldManager',
       message: 'Too long: may not be more than 128 bytes',
     });
-  for (const character of manager)
+  let position = 0;
+  for (const character of manager) {
     if (!/[\p{L}\p{M}\p{N}\p{P}\p{S} ]/u.test(character)) {
+      const code = (character.codePointAt(0) as number).toString(16).toUpperCase().padStart(4, '0');
       found.push({
         type: 'FieldValueInvalid' as const,
         field: 'fieldManager',
-        message: `Invalid value: ${JSON.stringify(manager)}: should not contain characters like ${JSON.stringify(character)}`,
+        message: `Invalid value: ${JSON.stringify(manager)}: invalid character U+${code} (at position ${position})`,
       });
-      break;
     }
+    position += Buffer.byteLength(character);
+  }
   if (found.length > 0) throw errors.invalid('meta.k8s.io', kindName, '', found);
   return {
     dryRun: dryRun.includes('All'),

@@ -1,3 +1,4 @@
+import { posix } from 'node:path';
 import { errors } from '#api/machinery/errors.ts';
 
 /** Where a list goes on: a revision (-1: the newest) and the first key, inclusive. */
@@ -17,10 +18,13 @@ export function formatContinue(revision: number, prefix: string, start: string):
 export function parseContinue(text: string, prefix: string): ContinueAt {
   const token = decode(text);
   const { v, rv, start } = token;
-  if (v !== version) throw invalid(`server does not recognize this encoded version ${JSON.stringify(v ?? '')}`);
+  if (v !== version) throw invalid(`server does not recognize this encoded version ${String(v ?? '')}`);
   if (typeof rv !== 'number' || !Number.isSafeInteger(rv) || rv === 0)
     throw invalid('incorrect encoded start resourceVersion (version meta.k8s.io/v1)');
-  if (typeof start !== 'string' || start === '') throw invalid('start key empty (version meta.k8s.io/v1)');
+  if (typeof start !== 'string' || start === '') throw invalid('encoded start key empty (version meta.k8s.io/v1)');
+  // Upstream's keys are paths: one with `..` in it is not from here.
+  const path = start.startsWith('/') ? start : `/${start}`;
+  if (posix.normalize(path) !== path) throw invalid(start);
   return { revision: rv, start: prefix + start };
 }
 
@@ -35,5 +39,5 @@ function decode(text: string): { v?: unknown; rv?: unknown; start?: unknown } {
 }
 
 function invalid(why: string) {
-  return errors.badRequest(`continue key is not valid: ${why}`);
+  return errors.badRequest(`invalid continue token: continue key is not valid: ${why}`);
 }

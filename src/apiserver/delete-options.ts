@@ -11,6 +11,7 @@ import type { RequestBody } from '#client/transport.ts';
 import type { Call } from './call.ts';
 import type { DeleteOptions } from './delete-object.ts';
 import { bodyFormat } from './media-type.ts';
+import { integerIn } from './query.ts';
 
 interface Wire {
   readonly gracePeriodSeconds?: number;
@@ -66,16 +67,14 @@ function bodyValue(body: RequestBody, kind: Kind): Json {
 }
 
 function fromQuery(query: URLSearchParams): Wire {
-  const grace = query.get('gracePeriodSeconds') ?? '';
-  if (grace !== '' && !/^[-+]?\d+$/.test(grace))
-    throw errors.badRequest(`strconv.ParseInt: parsing ${JSON.stringify(grace)}: invalid syntax`);
+  const gracePeriodSeconds = integerIn(query, 'gracePeriodSeconds');
   const orphan = query.get('orphanDependents');
   const policy = query.get('propagationPolicy') ?? '';
   return {
-    ...(grace !== '' && { gracePeriodSeconds: Number(grace) }),
+    ...(gracePeriodSeconds !== undefined && { gracePeriodSeconds }),
     ...(policy !== '' && { propagationPolicy: policy }),
     ...(orphan !== null && orphan !== '' && { orphanDependents: orphan === 'true' || orphan === '1' }),
-    dryRun: query.getAll('dryRun').filter(each => each !== ''),
+    dryRun: query.getAll('dryRun'),
   };
 }
 

@@ -1,4 +1,5 @@
-import { errors } from '#api/machinery/errors.ts';
+import { type ApiError, errors } from '#api/machinery/errors.ts';
+import type { Kind } from '#api/machinery/kind.ts';
 import type { ApiResponse } from '#client/transport.ts';
 import type { Call } from './call.ts';
 import type { Resource } from './registry.ts';
@@ -59,7 +60,8 @@ export class Dispatcher {
     const { kind } = resource;
     const mounted = this.#subresources.find(kind, subresource);
     if (subresource === '') {
-      if (!(kind.verbs as readonly string[]).includes(info.verb)) throw errors.methodNotSupported(kind, info.verb);
+      if (!(kind.verbs as readonly string[]).includes(info.verb)) throw notServed(kind, info.verb);
+      if (!isVerbOfPath(call, resource)) throw kind.custom ? errors.noSuchResource() : errors.methodNotAllowed();
       if (kind.namespaced && info.namespace === '' && info.name !== '' && info.fieldSelector === undefined)
         throw errors.noSuchResource();
       if (mounted) return mounted(call, resource);
@@ -69,9 +71,21 @@ export class Dispatcher {
     }
     const served = Object.hasOwn(kind.subresources, subresource) ? kind.subresources[subresource] : undefined;
     if (!served || !mounted) throw errors.noSuchResource();
-    if (!served.verbs.includes(info.verb)) throw errors.methodNotSupported(kind, info.verb);
+    if (!served.verbs.includes(info.verb)) throw notServed(kind, info.verb);
     return mounted(call, resource);
   }
+}
+
+function notServed(kind: Kind, verb: string): ApiError {
+  return kind.custom ? errors.methodNotSupported(kind, verb) : errors.methodNotAllowed();
+}
+
+/** Without a namespace there are only lists and watches; what is created has no name in its path, what changes has. */
+function isVerbOfPath({ info }: Call, { kind }: Resource): boolean {
+  const { verb, namespace, name } = info;
+  if (kind.namespaced && namespace === '' && (verb === 'create' || verb === 'deletecollection')) return false;
+  if (verb === 'create') return name === '' || kind.custom === true;
+  return name !== '' || (verb !== 'update' && verb !== 'patch');
 }
 
 function isNamespacedPath({ info }: Call, { kind }: Resource): boolean {

@@ -94,7 +94,7 @@ describe('create', () => {
     const wrong = [
       [
         { ...map('a'), apiVersion: 'v2' },
-        /the API version in the data \(v2\) does not match the expected API version \(v1\)/,
+        /ConfigMap in version "v2" cannot be handled as a ConfigMap: no kind "ConfigMap" is registered for version "v2"/,
       ],
       [
         { ...map('a'), apiVersion: 'v1', kind: 'Foo' },

@@ -132,6 +132,9 @@ export const errors = {
       `${verb} is not supported on resources of kind ${JSON.stringify(qualified(resource))}`,
       about(resource, ''),
     ),
+  /** The path is one of a resource, but is not served for this method. */
+  methodNotAllowed: () =>
+    failure('MethodNotAllowed', 'the server does not allow this method on the requested resource', {}),
   notAcceptable: (message: string) => failure('NotAcceptable', message),
   alreadyExists: (resource: ResourceRef, name: string) =>
     failure('AlreadyExists', `${qualified(resource)} ${JSON.stringify(name)} already exists`, about(resource, name)),

@@ -10,7 +10,10 @@ export function includeObjectOf(query: URLSearchParams): IncludeObject {
   const asked = query.get('includeObject') ?? '';
   if (asked === '' || asked === 'Metadata') return 'Metadata';
   if (asked === 'None' || asked === 'Object') return asked;
-  throw errors.badRequest(`unrecognized includeObject value: ${JSON.stringify(asked)}`);
+  const must = "must be 'Metadata', 'Object', 'None', or empty";
+  throw errors.badRequest(
+    `Unable to convert to Table as requested: includeObject: Invalid value: ${JSON.stringify(asked)}: ${must}`,
+  );
 }
 
 export interface TableForm {

@@ -1,4 +1,3 @@
-import { errors } from '#api/machinery/errors.ts';
 import type { ApiResponse } from '#client/transport.ts';
 import { objectMedia, writtenResponse } from '../answer.ts';
 import { readObject } from '../body.ts';
@@ -8,7 +7,6 @@ import type { Resource } from '../registry.ts';
 
 export async function create(call: Call, resource: Resource): Promise<ApiResponse> {
   const { kind } = resource;
-  if (kind.namespaced && call.info.namespace === '') throw errors.methodNotSupported(kind, 'create');
   const media = objectMedia(call, resource);
   const options = writeOptionsOf(call, 'CreateOptions');
   const draft = await readObject(call, kind, options.fieldValidation);

@@ -3,6 +3,7 @@ import { apiVersionOf } from '#api/machinery/kind.ts';
 import { encodeMessage, listProtobufChunks } from '#api/machinery/protobuf.ts';
 import type { ApiResponse } from '#client/transport.ts';
 import { objectMedia } from '../answer.ts';
+import { internalType } from '../body.ts';
 import type { CachedObject } from '../cache/entry.ts';
 import { type Selection, selectionOf } from '../cache/selection.ts';
 import type { Call } from '../call.ts';
@@ -12,6 +13,7 @@ import { entryMessage, itemJson } from '../encoding/object.ts';
 import { partialOf } from '../encoding/partial.ts';
 import { includeObjectOf, tableOf } from '../encoding/table.ts';
 import { contentTypes, type Media } from '../media-type.ts';
+import { integerIn } from '../query.ts';
 import { type Resource, viewOf } from '../registry.ts';
 import { parseRevision } from '../resource-version.ts';
 
@@ -19,7 +21,7 @@ export async function list(call: Call, resource: Resource): Promise<ApiResponse>
   const media = objectMedia(call, resource);
   if (media.as === 'PartialObjectMetadata')
     throw errors.notAcceptable(
-      `you requested PartialObjectMetadata, but the requested object is a list (${resource.kind.kind}List)`,
+      `you requested PartialObjectMetadata, but the requested object is a list (*${internalType(resource.kind)}List)`,
     );
   const page = await readPage(call, resource);
   return pageResponse(call, resource, page, media);
@@ -43,7 +45,9 @@ export async function readPage(call: Call, resource: Resource): Promise<Page> {
   const { query } = request;
   const { kind } = resource;
   const selection = selectionOf(kind, info.labelSelector ?? '', info.fieldSelector ?? '');
-  const limit = limitOf(query);
+  const limit = Math.max(0, integerIn(query, 'limit') ?? 0);
+  // Only a watch uses it, but a list with nonsense is refused as well.
+  integerIn(query, 'timeoutSeconds');
   const token = query.get('continue') ?? '';
   checkListOptions(query, token);
   const prefix = kind.namespaced && info.namespace !== '' ? `${info.namespace}/` : '';
@@ -130,14 +134,6 @@ function expiredContinue(prefix: string, start: string): ApiError {
     'The provided continue parameter is too old to display a consistent list result. You can start a new list without the continue parameter, or use the continue token in this response to retrieve the remainder of the results. Continuing with the provided token results in an inconsistent list - objects that were created, modified, or deleted between the time the first chunk was returned and now may show up in the list.',
   ).status;
   return new ApiError({ ...status, metadata: { continue: formatContinue(-1, prefix, start) } });
-}
-
-function limitOf(query: URLSearchParams): number {
-  const text = query.get('limit') ?? '';
-  if (text === '') return 0;
-  if (!/^[-+]?\d+$/.test(text))
-    throw errors.badRequest(`strconv.ParseInt: parsing ${JSON.stringify(text)}: invalid syntax`);
-  return Math.max(0, Number(text));
 }
 
 /** Combinations that upstream refuses, in its words. */

@@ -5,6 +5,7 @@ import { selectionOf } from '../cache/selection.ts';
 import type { Call } from '../call.ts';
 import { includeObjectOf } from '../encoding/table.ts';
 import { byteForm, objectForm } from '../encoding/watch-form.ts';
+import { integerIn, isTrue } from '../query.ts';
 import type { Resource } from '../registry.ts';
 import { type WatchPlan, WatchStream } from '../watch-stream.ts';
 import { refuse } from './list.ts';
@@ -18,6 +19,7 @@ export async function watch(call: Call, resource: Resource): Promise<ApiResponse
   const selection = selectionOf(kind, info.labelSelector ?? '', fieldSelectorOf(call));
   const include = includeObjectOf(query);
   const { revision, sendsState, marksInitialEnd } = watchOptions(query);
+  const timeoutMs = timeoutOf(call);
   // "" wants everything that is there now, a number everything since; 0 takes what the cache has.
   if (revision === undefined) await cache.catchUp();
   const prefix = kind.namespaced && info.namespace !== '' ? `${info.namespace}/` : '';
@@ -43,7 +45,7 @@ export async function watch(call: Call, resource: Resource): Promise<ApiResponse
     },
     bookmarks: isTrue(query.get('allowWatchBookmarks')),
     marksInitialEnd,
-    timeoutMs: timeoutOf(call),
+    timeoutMs,
     clock,
     currentRevision: () => cache.revision,
     signal: request.signal,
@@ -120,15 +122,9 @@ function watchOptions(query: URLSearchParams): WatchOptions {
   return { revision, sendsState: true, marksInitialEnd: isTrue(query.get('allowWatchBookmarks')) };
 }
 
-/** As Go's ParseBool reads it. */
-function isTrue(text: string | null): boolean {
-  return text === 'true' || text === '1' || text === 't' || text === 'T' || text === 'TRUE' || text === 'True';
-}
-
 const timeoutSecondsMin = 1_800;
 
 function timeoutOf({ request, foundation }: Call): number {
-  const text = request.query.get('timeoutSeconds') ?? '';
-  const seconds = /^\d+$/.test(text) ? Number(text) : 0;
+  const seconds = integerIn(request.query, 'timeoutSeconds') ?? 0;
   return (seconds > 0 ? seconds : timeoutSecondsMin * (1 + foundation.random.next())) * 1000;
 }
