@@ -318,10 +318,9 @@ async function startUp(dataDir: string, flags: readonly string[], port?: number)
     child,
     exit,
     text: () => text,
-    said: (words: string) =>
-      eventually(`windlass says ${words}`, () => {
-        if (child.exitCode !== null) throw new Error(`it ended: ${text}`);
-        return text.includes(words);
-      }),
+    async said(words: string): Promise<void> {
+      await eventually(`windlass says ${words}`, () => text.includes(words) || child.exitCode !== null);
+      assert.ok(text.includes(words), text);
+    },
   };
 }
