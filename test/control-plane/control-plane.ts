@@ -40,16 +40,28 @@ export interface ControlPlane extends AsyncDisposable {
   ): Promise<Found>;
 }
 
-export async function startControlPlane(
-  options: {
-    readonly only?: readonly string[];
-    readonly nodes?: boolean;
-    readonly clock?: Clock;
-    readonly settings?: Partial<ControllerSettings>;
-  } = {},
-): Promise<ControlPlane> {
-  const { only, nodes = true, clock = systemClock, settings = {} } = options;
+export interface ControlPlaneOptions {
+  /** Only these controllers. */
+  readonly only?: readonly string[];
+  /** False: pods are left alone. */
+  readonly nodes?: boolean;
+  readonly clock?: Clock;
+  readonly settings?: Partial<ControllerSettings>;
+}
+
+export async function startControlPlane(options: ControlPlaneOptions = {}): Promise<ControlPlane> {
   const lifetime = new Lifetime();
+  try {
+    return await assemble(lifetime, options);
+  } catch (error) {
+    // What was opened by then would keep the test running.
+    await lifetime[Symbol.asyncDispose]();
+    throw error;
+  }
+}
+
+async function assemble(lifetime: Lifetime, options: ControlPlaneOptions): Promise<ControlPlane> {
+  const { only, nodes = true, clock = systemClock, settings = {} } = options;
   const denials: string[] = [];
   const log = denialLog(denials);
   const random = seededRandom(7);

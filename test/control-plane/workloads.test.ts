@@ -70,6 +70,22 @@ describe('a job', () => {
     assert.deepEqual(conditionsOf(failed), ['FailureTarget BackoffLimitExceeded', 'Failed BackoffLimitExceeded']);
   });
 
+  test('whose indexes have a limit each loses only those that fail', { timeout }, async () => {
+    await using plane = await startControlPlane();
+    await plane.client.create(
+      Job,
+      job('fails', { completions: 2, parallelism: 2, completionMode: 'Indexed', backoffLimitPerIndex: 0 }),
+    );
+    const failed = await jobWith(plane, 'Failed');
+    assert.equal(failed.status?.failedIndexes, '0,1');
+    assert.deepEqual(conditionsOf(failed), ['FailureTarget FailedIndexes', 'Failed FailedIndexes']);
+    const { items } = await plane.client.list(Pod, { namespace });
+    assert.deepEqual(
+      items.map(({ metadata }) => metadata.annotations?.['batch.kubernetes.io/job-index-failure-count']),
+      ['0', '0'],
+    );
+  });
+
   test('suspended has no pods, resumed it has them', { timeout }, async () => {
     await using plane = await startControlPlane();
     await plane.client.create(Job, job('stays', { suspend: true }));

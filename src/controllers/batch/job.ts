@@ -17,6 +17,8 @@ import { judgeFailure } from './pod-failure-policy.ts';
 
 /** Held by pods whose end has not been counted yet. */
 export const trackingFinalizer = 'batch.kubernetes.io/job-tracking';
+/** On the pods of a job whose indexes have a limit each: how often the index had failed before. */
+const failureCountAnnotation = 'batch.kubernetes.io/job-index-failure-count';
 const ownController = 'kubernetes.io/job-controller';
 const podsPerDecisionMax = 500;
 /** Ends that are counted in one write of the status. */
@@ -53,6 +55,8 @@ interface Count {
   readonly succeeded: number;
   readonly failed: number;
   readonly succeededIndexes: ReadonlySet<number> | undefined;
+  /** Indexes that have failed for good; only where each index has a limit of its own. */
+  readonly failedIndexes: ReadonlySet<number> | undefined;
   readonly uncounted: { readonly succeeded: readonly string[]; readonly failed: readonly string[] };
   /** Pods whose end is written down, so that their finalizer may go. */
   readonly releasable: readonly Pod[];
@@ -100,6 +104,9 @@ function countOf(job: Job, pods: readonly Pod[]): Count {
   const stillFailed = (written.failed ?? []).filter(isHeld);
   const known = new Set([...(written.succeeded ?? []), ...(written.failed ?? [])]);
   const succeededIndexes = indexed ? parseIndexes(status?.completedIndexes, spec?.completions ?? 0) : undefined;
+  const limitPerIndex = spec?.backoffLimitPerIndex;
+  const failedIndexes =
+    limitPerIndex === undefined ? undefined : parseIndexes(status?.failedIndexes, spec?.completions ?? 0);
   const before = succeededIndexes?.size ?? 0;
   const freshSucceeded: string[] = [];
   const freshFailed: string[] = [];
@@ -121,6 +128,9 @@ function countOf(job: Job, pods: readonly Pod[]): Count {
     } else if (hasFailed(job, pod)) {
       const verdict = judgeFailure(job, pod);
       if (verdict.action === 'FailJob') failure ??= { reason: 'PodFailurePolicy', message: verdict.message };
+      const index = indexOf(pod);
+      const spent = verdict.action === 'FailIndex' || failuresOf(pod) > (limitPerIndex ?? Number.POSITIVE_INFINITY);
+      if (verdict.action !== 'Ignore' && spent && index !== undefined) failedIndexes?.add(index);
       if (verdict.action === 'Ignore') releasable.push(pod);
       else freshFailed.push(uid);
     }
@@ -135,10 +145,17 @@ function countOf(job: Job, pods: readonly Pod[]): Count {
       : (status?.succeeded ?? 0) + moved(written.succeeded, stillSucceeded),
     failed: (status?.failed ?? 0) + moved(written.failed, stillFailed),
     succeededIndexes,
+    failedIndexes,
     uncounted,
     releasable,
     failure,
   };
+}
+
+/** How often the pod's index has failed, this pod included. */
+function failuresOf({ metadata }: Pod): number {
+  const before = Number(metadata.annotations?.[failureCountAnnotation] ?? 0);
+  return (Number.isSafeInteger(before) ? before : 0) + 1;
 }
 
 /** A pod that is going counts as failed at once, unless its replacement has to wait for its end. */
@@ -161,6 +178,14 @@ function failureOf(job: Job, pods: readonly Pod[], count: Count, nowMs: number):
   const failed = count.failed + count.uncounted.failed.length;
   if (failed > limit || restartsBeyond(job, pods, limit))
     return { reason: 'BackoffLimitExceeded', message: 'Job has reached the specified backoff limit' };
+  const { failedIndexes, succeededIndexes } = count;
+  if (failedIndexes && failedIndexes.size > (spec?.maxFailedIndexes ?? Number.POSITIVE_INFINITY))
+    return {
+      reason: 'MaxFailedIndexesExceeded',
+      message: 'Job has exceeded the specified maximal number of failed indexes',
+    };
+  if (failedIndexes?.size && failedIndexes.size + (succeededIndexes?.size ?? 0) >= (spec?.completions ?? 0))
+    return { reason: 'FailedIndexes', message: 'Job has failed indexes' };
   const deadlineMs = deadlineOf(job, status?.startTime);
   if (deadlineMs !== undefined && nowMs >= deadlineMs)
     return { reason: 'DeadlineExceeded', message: 'Job was active longer than specified deadline' };
@@ -230,7 +255,7 @@ function scale(job: Job, pods: readonly Pod[], count: Count, nowMs: number): rea
       ? succeeded > 0
         ? Math.min(active.length, parallelism)
         : parallelism
-      : Math.min(spec.completions - succeeded, parallelism);
+      : Math.min(spec.completions - succeeded - (count.failedIndexes?.size ?? 0), parallelism);
   if (active.length > wanted)
     return active
       .toSorted(leastValuableFirst(nowMs, () => 0))
@@ -240,19 +265,23 @@ function scale(job: Job, pods: readonly Pod[], count: Count, nowMs: number): rea
   const missing = Math.min(podsPerDecisionMax, wanted - occupied);
   if (missing <= 0 || backoffUntilMs(job, pods) > nowMs) return [];
   if (!count.succeededIndexes) return Array.from({ length: missing }, () => created(job, undefined));
-  const taken = new Set(count.succeededIndexes);
+  const taken = new Set([...count.succeededIndexes, ...(count.failedIndexes ?? [])]);
+  const failures = new Map<number, number>();
   for (const pod of pods) {
     const held = isActive(pod) || (spec?.podReplacementPolicy === 'Failed' && !isTerminal(pod));
-    const index = held ? indexOf(pod) : undefined;
-    if (index !== undefined) taken.add(index);
+    const index = indexOf(pod);
+    if (index === undefined) continue;
+    if (held) taken.add(index);
+    else if (judgeFailure(job, pod).action !== 'Ignore')
+      failures.set(index, Math.max(failures.get(index) ?? 0, failuresOf(pod)));
   }
   const indexes: number[] = [];
   for (let index = 0; index < (spec?.completions ?? 0) && indexes.length < missing; index++)
     if (!taken.has(index)) indexes.push(index);
-  return indexes.map(index => created(job, index));
+  return indexes.map(index => created(job, index, failures.get(index)));
 }
 
-function created(job: Job, index: number | undefined): Action {
+function created(job: Job, index: number | undefined, failures = 0): Action {
   const { spec } = job;
   if (!spec) throw new TypeError('cannot create a pod: the job has no spec');
   const base = podFromTemplate(Job, job, spec.template);
@@ -261,13 +290,13 @@ function created(job: Job, index: number | undefined): Action {
     metadata: { ...base.metadata, finalizers: [...(base.metadata?.finalizers ?? []), trackingFinalizer] },
     spec: { ...base.spec },
   };
-  return create(Pod, index === undefined ? pod : withIndex(job, pod, index), {
+  return create(Pod, index === undefined ? pod : withIndex(job, pod, index, failures), {
     succeeded: made => event(job, 'Normal', 'SuccessfulCreate', `Created pod: ${made.metadata.name}`),
     failed: error => event(job, 'Warning', 'FailedCreate', `Error creating: ${error.message}`),
   });
 }
 
-function withIndex(job: Job, pod: Partly<Pod>, index: number): Partly<Pod> {
+function withIndex(job: Job, pod: Partly<Pod>, index: number, failures: number): Partly<Pod> {
   const name = 'JOB_COMPLETION_INDEX';
   const variable = { name, valueFrom: { fieldRef: { fieldPath: `metadata.labels['${indexAnnotation}']` } } };
   type Containers = NonNullable<NonNullable<Partly<Pod>['spec']>['containers']>;
@@ -285,7 +314,11 @@ function withIndex(job: Job, pod: Partly<Pod>, index: number): Partly<Pod> {
       ...metadata,
       generateName: `${job.metadata.name}-${index}-`,
       labels: { ...metadata?.labels, [indexAnnotation]: String(index) },
-      annotations: { ...metadata?.annotations, [indexAnnotation]: String(index) },
+      annotations: {
+        ...metadata?.annotations,
+        [indexAnnotation]: String(index),
+        ...(job.spec?.backoffLimitPerIndex !== undefined && { [failureCountAnnotation]: String(failures) }),
+      },
     },
     spec: {
       ...spec,
@@ -343,7 +376,7 @@ function statusOf(
   suspended: boolean,
   nowMs: number,
 ): JobStatus {
-  const { active, terminating, succeeded, failed, succeededIndexes, uncounted } = count;
+  const { active, terminating, succeeded, failed, succeededIndexes, failedIndexes, uncounted } = count;
   const { uncountedTerminatedPods: _, startTime: __, ...old } = job.status ?? {};
   return {
     ...old,
@@ -354,6 +387,7 @@ function statusOf(
     succeeded,
     failed,
     ...(succeededIndexes && { completedIndexes: formatIndexes(succeededIndexes) }),
+    ...(failedIndexes && { failedIndexes: formatIndexes(failedIndexes) }),
     uncountedTerminatedPods: {
       ...(uncounted.succeeded.length > 0 && { succeeded: uncounted.succeeded }),
       ...(uncounted.failed.length > 0 && { failed: uncounted.failed }),
