@@ -2,10 +2,12 @@ import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import https from 'node:https';
 import { createConnection } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
+import { WebSocket } from 'ws';
 import { Pod } from '#api/core/v1/pod.ts';
 import { missingForOci } from '#runtime/oci/runtime.ts';
 import { startRealNode, type RealNode } from './cluster.ts';
@@ -234,6 +236,59 @@ describe('a node with real containers', { skip: missing.length > 0 && missing.jo
     assert.match(described, /Error: ErrImagePull/);
   });
 
+  test('nobody is served without saying who he is, nor without the right', async () => {
+    const anonymous = await ask(node, '/pods', {});
+    assert.equal(anonymous.code, 401);
+    assert.equal((await ask(node, '/healthz', {})).code, 401);
+    await ok(['create', 'serviceaccount', 'nosy']);
+    const token = (await ok(['create', 'token', 'nosy'])).trim();
+    const headers = { authorization: `Bearer ${token}` };
+    const refused = await ask(node, '/pods', { headers });
+    assert.equal(refused.code, 403);
+    assert.match(refused.body, /^Forbidden \(user=system:serviceaccount:default:nosy, verb=get, resource=nodes/);
+    assert.equal((await ask(node, '/pods', { headers: { authorization: 'Bearer nonsense' } })).code, 401);
+    const rights = ['--verb=get', '--resource=nodes/metrics'];
+    await ok(['create', 'clusterrole', 'metrics-reader', ...rights]);
+    await ok(['create', 'clusterrolebinding', 'nosy', '--clusterrole=metrics-reader', '--serviceaccount=default:nosy']);
+    const metrics = await ask(node, '/metrics/cadvisor', { headers });
+    assert.equal(metrics.code, 200);
+    assert.match(
+      metrics.body,
+      /container_memory_working_set_bytes\{container="main",namespace="default",pod="talk"\} \d+/,
+    );
+    assert.equal((await ask(node, '/exec/default/talk/main?command=id&output=1', { headers })).code, 403);
+  });
+
+  test('the older WebSocket protocols', async () => {
+    const certificate = {
+      cert: readFileSync(join(node.directory, 'pki/apiserver-kubelet-client.crt')),
+      key: readFileSync(join(node.directory, 'pki/apiserver-kubelet-client.key')),
+    };
+    const url = `wss://127.0.0.1:${node.kubelet.port}`;
+    const talk = async (path: string, protocol: string, first?: string) => {
+      const ws = new WebSocket(url + path, protocol, { ...certificate, rejectUnauthorized: false });
+      const messages: string[] = [];
+      ws.on('message', data => messages.push((data as Buffer).toString('latin1')));
+      ws.on('open', () => first !== undefined && ws.send(first));
+      const closed = new Promise<void>((resolve, reject) => ws.on('close', () => resolve()).on('error', reject));
+      return { ws, messages, closed };
+    };
+    const command = '/exec/default/talk/main?output=1&command=echo&command=hi';
+    const plain = await talk(command, 'v4.channel.k8s.io');
+    await plain.closed;
+    assert.deepEqual(plain.messages.slice(0, 2), ['\x01', '\x01hi\n']);
+    assert.match(plain.messages[2] ?? '', /^\x03\{.*"status":"Success"/);
+    const base64 = await talk(command, 'base64.channel.k8s.io');
+    await base64.closed;
+    assert.deepEqual(base64.messages, ['1', `1${Buffer.from('hi\n').toString('base64')}`]);
+    const forward = await talk('/portForward/default/web?ports=80', 'v4.channel.k8s.io', '\x00GET / HTTP/1.0\r\n\r\n');
+    while (!forward.messages.join('').includes('web v1 web'))
+      await new Promise(resolve => forward.ws.once('message', resolve));
+    assert.deepEqual(forward.messages.slice(0, 2), ['\x00P\x00', '\x01P\x00']);
+    forward.ws.close();
+    await forward.closed;
+  });
+
   test('a restarted agent leaves containers alone and goes on serving them', async () => {
     const started = (await status('talk'))?.containerStatuses?.[0];
     await node.restartAgent();
@@ -249,6 +304,24 @@ describe('a node with real containers', { skip: missing.length > 0 && missing.jo
     assert.doesNotMatch(await readFile('/proc/mounts', 'utf8'), new RegExp(`${node.directory}/node/pods`));
   });
 });
+
+function ask(
+  node: RealNode,
+  path: string,
+  options: { readonly headers?: Record<string, string> },
+): Promise<{ readonly code: number; readonly body: string }> {
+  const { promise, resolve, reject } = Promise.withResolvers<{ readonly code: number; readonly body: string }>();
+  const url = `https://127.0.0.1:${node.kubelet.port}${path}`;
+  const request = https.get(url, { ...options, rejectUnauthorized: false, agent: false }, response => {
+    let body = '';
+    response.on('data', (chunk: Buffer) => {
+      body += chunk.toString();
+    });
+    response.on('end', () => resolve({ code: response.statusCode ?? 0, body }));
+  });
+  request.on('error', reject);
+  return promise;
+}
 
 function get(port: number): Promise<string> {
   return new Promise((resolve, reject) => {

@@ -69,12 +69,15 @@ export function runHttp(
     headers[known] = names.has(known) ? [...(headers[known] ?? []), value] : [value];
     names.add(known);
   }
-  return fetchOnce(url, headers, timeoutMs, redirectsMax);
+  const { Host, ...several } = Object.fromEntries(
+    Object.entries(headers).map(([name, values]) => [name.toLowerCase() === 'host' ? 'Host' : name, values]),
+  );
+  return fetchOnce(url, { ...several, ...(Host?.[0] !== undefined && { Host: Host[0] }) }, timeoutMs, redirectsMax);
 }
 
 function fetchOnce(
   url: string,
-  headers: Record<string, string[]>,
+  headers: Readonly<Record<string, string | string[]>>,
   timeoutMs: number,
   redirectsLeft: number,
 ): Promise<Finding> {
