@@ -1,5 +1,12 @@
-import { type CgroupTree, createCgroup, findCgroups, limitCgroup, pruneCgroup } from '#base/kernel/cgroup.ts';
-import type { LinuxContainerResources } from '../runtime.ts';
+import {
+  type CgroupTree,
+  createCgroup,
+  findCgroups,
+  limitCgroup,
+  measureCgroup,
+  pruneCgroup,
+} from '#base/kernel/cgroup.ts';
+import type { ContainerStats, LinuxContainerResources } from '../runtime.ts';
 
 export type CgroupDriver = 'cgroupfs' | 'systemd';
 
@@ -55,6 +62,37 @@ function slicePath(path: string): string {
   const parts = path.split('/').filter(Boolean);
   const names = parts.map(part => part.replaceAll('-', '_'));
   return parts.map((_, depth) => `/${names.slice(0, depth + 1).join('-')}.slice`).join('');
+}
+
+/** What a container uses, by the name its control group has in its OCI spec; `undefined` when there is no such group. */
+export function measureContainer(
+  cgroupsPath: string,
+  timestampMs: number,
+): Pick<ContainerStats, 'cpu' | 'memory' | 'process'> | undefined {
+  const tree = findCgroups();
+  const usage = tree && measureCgroup(tree, containerPath(cgroupsPath));
+  if (!usage) return undefined;
+  const { memoryLimitBytes: limit, workingSetBytes } = usage;
+  return {
+    cpu: { timestampMs, usageCoreNanoseconds: usage.cpuNanoseconds },
+    memory: {
+      timestampMs,
+      workingSetBytes,
+      ...(limit !== undefined && { availableBytes: Math.max(0, limit - workingSetBytes) }),
+      usageBytes: usage.memoryBytes,
+      rssBytes: usage.rssBytes,
+      pageFaults: usage.pageFaults,
+      majorPageFaults: usage.majorPageFaults,
+    },
+    process: { timestampMs, processCount: usage.processCount },
+  };
+}
+
+/** systemd's names are `slice:prefix:name`. */
+function containerPath(cgroupsPath: string): string {
+  const [slice = '', prefix, name] = cgroupsPath.split(':');
+  if (name === undefined) return cgroupsPath;
+  return `${slicePath(slice.slice(0, -'.slice'.length).split('-').join('/'))}/${prefix}-${name}.scope`;
 }
 
 function limitsOf(tree: CgroupTree, resources: LinuxContainerResources) {

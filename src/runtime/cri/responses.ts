@@ -120,6 +120,13 @@ export function cgroupParentIn(info: Info): string | undefined {
   return parent.startsWith('/') && parent !== '/' ? parent : undefined;
 }
 
+/** The name of a container's own control group, by the OCI spec in the verbose part of its status. */
+export function cgroupsPathIn(info: Info): string | undefined {
+  const { runtimeSpec } = verbose(info) as { readonly runtimeSpec?: { readonly linux?: { cgroupsPath?: unknown } } };
+  const path = runtimeSpec?.linux?.cgroupsPath;
+  return typeof path === 'string' && path !== '' ? path : undefined;
+}
+
 /** By containerd's configuration, which it shows in the verbose part of its status. */
 export function usesSystemdCgroups(info: Info): boolean {
   const { containerd } = parsed(info.config) as {

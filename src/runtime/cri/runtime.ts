@@ -32,7 +32,7 @@ import {
   type RuntimeStatus,
   type RuntimeVersion,
 } from '../runtime.ts';
-import { type CgroupDriver, type PodCgroups, podCgroups } from './cgroups.ts';
+import { type CgroupDriver, measureContainer, type PodCgroups, podCgroups } from './cgroups.ts';
 import { Changes, type Listing, type Look } from './changes.ts';
 import { connectCri, type CriConnection } from './connection.ts';
 import {
@@ -45,6 +45,7 @@ import {
 } from './requests.ts';
 import {
   cgroupParentIn,
+  cgroupsPathIn,
   containerOf,
   containerStatsOf,
   containerStatusOf,
@@ -353,20 +354,17 @@ class CriRuntime implements Runtime {
   }
 
   async containerStats(containerId: string, signal?: AbortSignal): Promise<ContainerStats> {
+    const { podSandboxId } = await this.#knownContainer(containerId, signal);
+    const request = { container_id: containerId };
     try {
-      const request = { container_id: containerId };
       const { stats } = await this.#connection.call('ContainerStats', request, within(callTimeoutMs, signal));
-      if (stats) {
-        const { podSandboxId } = await this.#knownContainer(stats.attributes?.id ?? containerId, signal);
-        return containerStatsOf(stats, podSandboxId);
-      }
+      if (stats?.attributes) return await this.#measured(containerStatsOf(stats, podSandboxId), signal);
     } catch (error) {
-      const container = await this.#stateAfter(error, () => this.containerStatus(containerId, signal));
-      // containerd has none for a container that does not run.
-      if (!container || container.state === 'running') throw error;
+      // containerd has no numbers for a container that does not run, and none where it cannot read its control group.
+      if (!isRuntimeError(error, 'Internal')) throw error;
     }
-    const { id, podSandboxId, metadata, labels, annotations } = await this.containerStatus(containerId, signal);
-    return { attributes: { id, podSandboxId, metadata, labels, annotations } };
+    const { id, metadata, labels, annotations } = await this.containerStatus(containerId, signal);
+    return this.#measured({ attributes: { id, podSandboxId, metadata, labels, annotations } }, signal);
   }
 
   async listContainerStats(filter?: ContainerStatsFilter, signal?: AbortSignal): Promise<readonly ContainerStats[]> {
@@ -374,23 +372,24 @@ class CriRuntime implements Runtime {
     const podOf = new Map(containers.map(({ id, podSandboxId }) => [id, podSandboxId]));
     const request = { filter: containerFilterMessage(filter) };
     const { stats } = await this.#connection.call('ListContainerStats', request, within(callTimeoutMs, signal));
-    return stats.flatMap(each => {
+    const known = stats.flatMap(each => {
       const podSandboxId = podOf.get(each.attributes?.id ?? '');
       return podSandboxId === undefined ? [] : [containerStatsOf(each, podSandboxId)];
     });
+    return this.#allMeasured(known, signal);
   }
 
   async podSandboxStats(podSandboxId: string, signal?: AbortSignal): Promise<PodSandboxStats> {
     const request = { pod_sandbox_id: podSandboxId };
     const { stats } = await this.#connection.call('PodSandboxStats', request, within(callTimeoutMs, signal));
     if (!stats) throw new RuntimeError('Internal', `the container runtime has no stats of sandbox "${podSandboxId}"`);
-    return sandboxStatsOf(stats);
+    return this.#podMeasured(sandboxStatsOf(stats), signal);
   }
 
   async listPodSandboxStats(filter?: PodSandboxStatsFilter, signal?: AbortSignal): Promise<readonly PodSandboxStats[]> {
     const request = { filter: sandboxFilterMessage(filter) };
     const { stats } = await this.#connection.call('ListPodSandboxStats', request, within(callTimeoutMs, signal));
-    return stats.map(sandboxStatsOf);
+    return Promise.all(stats.map(each => this.#podMeasured(sandboxStatsOf(each), signal)));
   }
 
   async execSync(
@@ -525,6 +524,24 @@ class CriRuntime implements Runtime {
   async #happenedTo(containerId: string, signal?: AbortSignal): Promise<void> {
     const known = await unlessUnknown(this.#knownContainer(containerId, signal));
     if (known) this.#changes.happenedIn(known.podSandboxId);
+  }
+
+  /** containerd 1.x says nothing of running containers on machines with both generations of control groups. */
+  async #measured(stats: ContainerStats, signal?: AbortSignal): Promise<ContainerStats> {
+    if (stats.cpu) return stats;
+    const request = { container_id: stats.attributes.id, verbose: true };
+    const call = this.#connection.call('ContainerStatus', request, within(callTimeoutMs, signal));
+    const found = await unlessUnknown(call);
+    const path = found?.status?.state === 'running' ? cgroupsPathIn(found.info) : undefined;
+    return path === undefined ? stats : { ...stats, ...measureContainer(path, this.#clock.now()) };
+  }
+
+  #allMeasured(stats: readonly ContainerStats[], signal?: AbortSignal): Promise<readonly ContainerStats[]> {
+    return Promise.all(stats.map(each => this.#measured(each, signal)));
+  }
+
+  async #podMeasured(stats: PodSandboxStats, signal?: AbortSignal): Promise<PodSandboxStats> {
+    return { ...stats, containers: await this.#allMeasured(stats.containers, signal) };
   }
 
   /** Runtimes do not say by their error code that a container does not run. */
