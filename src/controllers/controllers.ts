@@ -10,6 +10,7 @@ import { replicaSetController } from './apps/replica-set.ts';
 import { statefulSetController } from './apps/stateful-set.ts';
 import { horizontalPodAutoscalerController } from './autoscaling/horizontal-pod-autoscaler.ts';
 import { cronJobController } from './batch/cron-job.ts';
+import { jobOrphansController } from './batch/job-orphans.ts';
 import { jobController } from './batch/job.ts';
 import { ttlAfterFinishedController } from './batch/ttl-after-finished.ts';
 import {
@@ -61,6 +62,7 @@ export const controllers: readonly Controller[] = [
   daemonSetController,
   cronJobController,
   jobController,
+  jobOrphansController,
   horizontalPodAutoscalerController,
   // Storage that pods wait for.
   persistentVolumeClaimController,

@@ -97,6 +97,14 @@ describe('a job', () => {
     await plane.until(Pod, pods => pods.size === 0);
   });
 
+  test('that is deleted while it runs takes its pods along', { timeout }, async () => {
+    await using plane = await startControlPlane();
+    await plane.client.create(Job, job('stays', { parallelism: 2 }));
+    await plane.until(Job, jobs => jobs.values().find(({ status }) => status?.ready === 2));
+    await plane.client.delete(Job, 'work', { namespace, propagationPolicy: 'Background' });
+    await plane.until(Pod, pods => pods.size === 0);
+  });
+
   test('is removed some time after its end', { timeout }, async () => {
     await using plane = await startControlPlane();
     await plane.client.create(Job, job('succeeds', { ttlSecondsAfterFinished: 0 }));
