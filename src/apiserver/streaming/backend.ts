@@ -197,6 +197,8 @@ function tunnelled(response: IncomingMessage, backend: Duplex, backendHead: Buff
   };
 }
 
+const joinedListenersMax = 30;
+
 /** Both directions, byte by byte, until either side ends; a broken side ends the other. */
 function joined(client: Duplex, backend: Duplex): Promise<void> {
   const { promise, resolve } = Promise.withResolvers<void>();
@@ -208,6 +210,8 @@ function joined(client: Duplex, backend: Duplex): Promise<void> {
     }
     if (--open === 0) resolve();
   };
+  // Two pipelines listen to each side, beside what HTTP and TLS have put there.
+  for (const side of [client, backend]) side.setMaxListeners(joinedListenersMax);
   pipeline(backend, client, ended);
   pipeline(client, backend, ended);
   return promise;
