@@ -178,7 +178,8 @@ function fieldDecoder(field: Field): FieldDecoder {
   const resolved = resolve(field.schema);
   // A CRD's fields are checked by its validation, not here; its objects lose unknown fields all the same.
   if (field.tag === 0 && !isTyped(resolved)) {
-    return { type: 'custom', decode: prunerOf(field.schema), keepsZero: true, keepsEmpty: true, keepsNull: true };
+    const keepsNull = field.schema.nullable === true;
+    return { type: 'custom', decode: prunerOf(field.schema), keepsZero: true, keepsEmpty: true, keepsNull };
   }
   return {
     type: resolved.type,
@@ -199,7 +200,7 @@ function decodeField(
   const known = unknown?.length ?? 0;
   let decoded: Json | undefined;
   try {
-    decoded = value === null && field.type !== 'custom' ? undefined : field.decode(value, unknown);
+    decoded = value === null ? undefined : field.decode(value, unknown);
   } catch (error) {
     throw error instanceof DecodeFailure ? error.under(name, owner) : error;
   }
@@ -459,20 +460,23 @@ function compilePruner(schema: Schema): Decoder {
     }
     case 'map': {
       const prune = prunerOf(schema.values);
+      const keepsNull = schema.values.nullable === true;
       return (value, unknown) => {
         if (!isObject(value)) return value;
         let map = value as JsonDraft;
+        let dropped = false;
         for (const key in map) {
           const found = unknown?.length ?? 0;
           const each = map[key] as Json;
-          const pruned = prune(each, unknown) as Json;
+          const pruned = each === null && !keepsNull ? undefined : prune(each, unknown);
           if (pruned !== each) {
             if (Object.isFrozen(map)) map = copied(map);
-            map[key] = pruned;
+            setOwn(map, key, pruned);
+            if (pruned === undefined) dropped = true;
           }
           if (unknown !== undefined && unknown.length > found) prefix(unknown, found, `.${key}`);
         }
-        return map;
+        return dropped ? compacted(map) : map;
       };
     }
     default:

@@ -73,7 +73,7 @@ function compileObject(schema: ObjectSchema): Filler {
     .map(([name, field]): Filling => {
       const make = makerOf(field);
       // Go reads null into a struct or scalar as its zero value.
-      const replacesNull = make !== undefined && make() !== null;
+      const replacesNull = make !== undefined && make() !== null && field.schema.nullable !== true;
       return { name, make, fill: fillerOf(field.schema), replacesNull };
     })
     .filter(({ make, fill }) => make !== undefined || fill !== undefined);

@@ -82,6 +82,26 @@ export interface Kind<Type extends ApiObject = ApiObject> {
   graceSeconds?(item: Type, requestedSeconds: number | undefined): number;
   /** For a CustomResourceDefinition's kinds. */
   readonly custom?: boolean;
+  /** Absent: the kind's name with `List` behind it. */
+  readonly listKind?: string;
+  /** Where `scale` finds its numbers; absent: where built-in workloads have them. */
+  readonly scalePaths?: ScalePaths;
+  /** A Warning header for every request of a version that should no longer be used. */
+  readonly deprecation?: string;
+  /** Why no new objects may be made. */
+  readonly refusesCreate?: string;
+  /** Called when deletion begins: adds finalizers. The object may be changed. */
+  prepareForDelete?(item: Draft<Type>, nowMs: number): void;
+  /** A stored object as the current schema has it, when that is something else: for what older schemas have left in the store. */
+  revive?(stored: Draft<Type>): ApiObject | undefined;
+}
+
+export interface ScalePaths {
+  /** Names of fields from the object down: `['spec', 'replicas']`. */
+  readonly specReplicas: readonly string[];
+  readonly statusReplicas: readonly string[];
+  /** Holds a selector as text. */
+  readonly labelSelector?: readonly string[];
 }
 
 /** Declared as a method, so that a kind of a certain type is a Kind too. */
@@ -174,6 +194,11 @@ type ShapeOfKind<Fields extends FieldTable> = { readonly apiVersion?: string; re
 /** `apps/v1`, or `v1` for the core group. */
 export function apiVersionOf(kind: { readonly group: string; readonly version: string }): string {
   return kind.group === '' ? kind.version : `${kind.group}/${kind.version}`;
+}
+
+/** The kind of a list of objects. */
+export function listKindOf(kind: Pick<Kind, 'kind' | 'listKind'>): string {
+  return kind.listKind ?? `${kind.kind}List`;
 }
 
 /** `deployments.apps`, or `pods` for the core group: how messages name a resource. */

@@ -11,7 +11,11 @@ export type Schema<Value = unknown> = (
   | MapSchema
   | ObjectSchema
   | { readonly type: 'lazy'; readonly of: () => Schema }
-) & { readonly [shape]?: Value };
+) & {
+  readonly [shape]?: Value;
+  /** Null is a value of its own, not the absence of one. For CRDs. */
+  readonly nullable?: boolean;
+};
 
 declare const shape: unique symbol;
 
@@ -83,6 +87,8 @@ export interface ObjectSchema<Fields extends FieldTable = FieldTable> {
   readonly isKind?: boolean;
   /** One sentence for `kubectl explain`. */
   readonly doc?: string;
+  /** What OpenAPI says in place of what the fields say: a CRD's own schema, whole. */
+  readonly published?: JsonObject;
 }
 
 export type FieldTable = Readonly<Record<string, Field>>;
