@@ -222,6 +222,64 @@ describe('a node with real containers', { skip: missing.length > 0 && missing.jo
     assert.equal(await ok(['logs', 'again', '--previous']), 'attempt again\n');
   });
 
+  test('debug containers, hooks on the way out, the host network and images as volumes', async () => {
+    await apply(
+      pod('odd', {
+        hostNetwork: true,
+        shareProcessNamespace: true,
+        volumes: [
+          { name: 'image', image: { reference: 'web:v1', pullPolicy: 'IfNotPresent' } },
+          { name: 'host', hostPath: { path: join(scratch, 'shared'), type: 'DirectoryOrCreate' } },
+        ],
+        containers: [
+          shell(forever, {
+            lifecycle: { preStop: { exec: { command: ['sh', '-c', 'echo bye > /shared/bye'] } } },
+            securityContext: {
+              runAsUser: 0,
+              readOnlyRootFilesystem: true,
+              allowPrivilegeEscalation: false,
+              capabilities: { drop: ['ALL'], add: ['DAC_OVERRIDE'] },
+            },
+            volumeMounts: [
+              { name: 'image', mountPath: '/image' },
+              { name: 'host', mountPath: '/shared' },
+            ],
+          }),
+        ],
+      }),
+    );
+    await ready('odd');
+    assert.equal((await status('odd'))?.podIP, '127.0.0.1');
+    assert.match(await exec('odd', 'ls /image'), /bin/);
+    assert.match(
+      await exec('odd', 'grep -E "CapEff|NoNewPrivs" /proc/self/status; touch /x 2>&1 || true'),
+      /CapEff:\t0000000000000002\nNoNewPrivs:\t1\n.*Read-only/,
+    );
+    const container = {
+      name: 'debugger',
+      image: 'busybox',
+      imagePullPolicy: 'IfNotPresent',
+      command: ['sh', '-c', forever],
+      targetContainerName: 'main',
+    };
+    const patch = { spec: { ephemeralContainers: [container] } };
+    await node.client.patch(
+      Pod,
+      'odd',
+      { type: 'strategic', patch },
+      { namespace: 'default', subresource: 'ephemeralcontainers' },
+    );
+    await ok([
+      'wait',
+      '--for=jsonpath={.status.ephemeralContainerStatuses[0].state.running}',
+      'pod/odd',
+      '--timeout=30s',
+    ]);
+    assert.equal(await ok(['exec', 'odd', '-c', 'debugger', '--', 'echo', 'here']), 'here\n');
+    await ok(['delete', 'pod', 'odd', '--timeout=30s']);
+    assert.equal(await readFile(join(scratch, 'shared/bye'), 'utf8'), 'bye\n');
+  });
+
   test('a missing image is told as upstream tells it', async () => {
     await apply(pod('nowhere', { containers: [{ name: 'main', image: '127.0.0.1:1/none:v1' }] }));
     await ok([

@@ -580,7 +580,8 @@ export class PodWorker {
     await objects.synced;
     const environment = await environmentOf(this.#pod, container, place, objects.forPod(this.#pod));
     const directory = podDirectory(paths, this.#uid);
-    const volumes = this.#volumes ?? new Map();
+    const volumes: PodVolumes = this.#volumes ?? new Map();
+    await this.#pullVolumes(container, volumes);
     const parts = { pod: this.#pod, container, attempt, environment };
     const mounts = await mountsOf({ ...parts, directory, volumes, podIps, clusterDomain: facts.clusterDomain });
     const targetName = this.#pod.spec?.ephemeralContainers?.find(
@@ -588,6 +589,17 @@ export class PodWorker {
     )?.targetContainerName;
     const targetId = targetName ? this.container(targetName)?.id : undefined;
     return containerConfig({ ...parts, image, imageRef: ref, mounts, targetId }, paths, facts);
+  }
+
+  /** The images that are mounted as volumes must be there, too. */
+  async #pullVolumes(container: Container, volumes: PodVolumes): Promise<void> {
+    for (const { name } of container.volumeMounts ?? []) {
+      const volume = volumes.get(name);
+      if (volume?.kind !== 'image') continue;
+      const wanted = { image: volume.reference, imagePullPolicy: volume.pullPolicy as Container['imagePullPolicy'] };
+      const event = (type: 'Normal' | 'Warning', reason: string, message: string) => this.#event(type, reason, message);
+      await this.#host.images.ensure(this.#pod, wanted, undefined, event, this.#starting.signal);
+    }
   }
 
   async #started(id: string, container: Container): Promise<void> {
