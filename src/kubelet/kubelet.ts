@@ -130,7 +130,7 @@ async function start(options: KubeletOptions, lifetime: Lifetime, signal?: Abort
     events,
     objects,
     paths,
-    images: new Images(runtime, clock, (namespace, name) => objects.forPod(nobody).secret(namespace, name)),
+    images: new Images(runtime, clock, (pod, name) => objects.forPod(pod).secret(pod.metadata.namespace ?? '', name)),
     facts: {
       nodeName,
       clusterDomain: options.clusterDomain,
@@ -173,9 +173,6 @@ async function start(options: KubeletOptions, lifetime: Lifetime, signal?: Abort
     [Symbol.asyncDispose]: () => lifetime[Symbol.asyncDispose](),
   };
 }
-
-/** What is read for nobody in particular is watched as long as the agent runs. */
-const nobody: Pod = { metadata: { uid: 'node' } } as Pod;
 
 function recordStart(events: EventRecorder, node: Node | undefined): void {
   if (!node) return;

@@ -24,6 +24,9 @@ export interface PresentImage {
   readonly ref: string;
 }
 
+/** A secret of the pod's namespace. */
+export type PullSecret = (pod: Pod, name: string) => Promise<Secret | undefined>;
+
 export type ImageEvent = (type: 'Normal' | 'Warning', reason: string, message: string) => void;
 
 interface Failure {
@@ -39,15 +42,11 @@ const maxMs = 300_000;
 export class Images {
   readonly #runtime: ImageService;
   readonly #clock: Clock;
-  readonly #secret: (namespace: string, name: string) => Promise<Secret | undefined>;
+  readonly #secret: PullSecret;
   readonly #failures = new Map<string, Failure>();
   readonly #pulls = new Map<string, Promise<string>>();
 
-  constructor(
-    runtime: ImageService,
-    clock: Clock,
-    secret: (namespace: string, name: string) => Promise<Secret | undefined>,
-  ) {
+  constructor(runtime: ImageService, clock: Clock, secret: PullSecret) {
     this.#runtime = runtime;
     this.#clock = clock;
     this.#secret = secret;
@@ -165,7 +164,7 @@ export class Images {
   async #credentials(pod: Pod, image: string): Promise<AuthConfig[]> {
     const found: AuthConfig[] = [];
     for (const { name = '' } of pod.spec?.imagePullSecrets ?? []) {
-      const secret = await this.#secret(pod.metadata.namespace ?? '', name);
+      const secret = await this.#secret(pod, name);
       if (secret) found.push(...credentialsIn(secret, image));
     }
     return found;
