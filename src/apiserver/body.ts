@@ -97,6 +97,11 @@ function protobufValue(kind: Kind, bytes: Uint8Array): Json {
 function checkType(call: Call, kind: Kind, value: Json, body: RequestBody): void {
   const problem = typeProblem(value);
   if (problem !== undefined) throw unrecognized(kind, problem, body.kind === 'bytes' ? body.bytes : new Uint8Array());
+  checkIsKind(call, kind, value);
+}
+
+/** Throws ApiError BadRequest when an object says that it is of another kind or version. */
+export function checkIsKind(call: Call, kind: Kind, value: Json): void {
   const { apiVersion, kind: name } = value as { readonly apiVersion?: string | null; readonly kind?: string | null };
   const version = apiVersion || apiVersionOf(kind);
   const asked = name || kind.kind;

@@ -9,7 +9,7 @@ import type { CachedObject } from './cache/entry.ts';
 import { storageKey } from './cache/watch-cache.ts';
 import type { Call, WriteOptions } from './call.ts';
 import { admissionOptions, hasGeneration, type Written } from './create-object.ts';
-import { dedupeOwnerReferences, matchNamespace } from './metadata.ts';
+import { dedupeOwnerReferences, matchName, matchNamespace } from './metadata.ts';
 import { existing, keyOf, type Resource, viewOf } from './registry.ts';
 import { StaleError } from './writer.ts';
 
@@ -62,7 +62,7 @@ async function changeOnce(call: Call, change: Change, entry: CachedObject): Prom
   const { kind } = resource;
   const old = viewOf(resource, entry);
   const draft = await change.produce(old);
-  checkIdentity(call, change, draft, entry);
+  checkIdentity(change, draft, entry);
   const { metadata } = draft;
   dedupeOwnerReferences(call, metadata, false);
   keepServerFields(metadata, old.metadata);
@@ -151,20 +151,11 @@ export function remainingNamespaceFinalizers(kind: Kind, object: object): number
   return (object as { spec?: { finalizers?: readonly string[] } }).spec?.finalizers?.length ?? 0;
 }
 
-function checkIdentity(
-  call: Call,
-  { resource, namespace, name }: Change,
-  draft: Draft<ApiObject>,
-  entry: CachedObject,
-): void {
+function checkIdentity({ resource, namespace, name }: Change, draft: Draft<ApiObject>, entry: CachedObject): void {
   const { kind } = resource;
   const { metadata } = draft;
   matchNamespace(metadata, kind.namespaced ? namespace : '');
-  if ((metadata.name ?? '') === '') metadata.name = name;
-  else if (metadata.name !== name)
-    throw errors.badRequest(
-      `the name of the object (${metadata.name}) does not match the name on the URL (${call.info.name})`,
-    );
+  matchName(metadata, name);
   const { uid } = entry.object.metadata;
   if ((metadata.uid ?? '') !== '' && metadata.uid !== uid)
     throw errors.conflict(

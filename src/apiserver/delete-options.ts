@@ -1,7 +1,7 @@
 import { errors } from '#api/machinery/errors.ts';
 import { decodeObject } from '#api/machinery/decode.ts';
 import { decodeJson } from '#api/machinery/json.ts';
-import type { Kind } from '#api/machinery/kind.ts';
+import { apiVersionOf, type Kind } from '#api/machinery/kind.ts';
 import { decodeMessage, decodeProtobuf } from '#api/machinery/protobuf.ts';
 import type { Json } from '#api/machinery/schema.ts';
 import type { FieldError } from '#api/machinery/validation.ts';
@@ -25,7 +25,7 @@ interface Wire {
 export async function readDeleteOptions(call: Call, kind: Kind): Promise<DeleteOptions> {
   const body = await call.request.body();
   const empty = body.kind === 'bytes' && body.bytes.length === 0;
-  const wire = empty ? fromQuery(call.request.query) : fromBody(body, kind);
+  const wire = empty ? fromQuery(call.request.query) : fromBody(call, body, kind);
   check(wire);
   const { gracePeriodSeconds, propagationPolicy, orphanDependents, preconditions, dryRun = [] } = wire;
   return {
@@ -39,12 +39,22 @@ export async function readDeleteOptions(call: Call, kind: Kind): Promise<DeleteO
   };
 }
 
-function fromBody(body: RequestBody, kind: Kind): Wire {
-  const value = bodyValue(body, kind);
-  const { kind: name } = (value ?? {}) as { kind?: unknown };
+function fromBody(call: Call, body: RequestBody, kind: Kind): Wire {
+  const value = bodyValue(body, kind) ?? {};
+  const { kind: name, apiVersion } = value as { readonly kind?: unknown; readonly apiVersion?: unknown };
   if (typeof name === 'string' && name !== '' && name !== 'DeleteOptions')
     throw errors.badRequest(`decoded object cannot be converted to DeleteOptions`);
+  if (typeof apiVersion === 'string' && apiVersion !== '' && !hasDeleteOptions(call, apiVersion))
+    throw errors.badRequest(
+      `DeleteOptions in version ${JSON.stringify(apiVersion.split('/').at(-1))} cannot be handled as a DeleteOptions: no kind "DeleteOptions" is registered for version ${JSON.stringify(apiVersion)} in scheme "k8s.io/kubernetes/pkg/api/legacyscheme/scheme.go:30"`,
+    );
   return decodeObject(DeleteOptionsSchema, value, { unknown: 'drop' }).object as unknown as Wire;
+}
+
+/** Clients send them as of the group of the resource, or of meta.k8s.io. */
+function hasDeleteOptions(call: Call, apiVersion: string): boolean {
+  if (apiVersion === 'v1' || apiVersion === 'meta.k8s.io/v1') return true;
+  return call.foundation.registry.kinds.some(kind => apiVersionOf(kind) === apiVersion);
 }
 
 function bodyValue(body: RequestBody, kind: Kind): Json {

@@ -12,6 +12,16 @@ export function matchNamespace(metadata: Draft<ObjectMeta>, namespace: string): 
   else throw errors.badRequest('the namespace of the provided object does not match the namespace sent on the request');
 }
 
+/** The name of an object is the path's, and has to stand in the object. */
+export function matchName(metadata: Draft<ObjectMeta>, name: string): void {
+  if (metadata.name === name) return;
+  throw errors.badRequest(
+    (metadata.name ?? '') === ''
+      ? `the name of the object (${name} based on URL) was undeterminable: name must be provided`
+      : `the name of the object (${metadata.name}) does not match the name on the URL (${name})`,
+  );
+}
+
 /** Drops owner references that stand twice, with upstream's warning. */
 export function dedupeOwnerReferences(call: Call, metadata: Draft<ObjectMeta>, afterAdmission: boolean): void {
   const references = metadata.ownerReferences;

@@ -1,10 +1,10 @@
-import { applyObject } from '#api/machinery/apply/apply.ts';
+import { applyObject, checkConfigurationFits } from '#api/machinery/apply/apply.ts';
 import { errors } from '#api/machinery/errors.ts';
 import { defaultObject } from '#api/machinery/defaults.ts';
-import type { ApiObject, Draft, Kind } from '#api/machinery/kind.ts';
+import { apiVersionOf, type ApiObject, type Draft, type Kind } from '#api/machinery/kind.ts';
 import type { FieldError } from '#api/machinery/validation.ts';
 import { decodeYaml, duplicateYamlKeys } from '#api/machinery/yaml.ts';
-import type { Json } from '#api/machinery/schema.ts';
+import type { Json, JsonObject } from '#api/machinery/schema.ts';
 import { denied } from '#auth/authorization/denial.ts';
 import type { ApiResponse, RequestBody } from '#client/transport.ts';
 import { objectMedia, writtenResponse } from '../answer.ts';
@@ -13,6 +13,7 @@ import { type Call, writeOptionsOf, type WriteOptions } from '../call.ts';
 import { changeObject, type ChangeRules } from '../change-object.ts';
 import { copyOf } from '../copy.ts';
 import { createObject } from '../create-object.ts';
+import { matchName } from '../metadata.ts';
 import { keyOf, type Resource } from '../registry.ts';
 
 /** Server-side apply: the body is everything that its manager wants; what it wanted before and no longer does goes. */
@@ -47,7 +48,7 @@ export async function apply(call: Call, resource: Resource, rules?: ChangeRules)
         name,
         `uid mismatch: the provided object specified uid ${draft.metadata.uid}, and no existing object was found`,
       );
-    if ((draft.metadata.name ?? '') === '') draft.metadata.name = name;
+    matchName(draft.metadata, name);
     await mayCreate(call, kind);
     const created = await createObject(call, resource, draft, { ...options, ownersKnown: true });
     return writtenResponse(call, 201, resource, created, media);
@@ -80,36 +81,48 @@ function applyOptionsOf(call: Call): WriteOptions {
 
 /** The body, YAML or JSON, as it stands: defaults would become fields that the manager owns. */
 function appliedObject(call: Call, kind: Kind, body: RequestBody, options: WriteOptions): ApiObject {
-  const problems: string[] = [];
-  const value = appliedValue(body, options.fieldValidation === 'Ignore' ? undefined : problems);
-  if (typeof value !== 'object' || value === null || Array.isArray(value))
-    throw errors.badRequest('error decoding YAML: the body is no object');
-  const { apiVersion, kind: name, metadata } = value as { apiVersion?: unknown; kind?: unknown; metadata?: unknown };
-  if (apiVersion === undefined || apiVersion === '' || name === undefined || name === '')
-    throw errors.badRequest(`Object 'Kind' is missing in '${JSON.stringify(value)}'`);
-  if (name !== kind.kind || apiVersion !== (kind.group === '' ? kind.version : `${kind.group}/${kind.version}`))
-    throw errors.badRequest(
-      `the object in the patch (${String(apiVersion)}, Kind=${String(name)}) does not match the kind of the path (${kind.kind})`,
-    );
-  const managed = (metadata as { managedFields?: unknown } | undefined)?.managedFields;
-  if (managed !== undefined && managed !== null) throw errors.badRequest('metadata.managedFields must be nil');
-  const object = objectOf(
-    call,
-    kind,
-    value,
-    options.fieldValidation === 'Strict' ? 'Warn' : options.fieldValidation,
-    problems,
-  );
-  const strict = options.fieldValidation === 'Strict' ? call.warnings.take() : [];
-  if (strict.length > 0) throw errors.badRequest(`error strict decoding YAML: ${strict.join(', ')}`);
-  return object as ApiObject;
+  const duplicates: string[] = [];
+  const value = appliedValue(body, options.fieldValidation === 'Ignore' ? undefined : duplicates);
+  if (duplicates.length > 0 && options.fieldValidation === 'Strict')
+    throw errors.badRequest(`error strict decoding YAML: ${duplicates.join(', ')}`);
+  for (const duplicate of duplicates) call.warn(duplicate);
+  const { apiVersion, kind: name, metadata } = value;
+  if (name !== kind.kind || apiVersion !== apiVersionOf(kind))
+    throw errors.badRequest(`invalid object type: ${goGroupVersion(apiVersion)}, Kind=${textOf(name)}`);
+  if (isObject(metadata) && (metadata['managedFields'] ?? null) !== null)
+    throw errors.badRequest('metadata.managedFields must be nil');
+  checkConfigurationFits(kind, value);
+  return objectOf(call, kind, value, 'Ignore') as ApiObject;
 }
 
-function appliedValue(body: RequestBody, duplicates: string[] | undefined): Json {
-  if (body.kind === 'object') return copyOf(body.object) as Json;
+/** As Go prints a group and a version: `/v1` for the core group. */
+function goGroupVersion(apiVersion: Json | undefined): string {
+  const parts = textOf(apiVersion).split('/');
+  return parts.length === 1 ? `/${parts[0]}` : parts.length === 2 ? parts.join('/') : '/';
+}
+
+function textOf(value: Json | undefined): string {
+  return typeof value === 'string' ? value : '';
+}
+
+function isObject(value: Json | undefined): value is JsonObject {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+function appliedValue(body: RequestBody, duplicates: string[] | undefined): JsonObject {
+  const value = body.kind === 'object' ? (copyOf(body.object) as Json) : decodedYaml(body.bytes, duplicates);
+  if (value === null) return {};
+  if (isObject(value)) return value;
+  const sort = Array.isArray(value) ? 'array' : typeof value === 'boolean' ? 'bool' : typeof value;
+  throw errors.badRequest(
+    `error decoding YAML: error unmarshaling JSON: while decoding JSON: json: cannot unmarshal ${sort} into Go value of type map[string]interface {}`,
+  );
+}
+
+function decodedYaml(bytes: Uint8Array, duplicates: string[] | undefined): Json {
   try {
-    const value = decodeYaml(body.bytes);
-    duplicates?.push(...duplicateYamlKeys(body.bytes));
+    const value = decodeYaml(bytes);
+    duplicates?.push(...duplicateYamlKeys(bytes));
     return value;
   } catch (error) {
     throw errors.badRequest(`error decoding YAML: ${(error as Error).message}`);

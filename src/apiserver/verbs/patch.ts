@@ -1,6 +1,6 @@
 import { ApiError, errors } from '#api/machinery/errors.ts';
-import { decodeJson } from '#api/machinery/json.ts';
-import { apiVersionOf, type ApiObject, type Draft, type Kind } from '#api/machinery/kind.ts';
+import { decodeJson, duplicateKeys } from '#api/machinery/json.ts';
+import type { ApiObject, Draft, Kind } from '#api/machinery/kind.ts';
 import { applyJsonPatch } from '#api/machinery/patch/json-patch.ts';
 import { applyMergePatch } from '#api/machinery/patch/merge-patch.ts';
 import { applyStrategicMergePatch } from '#api/machinery/patch/strategic-merge-patch.ts';
@@ -8,7 +8,7 @@ import { defaultObject } from '#api/machinery/defaults.ts';
 import type { Json, JsonObject } from '#api/machinery/schema.ts';
 import type { ApiResponse, RequestBody } from '#client/transport.ts';
 import { objectMedia, writtenResponse } from '../answer.ts';
-import { objectOf } from '../body.ts';
+import { checkIsKind, objectOf } from '../body.ts';
 import { type Call, writeOptionsOf, type WriteOptions } from '../call.ts';
 import { changeObject, type ChangeRules } from '../change-object.ts';
 import { copyOf } from '../copy.ts';
@@ -63,7 +63,9 @@ export async function readPatch(call: Call, kind: Kind): Promise<Patcher> {
       { type: 'FieldValueForbidden', field: 'force', message: 'Forbidden: may not be specified for non-apply patch' },
     ]);
   const options = writeOptionsOf(call, 'PatchOptions');
-  const wanted = patchValue(await call.request.body());
+  const body = await call.request.body();
+  const wanted = patchValue(body);
+  const duplicates = options.fieldValidation === 'Ignore' ? [] : duplicatesOf(body);
   if (type !== 'json' && (typeof wanted !== 'object' || wanted === null || Array.isArray(wanted)))
     throw errors.badRequest(
       `error decoding patch: json: cannot unmarshal ${Array.isArray(wanted) ? 'array' : typeof wanted} into Go value of type map[string]interface {}`,
@@ -78,25 +80,23 @@ export async function readPatch(call: Call, kind: Kind): Promise<Patcher> {
           : type === 'merge'
             ? applyMergePatch(before, wanted)
             : applyStrategicMergePatch(kind.schema, before, wanted as JsonObject);
-      return decodePatched(call, kind, patched, options);
+      return decodePatched(call, kind, patched, options, duplicates);
     },
   };
 }
 
-function decodePatched(call: Call, kind: Kind, patched: Json, options: WriteOptions): Draft<ApiObject> {
+function decodePatched(
+  call: Call,
+  kind: Kind,
+  patched: Json,
+  options: WriteOptions,
+  duplicates: readonly string[],
+): Draft<ApiObject> {
   // What the patch left alone is shared with the cache, and decoding changes in place.
   const value = copyOf(patched);
-  const { apiVersion, kind: name } = (value ?? {}) as { apiVersion?: unknown; kind?: unknown };
-  if (name !== undefined && name !== kind.kind)
-    throw errors.badRequest(
-      `${String(name)} in version ${JSON.stringify(kind.version)} cannot be handled as a ${kind.kind}: converting (${kind.version}.${String(name)}) to (${kind.version}.${kind.kind}): unknown conversion`,
-    );
-  if (apiVersion !== undefined && apiVersion !== apiVersionOf(kind))
-    throw errors.badRequest(
-      `the API version in the data (${String(apiVersion)}) does not match the expected API version (${apiVersionOf(kind)})`,
-    );
   try {
-    const object = objectOf(call, kind, value, options.fieldValidation);
+    checkIsKind(call, kind, value);
+    const object = objectOf(call, kind, value, options.fieldValidation, [...duplicates]);
     defaultObject(kind, object as never);
     return object;
   } catch (error) {
@@ -118,6 +118,11 @@ function patchValue(body: RequestBody): Json {
   } catch (error) {
     throw errors.badRequest(`error decoding patch: ${(error as Error).message}`);
   }
+}
+
+function duplicatesOf(body: RequestBody): readonly string[] {
+  if (body.kind === 'object') return [];
+  return duplicateKeys(body.bytes).map(path => `duplicate field ${JSON.stringify(path)}`);
 }
 
 function unsupported(kind: Kind): ApiError {

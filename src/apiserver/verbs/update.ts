@@ -5,8 +5,8 @@ import { readObject } from '../body.ts';
 import { type Call, writeOptionsOf } from '../call.ts';
 import { changeObject, type ChangeRules } from '../change-object.ts';
 import { createObject } from '../create-object.ts';
+import { matchName, matchNamespace } from '../metadata.ts';
 import { keyOf, type Resource } from '../registry.ts';
-import { errors } from '#api/machinery/errors.ts';
 
 /** PUT of an object, or of a subresource that is a part of it. */
 export async function update(call: Call, resource: Resource, rules?: ChangeRules): Promise<ApiResponse> {
@@ -15,12 +15,9 @@ export async function update(call: Call, resource: Resource, rules?: ChangeRules
   const media = objectMedia(call, resource);
   const options = writeOptionsOf(call, 'UpdateOptions');
   const draft = await readObject(call, kind, options.fieldValidation);
+  matchNamespace(draft.metadata, kind.namespaced ? namespace : '');
+  matchName(draft.metadata, name);
   if (kind.createOnUpdate === true && subresource === '' && !resource.cache.get(keyOf(kind, namespace, name))) {
-    if ((draft.metadata.name ?? '') === '') draft.metadata.name = name;
-    if (draft.metadata.name !== name)
-      throw errors.badRequest(
-        `the name of the object (${draft.metadata.name}) does not match the name on the URL (${name})`,
-      );
     const created = await createObject(call, resource, draft, options);
     return writtenResponse(call, 201, resource, created, media);
   }

@@ -32,6 +32,7 @@ import {
 } from './managed-fields.ts';
 import { fieldSetOf, mergeObjects, withNamedFields, withoutEmptied, withoutPaths } from './merge.ts';
 import { isObject, structureOf, type Structure } from './structure.ts';
+import { misfitMessage, misfitsOf } from './typed.ts';
 
 /** What ownership needs to know of a kind. */
 export type AppliedKind = Pick<Kind, 'group' | 'version' | 'kind' | 'plural' | 'schema' | 'custom' | 'subresources'>;
@@ -148,6 +149,15 @@ function checkConfiguration(kind: AppliedKind, applied: JsonObject, live: object
     );
 }
 
+/** Throws an ApiError when a configuration, as it was sent, does not fit the type. */
+export function checkConfigurationFits(kind: AppliedKind, applied: JsonObject): void {
+  const found = misfitsOf(kind.schema, applied);
+  if (found.length === 0) return;
+  const { namespace = '', name = '' } = metaOf(applied);
+  const subject = `${namespace}/${name}; ${kind.group}/${kind.version}, Kind=${kind.kind}`;
+  throw unexpected(`failed to create typed patch object (${subject}): ${misfitMessage(found)}`);
+}
+
 /** Everything that an object without any manager has belongs to `before-first-apply`. */
 function claimExisting(
   kind: AppliedKind,
@@ -166,7 +176,7 @@ function configuredFields(kind: AppliedKind, structure: Structure, applied: Json
     return recursiveDifferenceOf(fieldSetOf(structure, applied), resetFields(kind, subresource));
   } catch (error) {
     const { namespace = '', name = '' } = metaOf(applied);
-    const subject = `${namespace}/${name}; ${apiVersionOf(kind)}, Kind=${kind.kind}`;
+    const subject = `${namespace}/${name}; ${kind.group}/${kind.version}, Kind=${kind.kind}`;
     throw unexpected(`failed to create typed patch object (${subject}): ${(error as Error).message}`);
   }
 }
