@@ -1,5 +1,6 @@
 import type { IncomingMessage } from 'node:http';
 import { PassThrough, Writable, type Duplex } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
 import { createWebSocketStream } from 'ws';
 import { SpdyConnection, type SpdyStream } from '#base/spdy/connection.ts';
 import { upgradeToSpdy } from './spdy-remote.ts';
@@ -108,39 +109,43 @@ async function serveChannels(
 ): Promise<void> {
   const isBase64 = ws.protocol.includes('base64');
   const closed = new Promise<void>(resolve => ws.once('close', () => resolve()));
-  const inputs = new Map<number, PassThrough>();
+  // A client speaks at once, before its connections to the pod are there.
+  const inputs = ports.map(() => new PassThrough());
   ws.on('error', () => ws.terminate());
   ws.on('message', message => {
     const raw = bytesOf(message);
     const channel = isBase64 ? Number(raw.toString('latin1', 0, 1)) : (raw[0] ?? 0);
-    const input = inputs.get(channel);
+    const input = channel % 2 === 0 ? inputs[channel / 2] : undefined;
     if (!input || input.writableEnded) return;
     const content = isBase64 ? Buffer.from(raw.toString('latin1', 1), 'base64') : raw.subarray(1);
     if (input.write(content)) return;
     ws.pause();
     input.once('drain', () => ws.resume());
   });
-  for (const [index, port] of ports.entries()) {
-    const [data, error] = [2 * index, 2 * index + 1];
+  const forwardOne = async (port: number, index: number, input: PassThrough): Promise<void> => {
+    const send = (channel: number, content: Uint8Array) => sendOn(ws, 2 * index + channel, content, isBase64);
     const name = Buffer.from([port & 255, port >> 8]);
-    await sendOn(ws, data, name, isBase64);
-    await sendOn(ws, error, name, isBase64);
-    const input = new PassThrough();
-    inputs.set(data, input);
-    void dial(port).then(
-      connection => {
-        input.pipe(connection);
-        connection.on('error', () => connection.destroy());
-        const output = new Writable({
-          write: (chunk: Buffer, _encoding, done) => void sendOn(ws, data, chunk, isBase64).then(() => done()),
-        });
-        connection.pipe(output);
-        void closed.then(() => connection.destroy());
-      },
-      (failure: Error) =>
-        sendOn(ws, error, Buffer.from(`error forwarding port ${port} to pod: ${failure.message}`), isBase64),
-    );
-  }
+    await send(channels.data, name);
+    await send(channels.error, name);
+    try {
+      const connection = await dial(port);
+      void closed.then(() => connection.destroy());
+      const output = new Writable({
+        write: (chunk: Buffer, _encoding, done) => void send(channels.data, chunk).then(() => done()),
+      });
+      input.pipe(connection);
+      await pipeline(connection, output);
+    } catch (failure) {
+      const reason = failure instanceof Error ? failure.message : String(failure);
+      await send(channels.error, Buffer.from(`error forwarding port ${port} to pod: ${reason}`));
+    }
+  };
+  await Promise.all(inputs.map((input, index) => forwardOne(ports[index] ?? 0, index, input)));
+  // The pod has ended all connections: there is nothing more to come.
+  ws.close(1000);
   await closed;
-  for (const input of inputs.values()) input.destroy();
+  for (const input of inputs) input.destroy();
 }
+
+/** Of each port's pair. */
+const channels = { data: 0, error: 1 } as const;
