@@ -52,6 +52,8 @@ export async function webSocketRemote(
   const send = (channel: number, data: Uint8Array) => sendOn(ws, channel, data, isBase64);
   const stdin = wanted.stdin ? new PassThrough() : undefined;
   const gone = new AbortController();
+  // The first one comes with the connection, before anybody listens.
+  let size: ReturnType<typeof parseSize>;
   let resized: Parameters<Remote['onResize']>[0] = () => {};
   ws.on('message', (message, isBinary) => {
     const data = isBase64 && !isBinary ? decoded(bytesOf(message)) : bytesOf(message);
@@ -61,7 +63,7 @@ export async function webSocketRemote(
       ws.pause();
       stdin.once('drain', () => ws.resume());
     } else if (channel === channels.resize) {
-      const size = parseSize(data.subarray(1).toString());
+      size = parseSize(data.subarray(1).toString()) ?? size;
       if (size) resized(size);
     } else if (channel === closeChannel && version === '5' && data[1] === channels.stdin) stdin?.end();
   });
@@ -83,6 +85,7 @@ export async function webSocketRemote(
     stderr: wanted.stderr && !wanted.tty ? writable(channels.stderr) : undefined,
     onResize: listener => {
       resized = listener;
+      if (size) listener(size);
     },
     finish: outcome => finish(ws, version, send, outcome),
     gone: gone.signal,
