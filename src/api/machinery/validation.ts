@@ -26,28 +26,39 @@ export interface FieldError {
  */
 export class Report {
   readonly errors: FieldError[];
-  readonly path: string;
+  /** The path is made when something is wrong: good objects, nearly all, cost no texts. */
+  readonly #above: Report | undefined;
+  readonly #step: string | number;
+  readonly #bracketed: boolean;
 
-  constructor(path = '', errors: FieldError[] = []) {
-    this.path = path;
+  constructor(path = '', errors: FieldError[] = [], above?: Report, step: string | number = path, bracketed = false) {
     this.errors = errors;
+    this.#above = above;
+    this.#step = step;
+    this.#bracketed = bracketed;
+  }
+
+  get path(): string {
+    const above = this.#above?.path ?? '';
+    if (this.#bracketed) return `${above}[${this.#step}]`;
+    return above === '' ? String(this.#step) : `${above}.${this.#step}`;
   }
 
   /** The report for a field: `report.at('spec', 'replicas')`. */
-  at(...names: string[]): Report {
-    let path = this.path;
-    for (const name of names) path = path === '' ? name : `${path}.${name}`;
-    return new Report(path, this.errors);
+  at(name: string, ...names: string[]): Report {
+    let report = new Report('', this.errors, this, name);
+    for (const each of names) report = new Report('', this.errors, report, each);
+    return report;
   }
 
   /** The report for an item of a list: `containers[0]`. */
   index(position: number): Report {
-    return new Report(`${this.path}[${position}]`, this.errors);
+    return new Report('', this.errors, this, position, true);
   }
 
   /** The report for an entry of a map: `limits[cpu]`. */
   key(name: string): Report {
-    return new Report(`${this.path}[${name}]`, this.errors);
+    return new Report('', this.errors, this, name, true);
   }
 
   required(detail = ''): void {

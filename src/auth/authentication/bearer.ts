@@ -54,10 +54,14 @@ export function anyToken(authenticators: readonly TokenAuthenticator[]): TokenAu
 }
 
 function bearerToken({ headers }: Credentials): string | undefined {
-  const authorization = [headers['authorization'] ?? ''].flat()[0]?.trim() ?? '';
-  const [scheme = '', token = ''] = authorization.split(/ +/, 2);
-  if (scheme.toLowerCase() === 'bearer' && token !== '') return token;
-  const protocols = [headers['sec-websocket-protocol'] ?? []].flat().flatMap(each => each.split(','));
+  const authorization = headers['authorization'];
+  if (authorization !== undefined) {
+    const [scheme = '', token = ''] = ([authorization].flat()[0] ?? '').trim().split(/ +/, 2);
+    if (scheme.toLowerCase() === 'bearer' && token !== '') return token;
+  }
+  const asked = headers['sec-websocket-protocol'];
+  if (asked === undefined) return undefined;
+  const protocols = [asked].flat().flatMap(each => each.split(','));
   const found = protocols.map(each => each.trim()).filter(each => each.startsWith(webSocketPrefix));
   if (found.length === 0) return undefined;
   if (found.length > 1) throw errors.unauthorized();

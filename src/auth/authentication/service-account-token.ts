@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import { decodeJwt, jwtVerify, SignJWT, errors as joseErrors, type JWTPayload } from 'jose';
 import type { Clock } from '#base/clock.ts';
 import type { Random } from '#base/random.ts';
@@ -103,9 +103,12 @@ export function serviceAccountTokenAuthenticator(options: {
   const verified = new Map<string, VerifiedToken>();
   return {
     async authenticate(token, audiences) {
-      if (!isFrom(token, issuers)) return undefined;
-      const digest = createHash('sha256').update(token).digest('base64');
-      const known = verified.get(digest) ?? (await verify(token, keys, issuers));
+      const digest = hash('sha256', token, 'base64');
+      let known = verified.get(digest);
+      if (!known) {
+        if (!isFrom(token, issuers)) return undefined;
+        known = await verify(token, keys, issuers);
+      }
       remember(verified, digest, known);
       if (known.notBeforeMs > clock.now()) throw new Error('service account token is not valid yet');
       if (known.expiresMs <= clock.now()) throw new Error('service account token has expired');
