@@ -66,6 +66,8 @@ interface Filling {
   readonly fill: Filler;
   /** Null is absent too, unless that is what the field is empty with. */
   readonly replacesNull: boolean;
+  /** Go cannot tell this value from an absent one: no pointer, always written. */
+  readonly unset: Json | undefined;
 }
 
 function compileObject(schema: ObjectSchema): Filler {
@@ -74,16 +76,16 @@ function compileObject(schema: ObjectSchema): Filler {
       const make = makerOf(field);
       // Go reads null into a struct or scalar as its zero value.
       const replacesNull = make !== undefined && make() !== null && field.schema.nullable !== true;
-      return { name, make, fill: fillerOf(field.schema), replacesNull };
+      return { name, make, fill: fillerOf(field.schema), replacesNull, unset: unsetOf(field) };
     })
     .filter(({ make, fill }) => make !== undefined || fill !== undefined);
   if (fillings.length === 0) return undefined;
   return value => {
     if (!isObject(value)) return;
     const object = value as JsonDraft;
-    for (const { name, make, fill, replacesNull } of fillings) {
+    for (const { name, make, fill, replacesNull, unset } of fillings) {
       let at = object[name];
-      if (make !== undefined && (at === undefined || (replacesNull && at === null))) {
+      if (make !== undefined && (at === undefined || at === unset || (replacesNull && at === null))) {
         at = make();
         object[name] = at;
       }
@@ -100,6 +102,12 @@ function makerOf(field: Field): (() => Json) | undefined {
   if (!isAlwaysWritten(field)) return undefined;
   const zero = zeroOf(field.schema);
   return isObject(zero) ? () => ({}) : () => zero;
+}
+
+function unsetOf(field: Field): Json | undefined {
+  return field.always === true && field.pointer !== true && field.default !== undefined
+    ? zeroOf(field.schema)
+    : undefined;
 }
 
 /** Zero is the default of a field that Go leaves out when it is zero. Custom resources leave nothing out. */
