@@ -11,6 +11,7 @@ import {
   unionOf,
   type FieldSet,
 } from './field-set.ts';
+import { isPooled, pooled } from './field-set-pool.ts';
 
 /** Who owns which fields: a manager is a name, an operation, and for updates the version it wrote with. */
 export interface Owner {
@@ -41,17 +42,20 @@ export function readOwners(entries: readonly ManagedFieldsEntry[] | null | undef
     const { manager = '', operation, apiVersion, fieldsType, subresource = '', time } = entry;
     if (operation !== 'Apply' && operation !== 'Update') return undefined;
     if (!apiVersion || fieldsType !== 'FieldsV1') return undefined;
-    const fields = knownSets.get(entry) ?? readFieldSet(entry.fieldsV1 as Json | undefined);
+    const fields = fieldsOf(entry);
     if (fields === undefined) return undefined;
     const owner: Owner = { manager, operation, apiVersion, subresource, time, fields };
     owners.set(ownerKey(owner), owner);
-    if (Object.isFrozen(entry)) knownSets.set(entry, fields);
   }
   return owners;
 }
 
-/** Field sets of entries that cannot change any more. */
-const knownSets = new WeakMap<ManagedFieldsEntry, FieldSet>();
+/** What the pool has was read before, and is written as we write it. */
+function fieldsOf({ fieldsV1 }: ManagedFieldsEntry): FieldSet | undefined {
+  if (isPooled(fieldsV1)) return fieldsV1;
+  const fields = readFieldSet(fieldsV1 as Json | undefined);
+  return fields && pooled(fields);
+}
 
 /** metadata.managedFields, in upstream's order. Entries that did not change are those of `before`. */
 export function writeOwners(owners: Owners, before: readonly ManagedFieldsEntry[]): ManagedFieldsEntry[] {
@@ -78,7 +82,7 @@ function entryOf({ manager, operation, apiVersion, subresource, time, fields }: 
     apiVersion,
     ...(time !== undefined && { time }),
     fieldsType: 'FieldsV1',
-    fieldsV1: fields as ManagedFieldsEntry['fieldsV1'],
+    fieldsV1: pooled(fields) as ManagedFieldsEntry['fieldsV1'],
     ...(subresource && { subresource }),
   };
 }
