@@ -147,3 +147,114 @@ test('methods that a path is not served for', async () => {
   refused(await server.call('DELETE', '/api/v1/namespaces'), 405, message);
   assert.equal((await server.call('GET', `${maps}/a`)).code, 200);
 });
+
+describe('what is changed', () => {
+  const patchTypes = {
+    merge: { 'content-type': 'application/merge-patch+json' },
+    strategic: { 'content-type': 'application/strategic-merge-patch+json' },
+    apply: { 'content-type': 'application/apply-patch+yaml' },
+  };
+
+  test('has the name of its path', async () => {
+    await using server = await openTestServer();
+    await server.call('POST', maps, map('a'));
+    const nameless = 'the name of the object (a based on URL) was undeterminable: name must be provided';
+    const other = (name: string) => `the name of the object (b) does not match the name on the URL (${name})`;
+    refused(await server.call('PUT', `${maps}/a`, { data: {} }), 400, nameless);
+    refused(await server.call('PUT', `${maps}/a`, map('b')), 400, other('a'));
+    refused(await server.call('PUT', `${maps}/none`, map('b')), 400, other('none'));
+    const leases = '/apis/coordination.k8s.io/v1/namespaces/default/leases';
+    refused(await server.call('PUT', `${leases}/a`, { spec: {} }), 400, nameless);
+    const rename = { metadata: { name: 'b' } };
+    refused(await server.call('PATCH', `${maps}/a`, rename, patchTypes.merge), 400, other('a'));
+    refused(await server.call('PATCH', `${maps}/a`, { metadata: { name: null } }, patchTypes.merge), 400, nameless);
+    const applied = { apiVersion: 'v1', kind: 'ConfigMap' };
+    refused(
+      await server.call('PATCH', `${maps}/new?fieldManager=m`, applied, patchTypes.apply),
+      400,
+      nameless.replace('(a ', '(new '),
+    );
+  });
+
+  test('stays of its kind', async () => {
+    await using server = await openTestServer();
+    await server.call('POST', maps, map('a'));
+    const answer = await server.call('PATCH', `${maps}/a`, { kind: 'Pod' }, patchTypes.merge);
+    assert.equal(answer.code, 422);
+    const [cause] = answer.body.details.causes;
+    assert.equal(cause.field, 'patch');
+    assert.match(cause.message, /: converting \(v1\.Pod\) to \(core\.ConfigMap\): unknown conversion$/);
+  });
+
+  test('says nothing twice', async () => {
+    await using server = await openTestServer();
+    await server.call('POST', maps, map('a'));
+    const twice = '{"data":{"b":"1","b":"2"}}';
+    for (const type of [patchTypes.merge, patchTypes.strategic]) {
+      const strict = await server.call('PATCH', `${maps}/a?fieldValidation=Strict`, twice, type);
+      assert.equal(strict.code, 422);
+      assert.match(strict.body.message, /strict decoding error: duplicate field "data\.b"$/);
+      const warned = await server.call('PATCH', `${maps}/a?dryRun=All`, twice, type);
+      assert.equal(warned.code, 200);
+      assert.deepEqual(warned.headers['warning'], ['299 - "duplicate field \\"data.b\\""']);
+    }
+  });
+
+  test('by apply fits its type', async () => {
+    await using server = await openTestServer();
+    const path = '/apis/apps/v1/namespaces/default/deployments/a?fieldManager=m';
+    const deployment = (more: object) => ({
+      apiVersion: 'apps/v1',
+      kind: 'Deployment',
+      metadata: { name: 'a', namespace: 'default' },
+      ...more,
+    });
+    const misfit = 'failed to create typed patch object (default/a; apps/v1, Kind=Deployment)';
+    const containers = (container: object) => ({
+      spec: { template: { spec: { containers: [{ name: 'c', ...container }] } } },
+    });
+    const at = '.spec.template.spec.containers[name="c"]';
+    const cases = [
+      [{ spec: { replica: 1 } }, '.spec.replica: field not declared in schema'],
+      [containers({ imagee: 'x' }), `${at}.imagee: field not declared in schema`],
+      [containers({ image: 7 }), `${at}.image: expected string, got &value.valueUnstructured{Value:7}`],
+      [
+        containers({ env: [{ name: 'A', value: true }] }),
+        `${at}.env[name="A"].value: expected string, got &value.valueUnstructured{Value:true}`,
+      ],
+      [{ spec: { replicas: 'two' } }, '.spec.replicas: expected numeric (int or float), got string'],
+      [{ spec: { paused: 'yes' } }, '.spec.paused: expected boolean, got &{yes}'],
+      [{ spec: [1] }, '.spec: expected map, got &{[1]}'],
+      [
+        { spec: { paused: 1, replicas: 'x' } },
+        'errors:\n  .spec.paused: expected boolean, got &{1}\n  .spec.replicas: expected numeric (int or float), got string',
+      ],
+    ] as const;
+    for (const [more, why] of cases)
+      refused(await server.call('PATCH', path, deployment(more), patchTypes.apply), 500, `${misfit}: ${why}`);
+    refused(await server.call('PATCH', path, {}, patchTypes.apply), 400, 'invalid object type: /, Kind=');
+    refused(
+      await server.call('PATCH', path, { apiVersion: 'v1', kind: 'Pod' }, patchTypes.apply),
+      400,
+      'invalid object type: /v1, Kind=Pod',
+    );
+    refused(
+      await server.call('PATCH', path, '[]', patchTypes.apply),
+      400,
+      'error decoding YAML: error unmarshaling JSON: while decoding JSON: json: cannot unmarshal array into Go value of type map[string]interface {}',
+    );
+  });
+});
+
+test('options of a deletion are of a known version', async () => {
+  await using server = await openTestServer();
+  await server.call('POST', maps, map('a'));
+  const options = (apiVersion: string) => ({ apiVersion, kind: 'DeleteOptions', dryRun: ['All'] });
+  for (const apiVersion of ['v1', 'meta.k8s.io/v1', 'apps/v1'])
+    assert.equal((await server.call('DELETE', `${maps}/a`, options(apiVersion))).code, 200);
+  const unknown = await server.call('DELETE', `${maps}/a`, { apiVersion: 'v2', kind: 'DeleteOptions' });
+  assert.equal(unknown.code, 400);
+  assert.match(unknown.body.message, /no kind "DeleteOptions" is registered for version "v2"/);
+  assert.equal((await server.call('DELETE', `${maps}/a?dryRun=`)).code, 422);
+  assert.equal((await server.call('GET', `${maps}/a`)).code, 200);
+});
