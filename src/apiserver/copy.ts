@@ -1,6 +1,10 @@
+import { isPooled } from '#api/machinery/apply/field-set-pool.ts';
 import { setOwn } from '#api/machinery/json.ts';
 
-/** A deep copy of JSON, for the start of a change; shared objects are never changed themselves. */
+/**
+ * A deep copy of JSON, for the start of a change; shared objects are never changed themselves. The frozen sets of
+ * managedFields, half of an object, stay shared.
+ */
 export function copyOf<Value>(value: Value): Value {
   if (typeof value !== 'object' || value === null) return value;
   if (Array.isArray(value)) {
@@ -11,7 +15,10 @@ export function copyOf<Value>(value: Value): Value {
   const copy: Record<string, unknown> = {};
   for (const key in value) {
     const member = (value as Record<string, unknown>)[key];
-    const copied = typeof member === 'object' && member !== null ? copyOf(member) : member;
+    const copied =
+      typeof member === 'object' && member !== null && !(key === 'fieldsV1' && isPooled(member))
+        ? copyOf(member)
+        : member;
     if (key === '__proto__') setOwn(copy, key, copied);
     else copy[key] = copied;
   }
