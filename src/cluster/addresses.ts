@@ -1,8 +1,8 @@
-import { existsSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, linkSync, mkdirSync, readFileSync, readdirSync, rmdirSync, rmSync, writeFileSync } from 'node:fs';
 import { networkInterfaces } from 'node:os';
 import { join } from 'node:path';
+import { identifyProcess, isAlive, type ProcessIdentity } from '#base/kernel/process.ts';
 import type { ClusterConfig, DataDir } from './data-dir.ts';
-import { livePid, dataDirAt } from './data-dir.ts';
 
 /** Address ranges of a cluster on this machine. */
 export type Ranges = Pick<ClusterConfig, 'podCIDR' | 'serviceCIDR' | 'serviceIP' | 'clusterDNS'>;
@@ -18,48 +18,89 @@ export const rangeChoices: readonly Ranges[] = Array.from({ length: 8 }, (_, ind
   };
 });
 
-/** Running clusters of this machine tell each other their ranges here; the files go when they stop. */
+/** Clusters of this machine tell each other their ranges here, one file a range; the files go when they stop. */
 const claims = '/run/windlass';
 
 interface Claim extends Ranges {
   readonly dataDir: string;
+  /** Who starts or supervises the cluster; a claim without a living holder counts for nothing. */
+  readonly holder: ProcessIdentity;
 }
 
-/** Ranges that no other running cluster and no interface of this machine uses. */
-export function freeRanges(own: DataDir): Ranges {
-  const taken = otherClaims(own);
+/** Takes ranges that no other cluster and no interface of this machine uses. */
+export function claimFreeRanges(own: DataDir): Ranges {
   const addresses = ipv4Addresses();
   const free = rangeChoices.find(
-    choice => !taken.some(claim => overlaps(claim, choice)) && !addresses.some(address => covers(choice, address)),
+    choice => !addresses.some(address => covers(choice, address)) && claim(own, choice) === undefined,
   );
-  if (!free) throw new Error(`cannot find free address ranges: ${taken.length} clusters run on this machine; stop one`);
+  if (!free) throw new Error('cannot find free address ranges: too many clusters run on this machine; stop one');
   return free;
 }
 
-/** Claims the ranges for as long as the cluster runs. */
+/** Takes the ranges of a cluster for as long as this process lives, or until they are released. */
 export function claimRanges(own: DataDir, ranges: Ranges): void {
-  const other = otherClaims(own).find(claim => overlaps(claim, ranges));
+  const other = claim(own, ranges);
   if (other)
     throw new Error(
       `cannot start: the cluster in ${other.dataDir} runs with the same addresses (${ranges.serviceCIDR}); stop it first`,
     );
-  mkdirSync(claims, { recursive: true });
-  writeFileSync(join(claims, `${own.id}.json`), JSON.stringify({ dataDir: own.path, ...ranges }));
 }
 
 export function releaseRanges(own: DataDir): void {
-  rmSync(join(claims, `${own.id}.json`), { force: true });
-  if (existsSync(claims) && readdirSync(claims).length === 0) rmSync(claims, { recursive: true, force: true });
+  for (const { file, claim: each } of readClaims()) if (each?.dataDir === own.path) rmSync(file, { force: true });
+  try {
+    rmdirSync(claims);
+  } catch (error) {
+    // Other clusters have theirs there.
+    if (!['ENOENT', 'ENOTEMPTY', 'EEXIST'].includes(codeOf(error) ?? '')) throw error;
+  }
 }
 
-function otherClaims(own: DataDir): readonly Claim[] {
+/** Who has the ranges; `undefined` when it is this cluster now. */
+function claim(own: DataDir, { podCIDR, serviceCIDR, serviceIP, clusterDNS }: Ranges): Claim | undefined {
+  const holder = identifyProcess(process.pid);
+  if (!holder) throw new Error('cannot claim address ranges: /proc does not show this process');
+  const wanted: Claim = { podCIDR, serviceCIDR, serviceIP, clusterDNS, dataDir: own.path, holder };
+  for (const { file, claim: other } of readClaims()) {
+    if (!other || !overlaps(other, wanted)) continue;
+    if (other.dataDir !== own.path && isAlive(other.holder)) return other;
+    rmSync(file, { force: true });
+  }
+  mkdirSync(claims, { recursive: true });
+  const file = join(claims, `${podCIDR.replace('/', '-')}.json`);
+  const part = `${file}.${process.pid}`;
+  writeFileSync(part, JSON.stringify(wanted));
+  try {
+    // Unlike a rename it fails when another cluster that starts just now was quicker.
+    linkSync(part, file);
+    return undefined;
+  } catch (error) {
+    if (codeOf(error) !== 'EEXIST') throw error;
+    return claim(own, wanted);
+  } finally {
+    rmSync(part);
+  }
+}
+
+function readClaims(): readonly { readonly file: string; readonly claim: Claim | undefined }[] {
   if (!existsSync(claims)) return [];
   return readdirSync(claims)
-    .filter(name => name !== `${own.id}.json`)
-    .flatMap(name => {
-      const claim = JSON.parse(readFileSync(join(claims, name), 'utf8')) as Claim;
-      return livePid(dataDirAt(claim.dataDir), 'supervisor') === undefined ? [] : [claim];
-    });
+    .filter(name => name.endsWith('.json'))
+    .map(name => ({ file: join(claims, name), claim: readClaim(join(claims, name)) }));
+}
+
+function readClaim(file: string): Claim | undefined {
+  try {
+    return JSON.parse(readFileSync(file, 'utf8')) as Claim;
+  } catch (error) {
+    // Released between the two looks.
+    if (codeOf(error) === 'ENOENT') return undefined;
+    throw error;
+  }
+}
+
+function codeOf(error: unknown): string | undefined {
+  return (error as NodeJS.ErrnoException | undefined)?.code;
 }
 
 function overlaps(a: Ranges, b: Ranges): boolean {

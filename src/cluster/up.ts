@@ -3,7 +3,7 @@ import { closeSync, openSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { systemClock } from '#base/clock.ts';
-import { freeRanges, rangeChoices } from './addresses.ts';
+import { claimFreeRanges, rangeChoices, releaseRanges } from './addresses.ts';
 import type { Flags } from './commands.ts';
 import {
   dataDirFrom,
@@ -34,7 +34,12 @@ export async function up(flags: Flags): Promise<number> {
   const startMs = systemClock.monotonic();
   const progress = progressOn(process.stdout, systemClock);
   const { config, lacking } = decideConfig(dir, flags);
-  await checkPort(config.port);
+  try {
+    await checkPort(config.port);
+  } catch (error) {
+    releaseRanges(dir);
+    throw error;
+  }
   writeConfig(dir, config);
   if (lacking) process.stdout.write(`  ! ${lacking}\n`);
 
@@ -125,7 +130,7 @@ function decideConfig(dir: DataDir, flags: Flags): { config: ClusterConfig; lack
   if (lacking && flags.given('nodes')) throw new Error(`cannot run real containers: ${lacking}`);
   const real = wantsReal && !lacking;
   const nodes = real ? (flags.number('nodes') ?? (before?.nodes || 1)) : 0;
-  const ranges = before ?? (real ? freeRanges(dir) : (rangeChoices[0] as NonNullable<(typeof rangeChoices)[0]>));
+  const ranges = before ?? (real ? claimFreeRanges(dir) : (rangeChoices[0] as NonNullable<(typeof rangeChoices)[0]>));
   const config: ClusterConfig = {
     port: flags.number('port') ?? before?.port ?? 6443,
     podCIDR: ranges.podCIDR,

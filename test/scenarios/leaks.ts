@@ -36,7 +36,7 @@ export function leftBehind(dataDir: string, nodeNames: readonly string[] = []): 
     ...ids.flatMap(each =>
       globSync([`/sys/fs/cgroup/windlass-${each}`, `/sys/fs/cgroup/*/windlass-${each}`]).map(path => `cgroup: ${path}`),
     ),
-    ...ids.map(each => `/run/windlass/${each}.json`).filter(existsSync),
+    ...globSync('/run/windlass/*').filter(file => readFileSync(file, 'utf8').includes(path)),
   ];
 }
 

@@ -97,6 +97,7 @@ async function start(agent: Agent, role: RoleProcess, lifetime: Lifetime): Promi
       informers,
       nodeName: first.local.name,
       clusterId: dir.id,
+      beside: nodes.slice(1).map(({ local }) => ({ nodeName: local.name, id: networkId(agent, local) })),
       clusterCidrs: [config.podCIDR],
       serviceCidrs: [config.serviceCIDR],
       clock,

@@ -52,15 +52,18 @@ export const externalBase = 0x10000;
 
 export interface ChainsOptions {
   readonly clusterId: string;
+  /** The ids of this cluster's other nodes on the machine. */
+  readonly idsBeside?: readonly string[];
   /** Callers from here are inside: what they send to outer addresses needs no detour by a local endpoint. */
   readonly clusterCidrs: readonly string[];
   /** Addresses for services: what no service has is dropped, and does not leave the node. */
   readonly serviceCidrs: readonly string[];
 }
 
-export function fixedChains({ clusterId, clusterCidrs, serviceCidrs }: ChainsOptions): string {
+export function fixedChains({ clusterId, idsBeside = [], clusterCidrs, serviceCidrs }: ChainsOptions): string {
   // Clusters beside each other on one host may use the same addresses for services: a pod means its own cluster's.
-  const othersPods = `iifname "${bridgeName('*')}" iifname != "${bridgeName(clusterId)}"`;
+  const bridges = [clusterId, ...idsBeside].map(id => `"${bridgeName(id)}"`).join(', ');
+  const othersPods = `iifname "${bridgeName('*')}" iifname != { ${bridges} }`;
   const each = (text: (family: Family) => string) => families.map(text).join('\n      ');
   const inside = (family: Family) => clusterCidrs.filter(cidr => familyOf(cidr) === family).join(', ');
   const notInside = (family: Family) => (inside(family) === '' ? '' : `${family.ip} saddr != { ${inside(family)} }`);

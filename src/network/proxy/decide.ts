@@ -13,7 +13,7 @@ import {
   type Family,
   type FrontendKind,
 } from './chains.ts';
-import { clusterTargets, localTargets, targetsOf, type NodeInfo, type Target } from './endpoints.ts';
+import { clusterTargets, localTargets, targetsOf, type NodeInfo, type Target, isHere } from './endpoints.ts';
 
 /** An element of a set, or of a map when `value` is not empty. */
 export interface Element {
@@ -218,7 +218,7 @@ function healthCheckOf(service: Service, slices: readonly EndpointSlice[], node:
   const local = new Set<string>();
   for (const slice of slices)
     for (const endpoint of slice.endpoints ?? [])
-      if (endpoint.nodeName === node.name && (endpoint.conditions?.ready ?? true))
+      if (isHere(endpoint, node) && (endpoint.conditions?.ready ?? true))
         for (const address of endpoint.addresses) local.add(address);
   const { namespace = '', name = '' } = service.metadata;
   return { port, namespace, name, localEndpoints: local.size };

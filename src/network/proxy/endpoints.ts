@@ -5,7 +5,7 @@ import { parseIp } from '#base/ip.ts';
 export interface Target {
   readonly ip: string;
   readonly port: number;
-  /** On this node. */
+  /** On this machine. */
   readonly local: boolean;
   readonly ready: boolean;
   readonly serving: boolean;
@@ -16,6 +16,8 @@ export interface Target {
 
 export interface NodeInfo {
   readonly name: string;
+  /** Other nodes of the same machine, whose pods meet the same rules. */
+  readonly beside?: readonly string[];
   /** Its label topology.kubernetes.io/zone; empty: none. */
   readonly zone: string;
 }
@@ -54,13 +56,18 @@ function targetOf(endpoint: Endpoint, ip: string, port: number, node: NodeInfo):
   return {
     ip,
     port,
-    local: endpoint.nodeName === node.name,
+    local: isHere(endpoint, node),
     ready,
     serving: conditions?.serving ?? ready,
     terminating: conditions?.terminating ?? false,
     zoneHints: hints?.forZones?.map(zone => zone.name) ?? [],
     nodeHints: hints?.forNodes?.map(({ name }) => name) ?? [],
   };
+}
+
+/** Whether an endpoint is on this machine. */
+export function isHere({ nodeName }: Endpoint, { name, beside = [] }: NodeInfo): boolean {
+  return nodeName === name || (nodeName !== undefined && beside.includes(nodeName));
 }
 
 /** The targets for traffic with the policy Cluster: the ready ones that topology prefers, else the serving and terminating (KEP-1669). */

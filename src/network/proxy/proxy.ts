@@ -22,6 +22,8 @@ export interface ServiceProxyOptions {
   readonly informers: Informers;
   readonly nodeName: string;
   readonly clusterId: string;
+  /** Other nodes of the cluster on the same machine, each with the id that its things on the host carry. */
+  readonly beside?: readonly { readonly nodeName: string; readonly id: string }[];
   /** All pods of the cluster, a CIDR a family. */
   readonly clusterCidrs: readonly string[];
   /** What services get their addresses from, a CIDR a family. */
@@ -80,12 +82,13 @@ class Proxy implements ServiceProxy {
 
   constructor(options: ServiceProxyOptions) {
     const { informers, clusterId, clusterCidrs, serviceCidrs = [], clock, log, run, registry, nodeName } = options;
+    const { beside = [] } = options;
     this.#options = options;
-    this.#node = { name: nodeName, zone: '' };
+    this.#node = { name: nodeName, beside: beside.map(other => other.nodeName), zone: '' };
     this.#services = informers.of(Service);
     this.#table = new NftTable({
       name: serviceTable(clusterId),
-      declarations: fixedChains({ clusterId, clusterCidrs, serviceCidrs }),
+      declarations: fixedChains({ clusterId, idsBeside: beside.map(({ id }) => id), clusterCidrs, serviceCidrs }),
       clock,
       log,
       ...(run && { run }),
@@ -134,7 +137,7 @@ class Proxy implements ServiceProxy {
     const ofNode = (node: Node) => {
       const zone = node.metadata.labels?.[zoneLabel] ?? '';
       if (zone === this.#node.zone) return;
-      this.#node = { name: this.#options.nodeName, zone };
+      this.#node = { ...this.#node, zone };
       for (const service of this.#services.objects.keys()) dirty(service);
     };
     this.#unsubscribe.push(

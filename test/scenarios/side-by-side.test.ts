@@ -1,0 +1,135 @@
+import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
+import { after, before, describe, test } from 'node:test';
+import { promisify } from 'node:util';
+import { realContainers, startScenarioCluster, type ScenarioCluster } from './cluster.ts';
+import { eventually } from './eventually.ts';
+import { leftBehind } from './leaks.ts';
+import { container, pod, service } from './objects.ts';
+
+const run = promisify(execFile);
+
+describe('two clusters on one machine', { skip: realContainers }, () => {
+  let clusters: readonly [ScenarioCluster, ScenarioCluster];
+  before(async () => {
+    clusters = await Promise.all([startScenarioCluster(), startScenarioCluster()]);
+    await Promise.all(
+      clusters.map(async cluster => {
+        const image = `${cluster.registry}/web:v1`;
+        await cluster.apply(
+          pod('web', container(image, { readyPath: '/healthz' })),
+          pod('client', container(`${cluster.registry}/client`)),
+          service('web'),
+        );
+        await cluster.kubectl('wait', 'pod', '--all', '--for=condition=Ready', '--timeout=60s');
+      }),
+    );
+  });
+  after(async () => {
+    await Promise.all(clusters?.map(cluster => cluster[Symbol.asyncDispose]()) ?? []);
+  });
+
+  /** From the host and from a pod, by address and by name. */
+  const assertServes = async (cluster: ScenarioCluster) => {
+    const { spec } = await cluster.get<{ spec: { clusterIP: string } }>('service', 'web');
+    const { stdout } = await run('curl', ['--silent', '--max-time', '5', `http://${spec.clusterIP}/`]);
+    assert.equal(stdout, 'web v1 web\n');
+    assert.equal(await answerOf(cluster, 'client', 'web'), 'web v1 web\n');
+  };
+
+  test('both serve, with addresses of their own', async () => {
+    const addresses = await Promise.all(
+      clusters.map(async cluster => {
+        await assertServes(cluster);
+        const { items } = await cluster.get<{ items: { spec: { clusterIP: string } }[] }>('services', '-A');
+        return items.map(({ spec }) => spec.clusterIP);
+      }),
+    );
+    assert.equal(new Set(addresses.flat()).size, addresses.flat().length);
+  });
+
+  test('one that is stopped does not disturb the other', async () => {
+    const [first, second] = clusters;
+    await second.windlass('down');
+    assert.deepEqual(leftBehind(second.dataDir), []);
+    await assertServes(first);
+    await second.windlass('up', '--detach');
+    await eventually('the second serves again', async () => {
+      await assertServes(second);
+      return true;
+    });
+    await first.windlass('down');
+    assert.deepEqual(leftBehind(first.dataDir), []);
+    await assertServes(second);
+  });
+});
+
+describe('two nodes on one machine', { skip: realContainers }, () => {
+  let cluster: ScenarioCluster;
+  let nodes: readonly string[];
+  before(async () => {
+    cluster = await startScenarioCluster('--nodes', '2');
+    const { items } = await cluster.get<{ items: { metadata: { name: string } }[] }>('nodes');
+    nodes = items.map(({ metadata }) => metadata.name);
+    for (const [index, nodeName] of nodes.entries())
+      await cluster.apply(
+        pod(`web-${index}`, container(`${cluster.registry}/web:v1`, { script: alsoTellCaller }), { nodeName }),
+        service(`web-${index}`),
+        pod(`client-${index}`, container(`${cluster.registry}/client`), { nodeName }),
+      );
+    await cluster.kubectl('wait', 'pod', '--all', '--for=condition=Ready', '--timeout=60s');
+  });
+  after(async () => {
+    await cluster?.windlass('down');
+    const left = leftBehind(cluster.dataDir, nodes);
+    await cluster?.[Symbol.asyncDispose]();
+    assert.deepEqual(left, []);
+  });
+
+  test('both are ready', async () => {
+    assert.equal(nodes.length, 2);
+    await cluster.kubectl('wait', 'node', '--all', '--for=condition=Ready', '--timeout=10s');
+  });
+
+  test('their pods reach each other by address, by Service and by name, and keep their own address', async () => {
+    for (const from of [0, 1])
+      for (const to of [0, 1]) {
+        const [source, target] = await Promise.all([addressOf(`client-${from}`), addressOf(`web-${to}`)]);
+        const { spec } = await cluster.get<{ spec: { clusterIP: string } }>('service', `web-${to}`);
+        for (const host of [target, spec.clusterIP, `web-${to}`])
+          for (const client of [`client-${from}`, `web-${from}`])
+            assert.equal(await answerOf(cluster, client, host), `web v1 web-${to}\n`, `${client} → ${host}`);
+        const caller = await answerOf(cluster, `client-${from}`, `web-${to}/cgi-bin/caller`);
+        assert.equal(/10\.[\d.]+/.exec(caller)?.[0], source, caller);
+      }
+  });
+
+  test('pods of the second go on when the agent is killed', async () => {
+    const pid = cluster.pid('node-agent');
+    const before = await addressOf('web-1');
+    process.kill(pid, 'SIGKILL');
+    await eventually('there is another agent', () => cluster.pid('node-agent') !== pid);
+    await eventually('pods answer', async () => (await answerOf(cluster, 'client-0', 'web-1')) === 'web v1 web-1\n');
+    assert.equal(await addressOf('web-1'), before);
+    const restarts = await cluster.kubectl(
+      'get',
+      'pods',
+      '--output=jsonpath={.items[*].status.containerStatuses[*].restartCount}',
+    );
+    assert.equal(restarts, '0 0 0 0');
+  });
+
+  const addressOf = async (name: string) =>
+    (await cluster.get<{ status: { podIP: string } }>('pod', name)).status.podIP;
+});
+
+function answerOf(cluster: ScenarioCluster, from: string, host: string): Promise<string> {
+  return cluster.kubectl('exec', from, '--', 'timeout', '5', 'wget', '-qO-', `http://${host}`);
+}
+
+/** The web server with one page more, which says who asks for it. */
+const alsoTellCaller = [
+  'printf \'#!/bin/sh\\nprintf "Content-Type: text/plain\\\\r\\\\n\\\\r\\\\n$REMOTE_ADDR"\\n\' >/www/cgi-bin/caller',
+  'chmod +x /www/cgi-bin/caller',
+  'exec /server',
+].join('; ');
