@@ -7,6 +7,7 @@ import { pipeline } from 'node:stream/promises';
 import { setTimeout as wait } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { systemClock } from '#base/clock.ts';
+import { findCgroups, pruneCgroup } from '#base/kernel/cgroup.ts';
 import { listMounts, unmount } from '#base/kernel/mount.ts';
 import { silentLog } from '#base/log.ts';
 import { cniConfig } from '#runtime/cri/cni.ts';
@@ -25,6 +26,11 @@ export interface Containerd extends AsyncDisposable {
   readonly directory: string;
   readonly runtime: Runtime;
   readonly logDirectory: string;
+  /** The link that the pods hang on, and its address. */
+  readonly bridge: string;
+  readonly gateway: string;
+  /** Ends the process, does what is to be done meanwhile, and starts it again. Containers go on. */
+  restart(meanwhile: () => Promise<void>): Promise<void>;
 }
 
 /** Why containerd cannot be tried here, for a test's `skip`. */
@@ -41,21 +47,64 @@ export async function cannotRunContainerd(): Promise<string | undefined> {
 export async function startContainerd(): Promise<Containerd> {
   const directory = await mkdtemp(join(tmpdir(), 'windlass-containerd-'));
   const socket = join(directory, 'containerd.sock');
-  const logDirectory = join(directory, 'logs');
+  const endpoint = `unix://${socket}`;
   const bridge = `wlcri${process.pid}`;
+  const network = `10.${100 + (process.pid % 100)}.0`;
   await mkdir(join(directory, 'net.d'));
-  const subnet = `10.${100 + (process.pid % 100)}.0.0/24`;
   await writeFile(
     join(directory, 'net.d', '10-windlass.conflist'),
-    cniConfig({ podCidr: subnet, name: bridge, dataDirectory: join(directory, 'cni') }),
+    cniConfig({ podCidr: `${network}.0/24`, name: bridge, dataDirectory: join(directory, 'cni') }),
   );
   await writeFile(join(directory, 'config.toml'), configuration(directory, socket));
-  const child = spawn('containerd', ['--config', join(directory, 'config.toml')], {
-    stdio: ['ignore', 'ignore', 'pipe'],
-  });
+  const chains = await natChains();
+  let child: Process | undefined;
+  const cleanUp = async () => {
+    await child?.stop();
+    for (const { target } of listMounts().toReversed()) if (target.startsWith(`${directory}/`)) await unmount(target);
+    if (existsSync(`/sys/class/net/${bridge}`)) await run('ip', ['link', 'del', bridge]);
+    await removeHostPortChains(chains);
+    const cgroups = findCgroups();
+    if (cgroups) pruneCgroup(cgroups, '/kubepods');
+    await rm(directory, { recursive: true, force: true });
+  };
+  try {
+    child = await startProcess(directory, socket);
+    await loadImages(directory, socket);
+    const runtime = await openCriRuntime({ endpoint, clock: systemClock, log: silentLog });
+    return {
+      endpoint,
+      directory,
+      runtime,
+      logDirectory: join(directory, 'logs'),
+      bridge,
+      gateway: `${network}.1`,
+      async restart(meanwhile) {
+        await child?.stop();
+        await meanwhile();
+        child = await startProcess(directory, socket);
+      },
+      async [Symbol.asyncDispose]() {
+        for (const { id } of await runtime.listPodSandbox()) await runtime.removePodSandbox(id);
+        await runtime[Symbol.asyncDispose]();
+        await cleanUp();
+      },
+    };
+  } catch (error) {
+    await cleanUp();
+    throw error;
+  }
+}
+
+interface Process {
+  stop(): Promise<void>;
+}
+
+async function startProcess(directory: string, socket: string): Promise<Process> {
+  const args = ['--config', join(directory, 'config.toml')];
+  const child = spawn('containerd', args, { stdio: ['ignore', 'ignore', 'pipe'] });
   let words = '';
   child.stderr.on('data', (chunk: Buffer) => {
-    words = `${words}${chunk}`.slice(-65_536);
+    words = `${words}${chunk}`.slice(-16_384);
   });
   const ended = new Promise<void>(resolve => {
     child.on('exit', () => resolve());
@@ -67,30 +116,30 @@ export async function startContainerd(): Promise<Containerd> {
   const stop = async () => {
     if (child.exitCode === null && child.signalCode === null) child.kill('SIGTERM');
     await ended;
-    for (const { target } of listMounts().toReversed()) if (target.startsWith(`${directory}/`)) await unmount(target);
-    if (existsSync(`/sys/class/net/${bridge}`)) await run('ip', ['link', 'del', bridge]);
-    await rm(directory, { recursive: true, force: true });
   };
-  try {
-    await ready(socket, ended);
-    await loadImages(directory, socket);
-    const endpoint = `unix://${socket}`;
-    const runtime = await openCriRuntime({ endpoint, clock: systemClock, log: silentLog });
-    return {
-      endpoint,
-      directory,
-      runtime,
-      logDirectory,
-      async [Symbol.asyncDispose]() {
-        for (const { id } of await runtime.listPodSandbox()) await runtime.removePodSandbox(id);
-        await runtime[Symbol.asyncDispose]();
-        await stop();
-      },
-    };
-  } catch (error) {
-    await stop();
-    throw new Error(`cannot start containerd: ${words.trim() || 'it does not answer'}`, { cause: error });
+  for (let attempt = 0; attempt < startAttemptsMax; attempt++) {
+    const dead = await Promise.race([ended.then(() => true), wait(startPauseMs, false)]);
+    if (dead) break;
+    if (await run('ctr', ['--address', socket, 'version']).catch(() => undefined)) return { stop };
   }
+  await stop();
+  throw new Error(`cannot start containerd: ${words.trim() || 'it does not answer'}`);
+}
+
+/** What the portmap plugin makes once and leaves: its chains, and the jumps to them. */
+async function removeHostPortChains(before: ReadonlySet<string>): Promise<void> {
+  const left = [...(await natChains())].filter(chain => !before.has(chain) && chain.startsWith('CNI-HOSTPORT-'));
+  const { stdout } = await run('iptables', ['-t', 'nat', '-S']);
+  for (const line of stdout.split('\n'))
+    if (line.startsWith('-A ') && left.some(chain => line.includes(`-j ${chain}`)))
+      await run('sh', ['-c', `iptables -t nat -D ${line.slice('-A '.length)}`]);
+  for (const chain of left) await run('iptables', ['-t', 'nat', '-F', chain]);
+  for (const chain of left) await run('iptables', ['-t', 'nat', '-X', chain]);
+}
+
+async function natChains(): Promise<ReadonlySet<string>> {
+  const { stdout } = await run('iptables', ['-t', 'nat', '-S']);
+  return new Set([...stdout.matchAll(/^-N (\S+)/gm)].map(match => match[1] ?? ''));
 }
 
 function configuration(directory: string, socket: string): string {
@@ -118,15 +167,6 @@ disabled_plugins = []
 }
 
 const pauseImage = 'registry.local/pause:v1';
-
-async function ready(socket: string, ended: Promise<void>): Promise<void> {
-  for (let attempt = 0; attempt < startAttemptsMax; attempt++) {
-    const dead = await Promise.race([ended.then(() => true), wait(startPauseMs, false)]);
-    if (dead) break;
-    if (await run('ctr', ['--address', socket, 'version']).catch(() => undefined)) return;
-  }
-  throw new Error('it does not answer');
-}
 
 async function loadImages(directory: string, socket: string): Promise<void> {
   const images = await buildImages();

@@ -54,7 +54,7 @@ export class HeaderWriter {
     const lengths = Buffer.alloc(5);
     lengths.writeUInt16LE(plain.length, 1);
     lengths.writeUInt16LE(~plain.length & 0xffff, 3);
-    const block = this.#started ? [lengths, plain] : [zlibHeader, lengths, plain];
+    const block = this.#started ? [lengths, plain, flush] : [zlibHeader, lengths, plain, flush];
     this.#started = true;
     return Buffer.concat(block);
   }
@@ -62,6 +62,9 @@ export class HeaderWriter {
 
 /** 32 KiB window, no preset dictionary, lowest level. */
 const zlibHeader = Buffer.from([0x78, 0x01]);
+
+/** An empty block, as zlib's sync flush: without it Go's reader looks for the next block where the frame ends, and fails. */
+const flush = Buffer.from([0x00, 0x00, 0x00, 0xff, 0xff]);
 
 function encodeHeaders(headers: SpdyHeaders): Buffer {
   const parts: Buffer[] = [uint32(Object.keys(headers).length)];
