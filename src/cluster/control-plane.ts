@@ -73,12 +73,6 @@ export interface ControlPlane extends AsyncDisposable {
   startActing(): Promise<void>;
 }
 
-/** Upstream lets these act as the node controller, whose role has what they need. */
-const sharedAccounts: Readonly<Record<string, string>> = {
-  'node-ipam-controller': 'node-controller',
-  'taint-eviction-controller': 'node-controller',
-};
-
 /** Without kubelets nobody asks for one. */
 const noCertificate = { certPem: '', keyPem: '' };
 
@@ -107,12 +101,17 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
   const lifetime = new Lifetime();
   // The parts of the API server are its clients, too: what they ask before it is there waits for it.
   const starting = Promise.withResolvers<ApiServer>();
-  starting.promise.catch(() => {});
-  let apiServer: ApiServer | undefined;
-  const clientOf = (user: User) =>
-    inProcessClient<User>(async (as, request) => (apiServer ?? (await starting.promise)).handleAs(as, request), user);
+  // Copies are read once the objects that every cluster begins with are there, so that they are complete from the start.
+  const begun = Promise.withResolvers<ApiServer>();
+  for (const { promise } of [starting, begun]) promise.catch(() => {});
+  const clientOf = (user: User, after: Promise<ApiServer> = starting.promise) =>
+    inProcessClient<User>(async (as, request) => (await after).handleAs(as, request), user);
   const client = clientOf(loopbackAdmin);
-  const informers = openInformers(client, { clock, random, log: log.child('informers') });
+  const informers = openInformers(clientOf(loopbackAdmin, begun.promise), {
+    clock,
+    random,
+    log: log.child('informers'),
+  });
   lifetime.defer(() => informers[Symbol.dispose]());
 
   const roles = followRoles(informers);
@@ -134,7 +133,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     nodeAgents({ client, ...(credentials.kubeletClient ?? noCertificate), caPem: credentials.caCertPem }),
   );
   const address = advertise ? `${advertise.address}:${advertise.port}` : 'localhost';
-  apiServer = await startApiServer({
+  const apiServer = await startApiServer({
     storage,
     clock,
     random,
@@ -174,6 +173,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
   starting.resolve(apiServer);
   await ensureBootstrapObjects(client, { serviceCIDR: options.serviceCIDR, serviceIP: options.serviceIP, advertise });
   await reconcileBootstrapPolicy(client);
+  begun.resolve(apiServer);
   // What plugins and authorizers look at must be complete before the first request from outside.
   await Promise.all([roles.synced, informers.synced]);
 
@@ -185,7 +185,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     async startActing() {
       const controllers = startControllers({
         client,
-        clientFor: name => clientOf(serviceAccountUser('kube-system', sharedAccounts[name] ?? name)),
+        clientFor: name => clientOf(serviceAccountUser('kube-system', name)),
         informers,
         clock,
         random,

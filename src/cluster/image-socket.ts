@@ -1,14 +1,15 @@
 import { createServer, request, type IncomingMessage, type Server } from 'node:http';
 import { rmSync, chmodSync } from 'node:fs';
 import { join } from 'node:path';
-import type { Readable } from 'node:stream';
+import { PassThrough, type Readable } from 'node:stream';
 import type { Image, ImageLoader, ImageService } from '#runtime/runtime.ts';
 import type { DataDir } from './data-dir.ts';
 
 /** The images of a running node agent, for the command line of the same machine. Only the agent's own user may connect. */
 export interface ImageSocket extends AsyncDisposable {}
 
-export type NodeImages = ImageService & ImageLoader;
+/** Runtimes that speak CRI have no way to take an archive. */
+export type NodeImages = ImageService & Partial<ImageLoader>;
 
 export function imageSocketPath(dir: DataDir): string {
   return join(dir.run, 'images.sock');
@@ -64,13 +65,15 @@ async function answer(incoming: IncomingMessage, stores: readonly NodeImages[]):
 
 /** One archive into several stores: each reads at its own pace, the slowest sets the pace. */
 async function loadInto(stores: readonly NodeImages[], archive: Readable): Promise<readonly string[]> {
-  const [first, ...others] = stores;
-  if (!first) return [];
-  if (others.length === 0) return first.loadImage(archive);
-  const { PassThrough } = await import('node:stream');
-  const branches = stores.map(() => new PassThrough());
-  for (const branch of branches) archive.pipe(branch);
-  const names = await Promise.all(stores.map((store, index) => store.loadImage(branches[index] as Readable)));
+  const names = await Promise.all(
+    stores.map(store => {
+      if (!store.loadImage)
+        throw new Error(
+          'cannot load images into a runtime that speaks CRI: import them with its own tool (ctr -n k8s.io images import)',
+        );
+      return store.loadImage(archive.pipe(new PassThrough()));
+    }),
+  );
   return names[0] ?? [];
 }
 

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { existsSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Clock } from '#base/clock.ts';
 import { unmountTree } from '#base/kernel/mount.ts';
@@ -10,15 +10,19 @@ import { httpsClient, type HttpsClient } from '#client/https.ts';
 import { openInformers } from '#client/informers.ts';
 import { startDns } from '#dns/dns.ts';
 import { startKubelet } from '#kubelet/kubelet.ts';
+import { nodeLabel } from '#kubelet/pods/names.ts';
 import { bridgeNetwork, removeBridgeNetwork, type BridgeNetwork } from '#network/cni/bridge.ts';
+import { bridgeName } from '#network/names.ts';
 import { removeServiceProxy, startServiceProxy } from '#network/proxy/proxy.ts';
 import { readRegistries } from '#runtime/oci/images/registries.ts';
+import { cniConfig } from '#runtime/cri/cni.ts';
+import { openCriRuntime } from '#runtime/cri/runtime.ts';
 import { openOciRuntime } from '#runtime/oci/runtime.ts';
-import type { ImageLoader, Runtime } from '#runtime/runtime.ts';
+import type { Runtime } from '#runtime/runtime.ts';
 import type { Flags } from '../commands.ts';
-import { dataDirFrom, readConfig, type ClusterConfig, type DataDir } from '../data-dir.ts';
+import { dataDirFrom, readConfig, writeAtomically, type ClusterConfig, type DataDir } from '../data-dir.ts';
 import { dnsNodeLabel } from '../dns-service.ts';
-import { imageSocketPath, serveImages } from '../image-socket.ts';
+import { imageSocketPath, serveImages, type NodeImages } from '../image-socket.ts';
 import { localNodes, machineAddress, type LocalNode } from '../nodes.ts';
 import { programVersion } from '../version.ts';
 import { roleProcess, type RoleProcess } from './role.ts';
@@ -68,7 +72,7 @@ export async function nodeAgent(flags: Flags): Promise<number> {
 /** Everything of one node that is not the API's. */
 interface NodeParts {
   readonly local: LocalNode;
-  readonly runtime: Runtime & ImageLoader;
+  readonly runtime: Runtime & NodeImages;
   readonly network: BridgeNetwork;
 }
 
@@ -157,19 +161,48 @@ async function openNode(agent: Agent, local: LocalNode, lifetime: Lifetime): Pro
       log,
     }),
   );
+  return { local, network, runtime: lifetime.own(await openRuntime(agent, local, network)) };
+}
+
+async function openRuntime(agent: Agent, local: LocalNode, network: BridgeNetwork): Promise<Runtime & NodeImages> {
+  const { dir, config, clock, log } = agent;
+  if (config.runtime === 'cri') return openCriRuntime({ endpoint: config.runtimeEndpoint, clock, log });
   const registries = join(dir.path, 'registries.json');
-  const runtime = lifetime.own(
-    await openOciRuntime({
-      root: join(root, 'runtime'),
-      network,
-      clock,
-      random: systemRandom,
-      log,
-      version: programVersion(),
-      ...(existsSync(registries) && { registries: readRegistries(registries) }),
-    }),
+  return openOciRuntime({
+    root: join(dir.nodeDir(local.name), 'runtime'),
+    network,
+    clock,
+    random: systemRandom,
+    log,
+    version: programVersion(),
+    ...(existsSync(registries) && { registries: readRegistries(registries) }),
+  });
+}
+
+/** Where a runtime that speaks CRI looks for its network. */
+const cniDirectory = '/etc/cni/net.d';
+
+/** Connects the runtime's pods to the node's bridge, unless somebody has configured a network for it already. */
+async function configureCni(
+  agent: Agent,
+  local: LocalNode,
+  network: BridgeNetwork,
+  podCidrs: readonly string[],
+): Promise<void> {
+  await network.updatePodCidrs?.(podCidrs);
+  const own = cniFile(agent, local);
+  mkdirSync(cniDirectory, { recursive: true });
+  const others = readdirSync(cniDirectory).filter(
+    name => /\.(conf|conflist|json)$/.test(name) && join(cniDirectory, name) !== own,
   );
-  return { local, runtime, network };
+  if (others.length > 0) return agent.log.info('the runtime has a network of its own', { files: others });
+  const name = bridgeName(networkId(agent, local));
+  const dataDirectory = join(agent.dir.nodeDir(local.name), 'cni');
+  writeAtomically(own, cniConfig({ podCidr: podCidrs.join(','), name, dataDirectory }));
+}
+
+function cniFile(agent: Agent, local: LocalNode): string {
+  return join(cniDirectory, `10-windlass-${networkId(agent, local)}.conflist`);
 }
 
 async function startNode(
@@ -221,7 +254,8 @@ async function clean(agent: Agent): Promise<void> {
       if (!existsSync(dir.nodeDir(local.name))) return;
       await using lifetime = new Lifetime();
       const { runtime } = await openNode(agent, local, lifetime);
-      const sandboxes = await runtime.listPodSandbox();
+      // A runtime that speaks CRI may serve others beside us.
+      const sandboxes = await runtime.listPodSandbox({ labelSelector: { [nodeLabel]: local.name } });
       await Promise.all(
         sandboxes.map(async ({ id }) => {
           await endContainers(runtime, id);
@@ -229,6 +263,7 @@ async function clean(agent: Agent): Promise<void> {
           await runtime.removePodSandbox(id);
         }),
       );
+      rmSync(cniFile(agent, local), { force: true });
       await removeBridgeNetwork(networkId(agent, local));
       // Volumes of pods that were not deleted; they are mounted anew when their pods start again.
       await unmountTree(dir.nodeDir(local.name));
