@@ -161,7 +161,7 @@ describe('cri', { skip: skip ?? false }, () => {
 
   it('gives a command a terminal of the wanted size', () =>
     withContainer(async id => {
-      const command = ['sh', '-c', 'while [ "$(stty size)" != "40 120" ]; do sleep 0.05; done; stty size'];
+      const command = ['sh', '-c', 'until stty size 2>/dev/null | grep "40 120"; do sleep 0.05; done'];
       const session = await runtime.exec(id, { command, tty: true, stdin: true });
       assert.ok(session.stdout);
       assert.equal(session.stderr, undefined);
@@ -294,7 +294,7 @@ describe('cri', { skip: skip ?? false }, () => {
     const reference = await runtime.pullImage({ image: name });
     const found = await runtime.imageStatus({ image: name });
     assert.ok(found);
-    assert.deepEqual(found.repoTags, [name]);
+    assert.ok(found.repoTags.includes(name));
     assert.ok(reference === found.id || found.repoDigests.includes(reference));
     assert.ok(found.sizeBytes > 0);
     assert.ok((await runtime.listImages()).some(({ id }) => id === found.id));

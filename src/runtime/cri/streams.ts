@@ -7,6 +7,7 @@ import { type AttachRequest, type ExecSession, RuntimeError } from '../runtime.t
 
 /** The runtime's streaming server is on this machine: longer than this it does not think about an upgrade. */
 const upgradeTimeoutMs = 30_000;
+const verdictTimeoutMs = 1_000;
 const refusalBytesMax = 16 * 1024;
 /** What a command's end may say: a Status object. */
 const statusBytesMax = 64 * 1024;
@@ -82,11 +83,15 @@ export async function joinPort(url: string, port: number, clock: Clock, signal?:
   const { session, ended } = await dial(url, 'portforward.k8s.io', clock, signal);
   const headers = { port: String(port), requestid: '0' };
   const errorStream = session.open({ ...headers, streamtype: 'error' });
-  const problem = textOf(errorStream, ended);
+  const problem = textOf(errorStream, ended).then(words =>
+    words === '' ? undefined : new RuntimeError('Unavailable', words),
+  );
   errorStream.end();
-  const connection = connectionOver(session.open({ ...headers, streamtype: 'data' }));
-  void problem.then(words => {
-    if (words) connection.destroy(new RuntimeError('Unavailable', words));
+  // A port where nobody listens ends the data before the error comes, which is right behind it.
+  const verdict = () => Promise.race([problem, clock.sleep(verdictTimeoutMs).then(() => undefined)]);
+  const connection = connectionOver(session.open({ ...headers, streamtype: 'data' }), { verdict });
+  void problem.then(error => {
+    if (error) connection.destroy(error);
   });
   const abort = () => connection.destroy(signal?.reason as Error);
   signal?.addEventListener('abort', abort, { once: true });
@@ -219,7 +224,7 @@ interface Status {
 
 function received(stream: SpdyStream): { stream: Duplex; complete: Promise<void> } {
   const complete = Promise.withResolvers<void>();
-  const over = connectionOver(stream, complete.resolve);
+  const over = connectionOver(stream, { onComplete: complete.resolve });
   over.once('close', complete.resolve);
   // We never write: half-closed it survives the end of the session with what is still unread.
   over.end();
@@ -228,10 +233,18 @@ function received(stream: SpdyStream): { stream: Duplex; complete: Promise<void>
 
 /**
  * A stream of a session as a connection of its own. Runtimes reset streams behind the last byte, often without closing
- * them first; what has come by then stays readable.
+ * them first; what has come by then stays readable. Whether a stream that brought nothing has failed, `verdict` says.
  */
-function connectionOver(stream: SpdyStream, onComplete: () => void = () => {}): Duplex {
+function connectionOver(
+  stream: SpdyStream,
+  { onComplete, verdict }: { onComplete?: () => void; verdict?: () => Promise<Error | undefined> } = {},
+): Duplex {
   let over = false;
+  let isEmpty = true;
+  const push = (chunk: Buffer) => {
+    isEmpty = false;
+    return connection.push(chunk);
+  };
   const connection = new Duplex({
     allowHalfOpen: true,
     read() {
@@ -255,12 +268,13 @@ function connectionOver(stream: SpdyStream, onComplete: () => void = () => {}): 
     if (over) return;
     over = true;
     for (let rest: Buffer | null = stream.read() as Buffer | null; rest; rest = stream.read() as Buffer | null)
-      connection.push(rest);
-    connection.push(null);
-    onComplete();
+      push(rest);
+    onComplete?.();
+    if (!isEmpty || !verdict) return void connection.push(null);
+    void verdict().then(error => (error ? connection.destroy(error) : connection.push(null)));
   };
   stream.on('data', (chunk: Buffer) => {
-    if (!over && !connection.push(chunk)) stream.pause();
+    if (!over && !push(chunk)) stream.pause();
   });
   stream.once('end', finish);
   stream.once('close', finish);
