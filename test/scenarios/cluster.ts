@@ -7,6 +7,7 @@ import { missing, nodePackages } from '../../src/cluster/packages.ts';
 import { buildImages, pushImage } from '../../tools/images.ts';
 import { freePort } from '../../bench/harness.ts';
 import { startRegistry } from '../../tools/registry.ts';
+import { leftBehind } from './leaks.ts';
 
 const root = join(import.meta.dirname, '..', '..');
 const run = promisify(execFile);
@@ -21,7 +22,10 @@ export const realContainers: string | undefined =
         ? 'Linux packages are missing'
         : undefined;
 
-/** A cluster with real containers beside a registry with the project's images. */
+/**
+ * A cluster with real containers beside a registry with the project's images. Disposing of it stops both, and fails when
+ * something is left on the machine.
+ */
 export interface ScenarioCluster extends AsyncDisposable {
   readonly dataDir: string;
   readonly port: number;
@@ -77,6 +81,8 @@ export async function startScenarioCluster(...flags: readonly string[]): Promise
     pid: role => Number(readFileSync(join(dataDir, 'run', `${role}.pid`), 'utf8')),
     async [Symbol.asyncDispose]() {
       await windlass('down', '--delete');
+      const left = leftBehind(dataDir);
+      if (left.length > 0) throw new Error(`the cluster has left something on the machine:\n${left.join('\n')}`);
       rmSync(dataDir, { recursive: true, force: true });
       await registry[Symbol.asyncDispose]();
     },

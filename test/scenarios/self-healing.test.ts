@@ -40,8 +40,9 @@ describe('a cluster heals itself', { skip: realContainers }, () => {
       service('web'),
       pod('counter', container(`${registry}/busybox`, { script: countForever })),
       pod('client', container(`${registry}/client`)),
+      pod('demanding', { ...container(`${registry}/client`), ...demands }, demandsOfPod),
     );
-    await eventually('all pods are ready', async () => (await pods()).filter(isReady).length === 5);
+    await eventually('all pods are ready', async () => (await pods()).filter(isReady).length === 6);
   });
   after(async () => {
     await cluster?.[Symbol.asyncDispose]();
@@ -203,18 +204,26 @@ describe('a cluster heals itself', { skip: realContainers }, () => {
     await cluster.windlass('up', '--detach');
     await eventually('all pods are ready again', async () => {
       const all = await pods();
-      return all.length === 6 && all.every(isReady);
+      return all.length === 7 && all.every(isReady);
     });
     await assertServes();
     assert.match(await cluster.windlass('up', '--detach'), /runs already/);
   });
 
   test('nothing is left of a cluster whose processes were all killed', async () => {
+    const endless = spawn('kubectl', ['--kubeconfig', cluster.kubeconfig, 'exec', 'client', '--', 'sleep', '1000']);
+    const ended = once(endless, 'close');
+    await eventually('a command runs in a container', () =>
+      leftBehind(cluster.dataDir).some(line => line.includes('sleep 1000')),
+    );
+    // Some of them are just being made.
+    await cluster.kubectl('scale', 'deployment', 'web', '--replicas=9');
     for (const role of ['supervisor', 'node-agent', 'control-plane'] as const)
       await kill(cluster, role, { andWait: false });
     assert.notDeepEqual(leftBehind(cluster.dataDir), [], 'the containers go on');
     await cluster.windlass('down', '--delete');
     assert.deepEqual(leftBehind(cluster.dataDir), []);
+    await ended;
     assert.ok(!existsSync(cluster.dataDir));
     assert.match(await cluster.windlass('down'), /there is no cluster/);
   });
@@ -232,8 +241,8 @@ describe('a cluster is started and stopped', { skip: realContainers }, () => {
 
   for (const flags of [['--detach'], []])
     test(`an interrupted start leaves nothing: up ${flags.join(' ')}`, async () => {
-      // Each at another step of the start; `certificates` is over before there is a network.
-      for (const step of ['certificates', 'API server', 'node ']) {
+      // Each at another step: before there is a network, before the agent may go on, and while it makes its node.
+      for (const step of ['certificates', 'API server', 'controllers']) {
         const up = await startUp(dataDir, flags);
         await up.said(step);
         up.child.kill('SIGINT');
@@ -282,6 +291,23 @@ describe('a cluster is started and stopped', { skip: realContainers }, () => {
     assert.deepEqual(leftBehind(dataDir), []);
   });
 });
+
+/** Things that a node must take back: a process namespace, a tmpfs, mounts, limits, a port of the host. */
+const demandsOfPod = {
+  shareProcessNamespace: true,
+  volumes: [
+    { name: 'fast', emptyDir: { medium: 'Memory', sizeLimit: '1Mi' } },
+    { name: 'authority', configMap: { name: 'kube-root-ca.crt' } },
+  ],
+};
+const demands = {
+  resources: { limits: { cpu: '50m', memory: '32Mi' } },
+  ports: [{ containerPort: 80, hostPort: 38_080 }],
+  volumeMounts: [
+    { name: 'fast', mountPath: '/fast' },
+    { name: 'authority', mountPath: '/authority', subPath: 'ca.crt' },
+  ],
+};
 
 /** Counts from 0 for ever, twenty numbers a second. */
 const countForever = "trap 'exit 0' TERM; i=0; while :; do echo $i; i=$((i+1)); sleep 0.05; done";
