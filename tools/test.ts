@@ -25,6 +25,8 @@ const packages = installPackages([
   { command: 'docker-registry', debian: 'docker-registry' },
   { command: 'busybox', debian: 'busybox-static' },
   { command: 'curl', debian: 'curl' },
+  { command: 'containerd', debian: 'containerd' },
+  { command: '/usr/lib/cni/bridge', debian: 'containernetworking-plugins' },
 ]);
 if (packages !== undefined) process.stderr.write(`windlass: ${packages}\n`);
 

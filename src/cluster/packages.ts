@@ -1,10 +1,10 @@
 /** Linux packages: which are needed, which are missing, and how to get them. */
 import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { delimiter, join } from 'node:path';
+import { delimiter, resolve } from 'node:path';
 
 export interface Package {
-  /** A file on the PATH that shows that it is there. */
+  /** A program on the PATH, or an absolute path, that shows that it is there. */
   readonly command: string;
   readonly debian: string;
 }
@@ -21,7 +21,7 @@ export const nodePackages: readonly Package[] = [
 
 export function missing(packages: readonly Package[]): readonly Package[] {
   const folders = [...(process.env.PATH ?? '').split(delimiter), '/usr/sbin', '/sbin', '/usr/local/sbin'];
-  return packages.filter(({ command }) => !folders.some(folder => existsSync(join(folder, command))));
+  return packages.filter(({ command }) => !folders.some(folder => existsSync(resolve(folder, command))));
 }
 
 /** Installs what is missing when it may; otherwise one sentence that says what is missing and what to do. */

@@ -231,6 +231,13 @@ async function startNode(
       cgroupParent: `/windlass-${networkId(agent, local)}`,
       // DNS runs once on a machine, on the bridge of its first node.
       ...(isFirst && { labels: { [dnsNodeLabel]: 'true' } }),
+      ...(config.runtime === 'cri' && {
+        podCIDRs(podCidrs: readonly string[]) {
+          configureCni(agent, local, network, podCidrs).catch((error: unknown) =>
+            log.error('cannot give the runtime a network', { error }),
+          );
+        },
+      }),
       server: {
         port: local.kubeletPort,
         tls: { key: serving.keyPem, cert: serving.certPem, clientCa: readFileSync(join(dir.pki, 'ca.crt')) },
