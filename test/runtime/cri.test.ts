@@ -323,7 +323,8 @@ describe('cri', { skip: skip ?? false }, () => {
         await assert.rejects(
           other.version(),
           error =>
-            isRuntimeError(error, 'Unavailable') && /^cannot reach the container runtime at unix:/.test(error.message),
+            isRuntimeError(error, 'Unavailable') &&
+            error.message.startsWith('cannot reach the container runtime at unix:'),
         );
       });
       assert.equal((await exit).exitCode, 137);

@@ -4,7 +4,15 @@ import { createServer } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
-import { Server, ServerCredentials, type ServerWritableStream, status, type UntypedHandleCall } from '@grpc/grpc-js';
+import {
+  type handleServerStreamingCall,
+  type handleUnaryCall,
+  Server,
+  ServerCredentials,
+  type ServerWritableStream,
+  status,
+  type UntypedHandleCall,
+} from '@grpc/grpc-js';
 import { systemClock } from '#base/clock.ts';
 import { silentLog } from '#base/log.ts';
 import { type ContainerEvent, isRuntimeError, type Runtime, type RuntimeErrorCode } from '../runtime.ts';
@@ -53,8 +61,11 @@ class FakeRuntime implements AsyncDisposable {
         };
         implementation[method] =
           stream === undefined
-            ? (call: unknown, answer: Answer) => this.#answer(method, call, answer)
-            : (call: ServerWritableStream<unknown, unknown>) => this.#watch(call);
+            ? (((call, answer) => this.#answer(method, call.request, answer as Answer)) satisfies handleUnaryCall<
+                unknown,
+                unknown
+              >)
+            : ((call => this.#watch(call)) satisfies handleServerStreamingCall<unknown, unknown>);
       }
       this.#server.addService(definition as never, implementation);
     }
@@ -65,11 +76,11 @@ class FakeRuntime implements AsyncDisposable {
     );
   }
 
-  #answer(method: string, call: unknown, answer: Answer): void {
+  #answer(method: string, request: unknown, answer: Answer): void {
     const make = this.answers[method];
     if (!make) return answer({ code: status.UNIMPLEMENTED, details: `unknown method ${method}` });
     try {
-      const made = make((call as { request: unknown }).request);
+      const made = make(request);
       if (made !== never) answer(null, made);
     } catch (error) {
       answer(error);
