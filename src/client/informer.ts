@@ -38,7 +38,10 @@ export interface Informer<Type extends ApiObject> {
   readonly resourceVersion: string;
   get(name: string, namespace?: string): Type | undefined;
   inNamespace(namespace: string): ReadonlyMap<string, Type>;
-  /** The index of a name; made on the first call, `valuesOf` of later calls is ignored. */
+  /**
+   * The index of a name; made on the first call, `valuesOf` of later calls is ignored. Informers are shared: a name must
+   * say exactly what is indexed, or somebody else's index of that name is what comes back.
+   */
   index(name: string, valuesOf: (object: Type) => Iterable<string>): Index<Type>;
   /** What is already there comes as `added` at once. The returned function unsubscribes. */
   subscribe(handlers: Handlers<Type>): () => void;

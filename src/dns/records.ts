@@ -73,7 +73,7 @@ export class ClusterRecords implements Disposable {
     this.#services = informers.of(Service);
     this.#slices = informers.of(EndpointSlice);
     this.#namespaces = informers.of(Namespace);
-    this.#slicesOfService = this.#slices.index('service', slice => serviceOf(slice));
+    this.#slicesOfService = this.#slices.index('service of any kind', slice => serviceOf(slice));
     this.#slicesOfAddress = this.#slices.index('address', addressesOf);
     this.#servicesOfAddress = this.#services.index('cluster-ip', clusterIpsOf);
     const forget = (key: string) => this.#names.delete(nameOfKey(key));

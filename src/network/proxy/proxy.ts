@@ -98,7 +98,7 @@ class Proxy implements ServiceProxy {
     this.#metrics = registry && openMetrics(registry);
     const slices = informers.of(EndpointSlice);
     const nodes = informers.of(Node, { fieldSelector: `metadata.name=${nodeName}` });
-    this.#slices = slices.index('service', servicesOf);
+    this.#slices = slices.index('service with an address', servicesOf);
     this.#subscribe(slices, nodes);
     this.ready = this.#start(slices, nodes);
     // Whoever does not wait reads it in the log.
