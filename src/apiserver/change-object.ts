@@ -86,7 +86,7 @@ async function changeOnce(call: Call, change: Change, entry: CachedObject): Prom
   // Not `metadata`: tracking and admission may have put another object in its place.
   if (old.metadata.generation === undefined) delete draft.metadata.generation;
   else draft.metadata.generation = old.metadata.generation;
-  if (subresource !== 'status' && hasGeneration(kind) && !sameSpec(draft, old))
+  if (subresource !== 'status' && hasGeneration(kind) && !sameSpec(kind, draft, old))
     draft.metadata.generation = Number(old.metadata.generation ?? 0) + 1;
   const object = draft as ApiObject;
   validate(call, kind, object, old, rules);
@@ -253,8 +253,10 @@ function statusRules(kind: Kind): ChangeRules {
 
 const statusPathFields = new Set(['apiVersion', 'kind', 'metadata', 'status']);
 
-/** Everything but metadata and status. */
-function sameSpec(draft: object, old: object): boolean {
+/** Everything but metadata and status; a custom kind without a status path has no status that is different from the rest. */
+function sameSpec(kind: Kind, draft: object, old: object): boolean {
+  const ownStatus = kind.custom === true && !Object.hasOwn(kind.subresources, 'status');
+  if (ownStatus && !deepEqual((draft as WithStatus).status, (old as WithStatus).status)) return false;
   const now = draft as Readonly<Record<string, unknown>>;
   const before = old as Readonly<Record<string, unknown>>;
   for (const name of new Set([...Object.keys(now), ...Object.keys(before)]))

@@ -33,6 +33,8 @@ export async function createObject(
   const { kind } = resource;
   const { clock } = call.foundation;
   const { metadata } = draft;
+  const refusal = kind.refusesCreate?.();
+  if (refusal !== undefined) throw errors.forbidden(kind, metadata.name ?? '', refusal);
   matchNamespace(metadata, call.info.namespace !== '' && kind.namespaced ? call.info.namespace : '');
   if (metadata.resourceVersion !== undefined && metadata.resourceVersion !== '')
     throw errors.other('', 'resourceVersion should not be set on objects to be created');

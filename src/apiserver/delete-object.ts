@@ -113,17 +113,30 @@ function markedForDeletion(
 ): ApiObject | 'now' | 'pending' {
   const grace = gracefulness(kind, object, options);
   if (grace === 'pending') return 'pending';
-  const finalizers = finalizersFor(object.metadata.finalizers ?? [], options);
+  const prepared = preparedForDelete(kind, object, nowMs);
+  const finalizers = finalizersFor(prepared.metadata.finalizers ?? [], options);
   const blocked = finalizers.length > 0 || remainingNamespaceFinalizers(kind, object) > 0;
   const graceSeconds = grace === 'none' ? 0 : grace;
   if (!blocked && graceSeconds === 0) return 'now';
-  const draft = { ...object, metadata: { ...object.metadata } } as Draft<ApiObject>;
+  const draft = prepared === object ? draftOf(object) : (prepared as Draft<ApiObject>);
   const { metadata } = draft;
   if (finalizers.length > 0 || metadata.finalizers) metadata.finalizers = finalizers;
   if (grace !== 'none') mark(kind, metadata, graceSeconds, nowMs);
   else if (metadata.deletionTimestamp === undefined || metadata.deletionGracePeriodSeconds === undefined)
     mark(kind, metadata, 0, nowMs);
   if (kind.group === '' && kind.kind === 'Namespace') terminate(draft);
+  return draft as ApiObject;
+}
+
+function draftOf(object: ApiObject): Draft<ApiObject> {
+  return { ...object, metadata: { ...object.metadata } } as Draft<ApiObject>;
+}
+
+/** What a kind does to an object when its deletion begins. */
+function preparedForDelete(kind: Kind, object: ApiObject, nowMs: number): ApiObject {
+  if (!kind.prepareForDelete || object.metadata.deletionTimestamp !== undefined) return object;
+  const draft = draftOf(object);
+  kind.prepareForDelete(draft, nowMs);
   return draft as ApiObject;
 }
 

@@ -42,6 +42,25 @@ export class Registry {
     for (const listener of this.#listeners) listener();
   }
 
+  /** Puts the kinds of a custom resource in the place of those it had: of all its versions, stored as one of them. */
+  replace(withdrawn: readonly Kind[], served: readonly Kind[], stored: Kind | undefined): void {
+    for (const kind of withdrawn) {
+      this.#kinds.delete(`${apiVersionOf(kind)}/${kind.plural}`);
+      this.#resources.delete(`${apiVersionOf(kind)}/${kind.plural}`);
+    }
+    const cache = stored && this.#cache.replace(stored);
+    for (const kind of cache ? served : []) {
+      this.#kinds.set(`${apiVersionOf(kind)}/${kind.plural}`, kind);
+      this.#resources.set(`${apiVersionOf(kind)}/${kind.plural}`, {
+        kind,
+        storedKind: stored as Kind,
+        cache: cache as ResourceCache,
+      });
+    }
+    for (const kind of stored ? [] : withdrawn) this.#cache.unserve(kind);
+    for (const listener of this.#listeners) listener();
+  }
+
   /** Calls back when kinds have come or gone: discovery and OpenAPI are then made anew. */
   onChange(listener: () => void): () => void {
     this.#listeners.add(listener);

@@ -7,14 +7,18 @@ import type { AdmissionPlugin } from '#admission/admission.ts';
 import { errors } from '#api/machinery/errors.ts';
 import type { Kind } from '#api/machinery/kind.ts';
 import type { Credentials } from '#auth/authentication/authenticator.ts';
+import { alwaysAllow } from '#auth/authorization/always-allow.ts';
 import type { Authorizer } from '#auth/authorization/authorizer.ts';
-import type { User } from '#auth/user.ts';
+import { loopbackAdmin, type User } from '#auth/user.ts';
+import { CustomResourceDefinition } from '#api/apiextensions/v1/custom-resource-definition.ts';
 import { kinds as allKinds } from '#api/kinds.ts';
+import { inProcessClient } from '#client/in-process.ts';
 import type { ApiRequest, ApiResponse } from '#client/transport.ts';
 import type { Storage } from '#storage/storage.ts';
 import { WatchCache } from './cache/watch-cache.ts';
 import type { Foundation } from './call.ts';
 import type { AuditHook } from './chain.ts';
+import { startCustomResources } from './crd/controller.ts';
 import { Dispatcher } from './dispatch.ts';
 import { startExpiry } from './expiry.ts';
 import { Handler } from './handler.ts';
@@ -97,8 +101,22 @@ export async function startApiServer(options: ApiServerOptions): Promise<ApiServ
   const rawPaths = [versionPath, ...healthPaths(checks), metricsPath(metrics), ...(options.rawPaths?.(registry) ?? [])];
   const dispatcher = new Dispatcher(rawPaths, new Subresources(options.handlers ?? {}));
   const { authenticate, audit } = options;
+  // The server's own work on definitions and their objects is nobody's request: nobody is asked whether it may be done.
+  const definesKinds = kinds.some(kind => (kind as unknown) === CustomResourceDefinition);
+  const loopback = definesKinds
+    ? new Handler({
+        foundation: { ...foundation, authorizer: alwaysAllow, admission: [] },
+        dispatcher,
+        authenticate,
+        log,
+      })
+    : undefined;
   const handler = new Handler({ foundation, dispatcher, authenticate, log, ...(audit && { audit }) });
   lifetime.own(startExpiry(foundation, log));
+  if (loopback) {
+    const client = inProcessClient((user: User, request) => loopback.handleAs(user, request), loopbackAdmin);
+    lifetime.own(await startCustomResources({ client, registry, clock, random, log }));
+  }
   compactRegularly(cache, clock, log, lifetime.signal);
   let url: string | undefined;
   return {

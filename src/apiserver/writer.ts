@@ -35,7 +35,7 @@ export class Writer {
   async update(resource: Resource, current: CachedObject, object: ApiObject): Promise<CachedObject> {
     const stored = toStored(resource, object);
     const bytes = encodeStored(resource.storedKind, stored);
-    if (isSame(current, bytes, stored)) return current;
+    if (!current.isStale && isSame(current, bytes, stored)) return current;
     bounded(bytes);
     const revision = await this.#put(resource, current.key, { bytes, object: stored }, current.revision);
     return this.#written(resource, current.key, revision);

@@ -88,8 +88,8 @@ export interface Kind<Type extends ApiObject = ApiObject> {
   readonly scalePaths?: ScalePaths;
   /** A Warning header for every request of a version that should no longer be used. */
   readonly deprecation?: string;
-  /** Why no new objects may be made. */
-  readonly refusesCreate?: string;
+  /** Why no new objects may be made now. */
+  refusesCreate?(): string | undefined;
   /** Called when deletion begins: adds finalizers. The object may be changed. */
   prepareForDelete?(item: Draft<Type>, nowMs: number): void;
   /** A stored object as the current schema has it, when that is something else: for what older schemas have left in the store. */

@@ -1,5 +1,7 @@
+import { pooledText } from '#api/machinery/apply/field-set-pool.ts';
+import type { ManagedFieldsEntry, ObjectMeta } from '#api/meta/v1/object-meta.ts';
 import { apiVersionOf, type ApiObject, type Kind } from '#api/machinery/kind.ts';
-import { encodeJson } from '#api/machinery/json.ts';
+import { decodeJson, encodeJson } from '#api/machinery/json.ts';
 
 /**
  * What the store keeps of an object: JSON that starts with `{"metadata":{`, without resourceVersion (the store's revision is
@@ -7,13 +9,27 @@ import { encodeJson } from '#api/machinery/json.ts';
  * resourceVersion, and the stored bytes from a fixed offset on.
  */
 export function encodeStored(kind: Kind, object: ApiObject): Buffer {
-  const { metadata, apiVersion, kind: kindName, ...rest } = object as ApiObject & Record<string, unknown>;
-  const versionless = { ...metadata, resourceVersion: undefined };
-  return Buffer.from(
-    encodeJson(
-      kind.custom ? { metadata: versionless, apiVersion, kind: kindName, ...rest } : { metadata: versionless, ...rest },
-    ),
-  );
+  const { metadata, apiVersion, kind: kindName, ...fields } = object as ApiObject & Record<string, unknown>;
+  const rest = encodeJson(kind.custom ? { apiVersion, kind: kindName, ...fields } : fields);
+  return Buffer.from(`{"metadata":${encodeMetadata(metadata)}${rest === '{}' ? '}' : `,${rest.slice(1)}`}`);
+}
+
+/** managedFields are mostly fields whose JSON is known; and without them the rest takes V8's fast path. */
+function encodeMetadata(metadata: ObjectMeta): string {
+  const { managedFields } = metadata;
+  const rest = encodeJson({ ...metadata, managedFields: undefined, resourceVersion: undefined });
+  if (managedFields === undefined) return rest;
+  const entries = Array.isArray(managedFields)
+    ? `[${managedFields.map(encodeEntry).join(',')}]`
+    : encodeJson(managedFields);
+  return `${rest === '{}' ? '{' : `${rest.slice(0, -1)},`}"managedFields":${entries}}`;
+}
+
+function encodeEntry(entry: ManagedFieldsEntry): string {
+  const text = pooledText(entry?.fieldsV1);
+  if (text === undefined) return encodeJson(entry);
+  const rest = encodeJson({ ...entry, fieldsV1: undefined });
+  return `${rest === '{}' ? '{' : `${rest.slice(0, -1)},`}"fieldsV1":${text}}`;
 }
 
 /** An object as the store has it at a revision: decoded, and encoded as an item of a list. Never changed. */
@@ -25,6 +41,8 @@ export class CachedObject {
   /** JSON with resourceVersion, without kind and apiVersion for built-in kinds. */
   readonly item: Buffer;
   readonly #kind: Kind;
+  /** The store has the object in an older form: the next write puts it there in this one, even if nothing else changed. */
+  readonly isStale: boolean;
   #object: ApiObject | undefined;
   #derived: Map<string, unknown> | undefined;
 
@@ -36,8 +54,10 @@ export class CachedObject {
     revision: number,
     createRevision: number,
     object?: ApiObject,
+    isStale = false,
   ) {
     this.#kind = kind;
+    this.isStale = isStale;
     this.key = key;
     this.revision = revision;
     this.createRevision = createRevision;
@@ -80,6 +100,16 @@ export class CachedObject {
     const stored = Buffer.concat([metadataHead, this.storedTail]);
     return new CachedObject(this.#kind, this.key, stored, revision, this.createRevision, object);
   }
+}
+
+/** The entry as a custom kind's schema of today has it: pruned, defaulted, in the version that is stored now. */
+export function revived(kind: Kind, entry: CachedObject): CachedObject {
+  const stored = Buffer.concat([metadataHead, entry.storedTail]);
+  const object = kind.revive?.(decodeJson(stored) as never);
+  const bytes = object && encodeStored(kind, object);
+  const isSame = !bytes || bytes.equals(stored);
+  const { key, revision, createRevision } = entry;
+  return new CachedObject(kind, key, bytes ?? stored, revision, createRevision, undefined, entry.isStale || !isSame);
 }
 
 const metadataHead = Buffer.from('{"metadata":{');

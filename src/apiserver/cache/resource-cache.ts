@@ -51,7 +51,7 @@ export interface CacheWatcher {
 
 /** The objects of one resource as of the newest revision, with the history of its recent changes. */
 export class ResourceCache {
-  readonly kind: Kind;
+  #kind: Kind;
   readonly #objects = new SortedMap<CachedObject>();
   readonly #labelIndexes = new Map<string, ValueIndex>();
   readonly #fieldIndexes = new Map<string, ValueIndex>();
@@ -65,13 +65,28 @@ export class ResourceCache {
   readonly #bucketReaders: [field: string, read: (object: ApiObject) => string][] = [];
 
   constructor(kind: Kind, revision: number) {
-    this.kind = kind;
+    this.#kind = kind;
     this.#forgotten = revision;
     this.#revision = revision;
     for (const field of bucketFields) {
       const read = fieldReader(kind, field);
       if (read) this.#bucketReaders.push([field, read]);
     }
+  }
+
+  get kind(): Kind {
+    return this.#kind;
+  }
+
+  /** The same objects as the kind has them whose schema took the place of another. Watches end, history is forgotten. */
+  become(kind: Kind, revision: number, remake: (entry: CachedObject) => CachedObject): void {
+    this.#kind = kind;
+    for (const entry of this.all()) this.#objects.set(entry.key, remake(entry));
+    this.#labelIndexes.clear();
+    this.#fieldIndexes.clear();
+    this.#history = [];
+    this.#forgotten = revision;
+    this.end();
   }
 
   get size(): number {

@@ -4,7 +4,7 @@ import type { Log } from '#base/log.ts';
 import { errors } from '#api/machinery/errors.ts';
 import { type ApiObject, type Kind, resourceNameOf } from '#api/machinery/kind.ts';
 import { CompactedError, type Storage, type StorageEvent } from '#storage/storage.ts';
-import { CachedObject } from './entry.ts';
+import { CachedObject, encodeStored, revived } from './entry.ts';
 import { CacheEvent, ResourceCache } from './resource-cache.ts';
 
 /**
@@ -77,12 +77,23 @@ export class WatchCache implements AsyncDisposable {
     return cache;
   }
 
-  /** Nobody serves the resource any longer. */
+  /** The cache of a resource whose kind may have changed: its objects become what the new kind makes of them. */
+  replace(kind: Kind): ResourceCache {
+    const cache = this.serve(kind);
+    if (cache.kind !== kind) cache.become(kind, this.#revision, entry => revived(kind, entry));
+    return cache;
+  }
+
+  /** Nobody serves the resource any longer. What is left of its objects waits for somebody who does. */
   unserve(kind: Kind): void {
     const name = resourceNameOf(kind);
     const cache = this.#resources.get(name);
     if (!cache) return;
     this.#resources.delete(name);
+    for (const { key, revision, createRevision, object } of cache.all()) {
+      const value = { bytes: encodeStored(cache.kind, object) };
+      this.#keepUnserved(name, { type: 'put', key: `${prefix}${name}/${key}`, revision, value, createRevision });
+    }
     cache.end();
   }
 
@@ -200,7 +211,10 @@ function splitKey(key: string): [resource: string, within: string] {
 }
 
 function entryOf(kind: Kind, key: string, { value, revision, createRevision }: StorageEvent): CachedObject {
-  return new CachedObject(kind, key, value.bytes, revision, createRevision, value.object as ApiObject | undefined);
+  const { bytes, object } = value;
+  const entry = new CachedObject(kind, key, bytes, revision, createRevision, object as ApiObject | undefined);
+  // What this process wrote just now is as the schema wants it.
+  return kind.revive && object === undefined ? revived(kind, entry) : entry;
 }
 
 function deepFreeze(value: unknown): void {

@@ -38,7 +38,9 @@ const nothing = Buffer.alloc(0);
 export function itemJson(resource: Resource, entry: CachedObject): Buffer {
   if (resource.kind === resource.storedKind) return entry.item;
   return entry.derive(`item:${apiVersionOf(resource.kind)}`, () => {
-    const { apiVersion: _apiVersion, kind: _kind, ...rest } = viewOf(resource, entry);
+    const view = viewOf(resource, entry);
+    if (resource.kind.custom) return jsonOf(view);
+    const { apiVersion: _apiVersion, kind: _kind, ...rest } = view;
     return jsonOf(rest);
   });
 }

@@ -1,4 +1,4 @@
-import { apiVersionOf, type ApiObject } from '#api/machinery/kind.ts';
+import { apiVersionOf, type ApiObject, listKindOf } from '#api/machinery/kind.ts';
 import { isReason } from '#api/machinery/errors.ts';
 import type { ApiResponse } from '#client/transport.ts';
 import { objectMedia } from '../answer.ts';
@@ -34,7 +34,7 @@ export async function deleteCollection(call: Call, resource: Resource): Promise<
     items.push(...deleted);
   }
   const list = {
-    kind: `${kind.kind}List`,
+    kind: listKindOf(kind),
     apiVersion: apiVersionOf(kind),
     metadata,
     items: kind.custom ? items : items.map(({ kind: _kind, apiVersion: _apiVersion, ...rest }) => rest),

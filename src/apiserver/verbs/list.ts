@@ -1,5 +1,5 @@
 import { ApiError, errors } from '#api/machinery/errors.ts';
-import { apiVersionOf } from '#api/machinery/kind.ts';
+import { apiVersionOf, listKindOf } from '#api/machinery/kind.ts';
 import { encodeMessage, listProtobufChunks } from '#api/machinery/protobuf.ts';
 import type { ApiResponse } from '#client/transport.ts';
 import { objectMedia } from '../answer.ts';
@@ -184,7 +184,7 @@ function pageResponse(call: Call, resource: Resource, page: Page, media: Media):
   }
   if (media.as === 'PartialObjectMetadataList') return partialListResponse(call, resource, page, media);
   const object = () => ({
-    kind: `${kind.kind}List`,
+    kind: listKindOf(kind),
     apiVersion: apiVersionOf(kind),
     metadata: page.metadata,
     items: page.entries.map(entry => viewOf(resource, entry)),

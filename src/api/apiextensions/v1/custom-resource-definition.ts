@@ -19,6 +19,7 @@ import {
   type Schema,
   type Json,
 } from '../../machinery/schema.ts';
+import { formatTime } from '../../machinery/time.ts';
 import { validateApproval, validateDefinition, validateDefinitionUpdate } from './crd-validation.ts';
 import { ObjectMeta } from '../../meta/v1/object-meta.ts';
 
@@ -339,6 +340,9 @@ export const CustomResourceDefinitionStatus = object(
 );
 export type CustomResourceDefinitionStatus = TypeOf<typeof CustomResourceDefinitionStatus>;
 
+/** Keeps a definition until its objects are gone. */
+export const cleanupFinalizer = 'customresourcecleanup.apiextensions.k8s.io';
+
 export const CustomResourceDefinition = defineKind({
   group: 'apiextensions.k8s.io',
   version: 'v1',
@@ -368,6 +372,21 @@ export const CustomResourceDefinition = defineKind({
   },
   prepareForUpdate(definition) {
     addStoredVersion(definition);
+  },
+  prepareForDelete(definition, nowMs) {
+    const { metadata, status } = definition;
+    metadata.finalizers = [...new Set([...(metadata.finalizers ?? []), cleanupFinalizer])];
+    const pending = {
+      type: 'Terminating',
+      status: 'True',
+      lastTransitionTime: formatTime(nowMs),
+      reason: 'InstanceDeletionPending',
+      message: 'CustomResourceDefinition marked for deletion; CustomResource deletion will begin soon',
+    };
+    definition.status = {
+      ...status,
+      conditions: [...(status.conditions ?? []).filter(({ type }) => type !== pending.type), pending],
+    };
   },
   validate: validateDefinition,
   validateCreate: validateApproval,
