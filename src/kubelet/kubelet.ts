@@ -85,6 +85,7 @@ async function start(options: KubeletOptions, lifetime: Lifetime, signal?: Abort
   const events = lifetime.own(openEventRecorder({ client, component: 'kubelet', host: nodeName, clock, log }));
   const workers = new Map<string, PodWorker>();
   let server: KubeletServer | undefined;
+  const known = Promise.withResolvers<void>();
   let telling: Promise<void> = Promise.resolve();
   // A network that is half made would be made on by a kubelet that is closed.
   lifetime.defer(() => telling);
@@ -152,13 +153,25 @@ async function start(options: KubeletOptions, lifetime: Lifetime, signal?: Abort
   if (options.server) {
     const security = { ...options.server, client };
     server = lifetime.own(
-      await startServer({ ...security, runtime, clock, log, workers, node: () => node.current, paths, nodeName }),
+      await startServer({
+        ...security,
+        runtime,
+        clock,
+        log,
+        workers,
+        known: known.promise,
+        node: () => node.current,
+        paths,
+        nodeName,
+      }),
     );
   }
   const pods = lifetime.own(new Pods(host, workers, node, events, lifetime.signal, random));
   await node.start(signal);
   recordStart(events, node.current);
-  await pods.start();
+  // Requests that wait for it end with the server.
+  known.promise.catch(() => undefined);
+  await pods.start(known);
   lifetime.own(new ImageCollector({ runtime, clock, log, workers, rootDir }));
   lifetime.own(new LogRotation({ runtime, clock, log, workers }));
   return {
@@ -214,7 +227,7 @@ class Pods implements AsyncDisposable {
     signal.addEventListener('abort', () => this.#abort.abort(signal.reason), { once: true });
   }
 
-  async start(): Promise<void> {
+  async start(known: PromiseWithResolvers<void>): Promise<void> {
     const { client, clock, log, facts, runtime } = this.#host;
     const { signal } = this.#abort;
     // Subscribed before looking, so that nothing is missed in between.
@@ -232,6 +245,7 @@ class Pods implements AsyncDisposable {
       deleted: pod => this.#workers.get(pod.metadata.uid ?? '')?.remove(),
     });
     this.#following = this.#follow(changes);
+    informer.synced.then(known.resolve, known.reject);
     informer.synced.then(
       () =>
         this.#removeOrphans(found).catch((error: unknown) => log.error('cannot remove what pods have left', { error })),

@@ -42,6 +42,8 @@ export interface ServerOptions extends ServerSecurity {
   readonly clock: Clock;
   readonly log: Log;
   readonly workers: ReadonlyMap<string, PodWorker>;
+  /** Resolves when the pods of the node are known: until then none can be said not to be there. */
+  readonly known: Promise<void>;
   readonly node: () => Node | undefined;
   readonly paths: NodePaths;
 }
@@ -120,6 +122,7 @@ async function answer(options: ServerOptions, request: IncomingMessage, response
   const path = pathOf(request);
   const query = queryOf(request);
   const [, verb = '', ...rest] = path.split('/');
+  if (verb !== 'healthz') await options.known;
   switch (verb) {
     case 'healthz':
       return reply(response, 200, 'ok');
@@ -165,6 +168,7 @@ async function upgrade(options: ServerOptions, request: IncomingMessage, socket:
   const refusal = await refuse(options, request);
   if (refusal) return refuseUpgrade(socket, refusal.code, refusal.message);
   const { runtime } = options;
+  await options.known;
   const [, verb = '', ...rest] = pathOf(request).split('/');
   const query = queryOf(request);
   const worker = podAt(options, rest[0], rest[1], rest.length > (verb === 'portForward' ? 2 : 3) ? rest[2] : undefined);
