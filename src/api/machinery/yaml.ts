@@ -16,12 +16,12 @@ import {
   type ScalarStyleRule,
 } from 'js-yaml';
 import { limits } from '#base/limits.ts';
-import { integerOf, setOwn } from './json.ts';
+import { decodeJson, duplicateKeys, integerOf, setOwn } from './json.ts';
 import type { Json } from './schema.ts';
 
 /** Parses the first document as sigs.k8s.io/yaml does: YAML 1.1 words for booleans, merge keys, times as strings. */
 export function decodeYaml(source: Uint8Array | string): Json {
-  return load(source, false)[0] ?? null;
+  return jsonObject(source)?.value ?? load(source, false)[0] ?? null;
 }
 
 /** All documents of a stream; empty ones are null. */
@@ -31,6 +31,7 @@ export function decodeYamlDocuments(source: Uint8Array | string): Json[] {
 
 /** What strict decoding has against the text: upstream's sentence about a key that stands twice. */
 export function duplicateYamlKeys(source: Uint8Array | string): string[] {
+  if (jsonObject(source)?.value && duplicateKeys(source).length === 0) return [];
   try {
     load(source, true);
     return [];
@@ -54,6 +55,18 @@ export function encodeYaml(value: unknown): string {
       });
     },
   });
+}
+
+/** JSON is YAML, and is read ten times as fast; clients that apply often send it. What is no JSON object: undefined. */
+function jsonObject(source: Uint8Array | string): { readonly value: Json } | undefined {
+  const isOpen = typeof source === 'string' ? source.startsWith('{') : source[0] === 0x7b;
+  if (!isOpen) return undefined;
+  try {
+    return { value: decodeJson(source) };
+  } catch {
+    // A flow mapping of YAML, or a mistake that YAML's own words name.
+    return undefined;
+  }
 }
 
 const yamlErrorPrefix = 'error converting YAML to JSON: ';
