@@ -24,6 +24,7 @@ import { programVersion } from './version.ts';
 /** `windlass up`: in the foreground until Ctrl-C, or detached. */
 export async function up(flags: Flags): Promise<number> {
   const dir = dataDirFrom(flags);
+  if (!flags.has('detach')) showDirectory(dir);
   if (livePid(dir, 'supervisor') !== undefined) {
     process.stdout.write(`windlass: the cluster in ${dir.path} runs already\n\n${nextSteps(dir)}`);
     return 0;
@@ -48,6 +49,18 @@ export async function up(flags: Flags): Promise<number> {
     process.stdout.write(`\nThe cluster is ready after ${took} s.\n\n${nextSteps(dir)}`);
   };
   return flags.has('detach') ? detached(dir, progress, announce) : foreground(dir, config, progress, announce);
+}
+
+/** In the foreground this process is the supervisor: it begins anew with its directory among its arguments. */
+function showDirectory(dir: DataDir): void {
+  if (process.platform !== 'linux' || process.argv.includes(dir.path)) return;
+  process.execve?.(process.execPath, [
+    process.execPath,
+    ...process.execArgv,
+    ...process.argv.slice(1),
+    '--data-dir',
+    dir.path,
+  ]);
 }
 
 async function foreground(

@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import { existsSync, globSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { join, relative } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { promisify } from 'node:util';
 import { CoreV1Api, KubeConfig } from '@kubernetes/client-node';
@@ -279,6 +279,15 @@ describe('a cluster is started and stopped', { skip: realContainers }, () => {
     process.kill(Number(readFileSync(file, 'utf8')), 'SIGKILL');
     await eventually('it is seen', () => !existsSync(file));
     up.child.kill('SIGINT');
+    assert.equal(await up.exit, 0, up.text());
+    assert.deepEqual(leftBehind(dataDir), []);
+  });
+
+  test('`down` stops one in the foreground, however its directory was written', async () => {
+    const up = await startUp(relative(process.cwd(), dataDir), []);
+    await up.said('Ctrl-C stops it');
+    const { stdout } = await run(process.execPath, [program, 'down', '--data-dir', `${dataDir}/`]);
+    assert.match(stdout, /stopped the cluster/);
     assert.equal(await up.exit, 0, up.text());
     assert.deepEqual(leftBehind(dataDir), []);
   });
