@@ -258,3 +258,35 @@ test('options of a deletion are of a known version', async () => {
   assert.equal((await server.call('DELETE', `${maps}/a?dryRun=`)).code, 422);
   assert.equal((await server.call('GET', `${maps}/a`)).code, 200);
 });
+
+test('subresources are of the object in their path', async () => {
+  await using server = await openTestServer();
+  await server.call('POST', '/apis/apps/v1/namespaces/default/deployments', {
+    metadata: { name: 'd' },
+    spec: {
+      selector: { matchLabels: { a: 'b' } },
+      template: { metadata: { labels: { a: 'b' } }, spec: { containers: [{ name: 'c', image: 'i' }] } },
+    },
+  });
+  const scale = '/apis/apps/v1/namespaces/default/deployments/d/scale';
+  const nameless = 'was undeterminable: name must be provided';
+  refused(await server.call('PUT', scale, { spec: {} }), 400, `the name of the object (d based on URL) ${nameless}`);
+  await server.call('POST', '/api/v1/namespaces', { metadata: { name: 'n' } });
+  const finalize = '/api/v1/namespaces/n/finalize';
+  refused(
+    await server.call('PUT', finalize, { metadata: { name: 'm' } }),
+    400,
+    'the name of the object (m) does not match the name on the URL (n)',
+  );
+  const strange = await server.call('PUT', finalize, { metadata: { name: 'n' }, spec: { finalizers: ['no name'] } });
+  assert.equal(strange.code, 422, strange.text);
+});
+
+test('a ConfigMap of more than a mebibyte', async () => {
+  await using server = await openTestServer();
+  refused(
+    await server.call('POST', maps, { metadata: { name: 'a' }, data: { a: 'x'.repeat(1024 * 1024 + 1) } }),
+    422,
+    'ConfigMap "a" is invalid: []: Too long: may not be more than 1048576 bytes',
+  );
+});

@@ -12,14 +12,18 @@ import { bodyFormat } from './media-type.ts';
 
 type FieldValidation = WriteOptions['fieldValidation'];
 
-/** Reads the body as an object of a kind: decoded, checked as strictly as the client asks, defaulted. */
+/**
+ * Reads the body as an object of a kind: decoded, checked as strictly as the client asks, defaulted. `equalVersions` are
+ * versions of old that mean the same.
+ */
 export async function readObject<Type extends ApiObject>(
   call: Call,
   kind: Kind<Type>,
   fieldValidation: FieldValidation,
+  equalVersions: readonly string[] = [],
 ): Promise<Draft<Type>> {
   const body = await call.request.body();
-  return decodeBody(call, kind as unknown as Kind, body, fieldValidation) as Draft<Type>;
+  return decodeBody(call, kind as unknown as Kind, body, fieldValidation, equalVersions) as Draft<Type>;
 }
 
 export function decodeBody(
@@ -27,10 +31,11 @@ export function decodeBody(
   kind: Kind,
   body: RequestBody,
   fieldValidation: FieldValidation,
+  equalVersions: readonly string[] = [],
 ): Draft<ApiObject> {
   const problems: string[] = [];
   const value = valueOf(kind, body, fieldValidation === 'Ignore' ? undefined : problems) ?? {};
-  checkType(call, kind, value, body);
+  checkType(call, kind, value, body, equalVersions);
   const object = objectOf(call, kind, value, fieldValidation, problems);
   defaultObject(kind, object as never);
   return object;
@@ -94,10 +99,11 @@ function protobufValue(kind: Kind, bytes: Uint8Array): Json {
 }
 
 /** The body says what it is, or leaves it to the path. */
-function checkType(call: Call, kind: Kind, value: Json, body: RequestBody): void {
+function checkType(call: Call, kind: Kind, value: Json, body: RequestBody, equalVersions: readonly string[]): void {
   const problem = typeProblem(value);
   if (problem !== undefined) throw unrecognized(kind, problem, body.kind === 'bytes' ? body.bytes : new Uint8Array());
-  checkIsKind(call, kind, value);
+  const { apiVersion } = value as { readonly apiVersion?: string };
+  if (apiVersion === undefined || !equalVersions.includes(apiVersion)) checkIsKind(call, kind, value);
 }
 
 /** Throws ApiError BadRequest when an object says that it is of another kind or version. */

@@ -100,6 +100,9 @@ function agentQuery(query: URLSearchParams): URLSearchParams {
   return result;
 }
 
+/** Upstream's path for what concerns no single field. */
+const wholeObject = '[]';
+
 function checkOptions(query: URLSearchParams, name: string): void {
   const report = new Report();
   const number = (field: string, least: number, why: string) => {
@@ -112,7 +115,7 @@ function checkOptions(query: URLSearchParams, name: string): void {
   number('tailLines', 0, 'must be greater than or equal to 0');
   number('limitBytes', 1, 'must be greater than 0');
   if (query.has('sinceSeconds') && query.has('sinceTime'))
-    report.forbidden('at most one of `sinceTime` or `sinceSeconds` may be specified');
+    report.at(wholeObject).forbidden('at most one of `sinceTime` or `sinceSeconds` may be specified');
   else number('sinceSeconds', 1, 'must be greater than 0');
   const stream = query.get('stream') ?? '';
   if (stream !== '' && !['All', 'Stdout', 'Stderr'].includes(stream))

@@ -18,7 +18,7 @@ import { existing, type Resource, viewOf } from '../registry.ts';
 export async function eviction(call: Call, resource: Resource): Promise<ApiResponse> {
   const { namespace, name } = call.info;
   const options = writeOptionsOf(call, 'CreateOptions');
-  const body = await readObject(call, Eviction, options.fieldValidation);
+  const body = await readObject(call, Eviction, options.fieldValidation, ['policy/v1beta1']);
   if ((body.metadata.name ?? '') === '') body.metadata.name = name;
   if (body.metadata.name !== name) throw errors.badRequest('name in URL does not match name in Eviction object');
   const admission = new Admission(call, resource.kind, {

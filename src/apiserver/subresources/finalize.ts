@@ -5,13 +5,16 @@ import { objectMedia, writtenResponse } from '../answer.ts';
 import { readObject } from '../body.ts';
 import { type Call, writeOptionsOf } from '../call.ts';
 import { changeObject } from '../change-object.ts';
+import { matchName } from '../metadata.ts';
 import type { Resource } from '../registry.ts';
 
 /** The namespace controller takes its finalizer away; with the last one the namespace goes. */
 export async function finalize(call: Call, resource: Resource): Promise<ApiResponse> {
   const media = objectMedia(call, resource);
   const options = writeOptionsOf(call, 'UpdateOptions');
-  const wanted = (await readObject(call, resource.kind, options.fieldValidation)) as unknown as Namespace;
+  const { kind } = resource;
+  const wanted = (await readObject(call, kind, options.fieldValidation)) as unknown as Draft<Namespace>;
+  matchName(wanted.metadata, call.info.name);
   const written = await changeObject(call, {
     resource,
     namespace: '',
@@ -31,7 +34,7 @@ export async function finalize(call: Call, resource: Resource): Promise<ApiRespo
         spec: { ...(current as Namespace).spec, finalizers: finalizers ? [...finalizers] : undefined },
       } as Draft<ApiObject>;
     },
-    rules: { prepare() {}, validate() {} },
+    rules: { prepare() {}, validate: (object, _, report) => kind.validate?.(object, report) },
   });
   return writtenResponse(call, 200, resource, written, media);
 }

@@ -1,6 +1,8 @@
 import { Scale } from '#api/autoscaling/v1/scale.ts';
 import { errors } from '#api/machinery/errors.ts';
-import { apiVersionOf, type ApiObject, type Draft, type Kind } from '#api/machinery/kind.ts';
+import { setOwn } from '#api/machinery/json.ts';
+import { valueAt } from '#api/machinery/json-path.ts';
+import { apiVersionOf, type ApiObject, type Draft, type Kind, type ScalePaths } from '#api/machinery/kind.ts';
 import { formatLabelSelector } from '#api/machinery/selector.ts';
 import type { LabelSelector } from '#api/meta/v1/label-selector.ts';
 import type { ApiResponse } from '#client/transport.ts';
@@ -9,6 +11,7 @@ import { readObject } from '../body.ts';
 import { type Call, writeOptionsOf, type WriteOptions } from '../call.ts';
 import { changeObject } from '../change-object.ts';
 import { copyOf } from '../copy.ts';
+import { matchName } from '../metadata.ts';
 import { existing, type Resource, viewOf } from '../registry.ts';
 import { type Patcher, readPatch } from '../verbs/patch.ts';
 
@@ -36,12 +39,17 @@ async function change(call: Call, resource: Resource, options: WriteOptions, pat
     name,
     subresource: 'scale',
     options,
-    rules: { prepare() {}, validate() {} },
+    rules: {
+      prepare() {},
+      validate(object, old, report) {
+        if (resource.kind.custom) resource.kind.validateUpdate?.(object, old, report);
+      },
+    },
     async produce(current) {
-      const wanted = (await patch.produce(scaleOf(resource.kind, current))) as unknown as Scale;
+      const wanted = (await patch.produce(scaleOf(resource.kind, current))) as unknown as Draft<Scale>;
       check(wanted, name);
-      const draft = copyOf(current) as Draft<ApiObject> & { spec: { replicas?: number } };
-      draft.spec.replicas = wanted.spec.replicas ?? 0;
+      const draft = copyOf(current) as Draft<ApiObject>;
+      setReplicas(draft as unknown as Record<string, unknown>, pathsOf(resource.kind), wanted.spec.replicas ?? 0);
       draft.metadata.resourceVersion = wanted.metadata.resourceVersion ?? '';
       if ((wanted.metadata.uid ?? '') !== '') draft.metadata.uid = wanted.metadata.uid as string;
       return draft;
@@ -51,9 +59,8 @@ async function change(call: Call, resource: Resource, options: WriteOptions, pat
   return answer(call, scaleOf(resource.kind, object));
 }
 
-function check({ metadata, spec }: Scale, name: string): void {
-  if ((metadata.name ?? '') !== '' && metadata.name !== name)
-    throw errors.badRequest(`the name of the object (${metadata.name}) does not match the name on the URL (${name})`);
+function check({ metadata, spec }: Draft<Scale>, name: string): void {
+  matchName(metadata, name);
   const replicas = spec.replicas ?? 0;
   if (replicas < 0)
     throw errors.invalid('autoscaling', 'Scale', name, [
@@ -72,25 +79,42 @@ function answer(call: Call, value: Scale): ApiResponse {
 }
 
 interface Scaled extends ApiObject {
-  readonly spec: { readonly replicas?: number; readonly selector?: LabelSelector | Readonly<Record<string, string>> };
-  readonly status?: { readonly replicas?: number };
+  readonly spec?: { readonly selector?: LabelSelector | Readonly<Record<string, string>> };
+}
+
+/** Where built-in workloads have their numbers. */
+const workloadPaths: ScalePaths = { specReplicas: ['spec', 'replicas'], statusReplicas: ['status', 'replicas'] };
+
+function pathsOf(kind: Kind): ScalePaths {
+  return kind.scalePaths ?? workloadPaths;
+}
+
+function setReplicas(draft: Record<string, unknown>, { specReplicas }: ScalePaths, replicas: number): void {
+  let at = draft;
+  for (const name of specReplicas.slice(0, -1)) {
+    if (!Object.hasOwn(at, name) || typeof at[name] !== 'object' || at[name] === null) setOwn(at, name, {});
+    at = at[name] as Record<string, unknown>;
+  }
+  setOwn(at, specReplicas.at(-1) as string, replicas);
 }
 
 function scaleOf(kind: Kind, object: ApiObject): Scale {
-  const { metadata, spec, status } = object as Scaled;
-  const { name, namespace, uid, resourceVersion, creationTimestamp } = metadata;
-  const selector = selectorText(kind, spec.selector);
+  const { name, namespace, uid, resourceVersion, creationTimestamp } = object.metadata;
+  const { specReplicas, statusReplicas, labelSelector } = pathsOf(kind);
+  const selector = kind.custom
+    ? String(labelSelector ? (valueAt(object, labelSelector) ?? '') : '')
+    : selectorText(kind, (object as Scaled).spec?.selector);
   return {
     kind: 'Scale',
     apiVersion: apiVersionOf(Scale),
     metadata: { name, namespace, uid, resourceVersion, creationTimestamp },
-    spec: { replicas: spec.replicas ?? 0 },
-    status: { replicas: status?.replicas ?? 0, ...(selector !== '' && { selector }) },
+    spec: { replicas: valueAt(object, specReplicas) ?? 0 },
+    status: { replicas: valueAt(object, statusReplicas) ?? 0, ...(selector !== '' && { selector }) },
   } as unknown as Scale;
 }
 
 /** A ReplicationController's selector is a plain map. */
-function selectorText(kind: Kind, selector: Scaled['spec']['selector']): string {
+function selectorText(kind: Kind, selector: NonNullable<Scaled['spec']>['selector']): string {
   if (!selector) return '';
   const isMap = kind.group === '' && kind.kind === 'ReplicationController';
   const text = formatLabelSelector(

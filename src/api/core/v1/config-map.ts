@@ -38,7 +38,8 @@ export const ConfigMap = defineKind({
       checkMessages(isConfigMapKey(key), key, report.at('binaryData').key(key));
       size += decodedLength(value);
     }
-    if (size > dataBytesMax) report.tooLong(dataBytesMax);
+    // Upstream's path for the whole object.
+    if (size > dataBytesMax) report.at('[]').tooLong(dataBytesMax);
   },
   validateUpdate(map, old, report) {
     validateImmutableData(map, old, ['data', 'binaryData'], report);
