@@ -152,8 +152,10 @@ function emptyStatus(kind: Kind, draft: Draft<ApiObject>): void {
     return;
   }
   if (holder.status === undefined) return;
-  holder.status = {};
-  applyDefaults(kind.schema, draft as never);
+  const status = {};
+  const field = kind.schema.fields['status'];
+  if (field) applyDefaults(field.schema, status);
+  holder.status = status;
 }
 
 function generatedName(base: string, call: Call): string {

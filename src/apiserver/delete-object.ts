@@ -22,7 +22,7 @@ export interface Deleted {
   /** Gone, or only marked and waiting for finalizers, or for its grace to pass. */
   readonly gone: boolean;
   readonly object: ApiObject;
-  /** Where the object is still in the store: what the cache has of it. */
+  /** What the cache has of it, or had last. */
   readonly entry?: CachedObject;
 }
 
@@ -80,7 +80,7 @@ async function deleteOnce(
   if (marked === 'now') {
     if (options.dryRun) return { gone: true, object };
     const deleted = await writer.delete(resource, entry);
-    return { gone: true, object: viewOf(resource, deleted) };
+    return { gone: true, object: viewOf(resource, deleted), entry: deleted };
   }
   if (options.dryRun) return { gone: false, object: marked };
   const updated = await writer.update(resource, entry, marked);
