@@ -69,7 +69,11 @@ function kindOf(
     custom: true,
     hasGeneration: true,
     subresources: subresourcesOf(version),
-    schema: kindSchemaOf([...group.split('.').toReversed(), version.name, names.kind].join('.'), root),
+    schema: kindSchemaOf(
+      [...group.split('.').toReversed(), version.name, names.kind].join('.'),
+      root,
+      version.selectableFields,
+    ),
     fieldSelectors: fieldSelectorsOf(version),
     columns: columnsOf(version.additionalPrinterColumns),
     ...(scale && { scalePaths: scalePathsOf(scale) }),

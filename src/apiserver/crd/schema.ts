@@ -1,4 +1,4 @@
-import type { JSONSchemaProps } from '#api/apiextensions/v1/custom-resource-definition.ts';
+import type { JSONSchemaProps, SelectableField } from '#api/apiextensions/v1/custom-resource-definition.ts';
 import { schemaIn } from '#api/apiextensions/v1/schema-parts.ts';
 import { ObjectMeta } from '#api/meta/v1/object-meta.ts';
 import {
@@ -15,7 +15,12 @@ import {
  * A custom kind's schema from the structural schema of one of its versions. `name` is the definition's name in OpenAPI.
  * Types of values are left to `validation.ts`: decoding only prunes and fills in defaults, as upstream does.
  */
-export function kindSchemaOf(name: string, root: JSONSchemaProps): ObjectSchema {
+export function kindSchemaOf(
+  name: string,
+  root: JSONSchemaProps,
+  selectableFields: readonly SelectableField[] = [],
+): ObjectSchema {
+  const selectable = selectableFields.map(({ jsonPath }) => ({ fieldPath: jsonPath.slice(1) }));
   const { fields, ...schema } = objectOf(root);
   const own = Object.entries(fields).filter(([field]) => !typeMeta.has(field) && field !== 'metadata');
   return {
@@ -23,7 +28,10 @@ export function kindSchemaOf(name: string, root: JSONSchemaProps): ObjectSchema 
     name,
     isKind: true,
     fields: tableOf([['metadata', { schema: ObjectMeta, tag: 0, required: true }], ...own]),
-    published: root as unknown as JsonObject,
+    published: {
+      ...(root as unknown as JsonObject),
+      ...(selectable.length > 0 && { 'x-kubernetes-selectable-fields': selectable }),
+    },
   };
 }
 

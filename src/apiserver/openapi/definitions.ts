@@ -1,4 +1,4 @@
-import { apiVersionOf, type Kind } from '#api/machinery/kind.ts';
+import { apiVersionOf, type Kind, listKindOf } from '#api/machinery/kind.ts';
 import { list, object, resolve, struct, type Field, type ObjectSchema, type Schema } from '#api/machinery/schema.ts';
 import { APIGroup } from '#api/meta/v1/api-group.ts';
 import { APIGroupList } from '#api/meta/v1/api-group-list.ts';
@@ -54,7 +54,7 @@ export function definitionsOf(kinds: readonly Kind[]): ReadonlyMap<string, Defin
     add(found, `${name}List`, {
       schema,
       isKind: true,
-      gvks: [{ ...gvk, kind: `${kind.kind}List` }],
+      gvks: [{ ...gvk, kind: listKindOf(kind) }],
       doc: `A list of objects of kind ${kind.kind}.`,
     });
   }

@@ -62,11 +62,25 @@ export function apiPaths(kinds: readonly Kind[]): Path[] {
         ...(name === '' ? [] : [groupPath(name, tag)]),
         ...versions.flatMap(({ version, kinds: served }) => [
           resourcesPath(`${root}/${version}`, `${tag}_${version}`, `${upper(tag)}${upper(version)}`),
-          ...served.flatMap(kind => kindPaths(kind, known)),
+          ...served.flatMap(kind => (kind.custom ? custom(kindPaths(kind, known)) : kindPaths(kind, known))),
         ]),
       ];
     }),
   ];
+}
+
+/** Custom kinds speak neither protobuf nor strategic merge patches: clients read here which patch to send. */
+function custom(paths: readonly Path[]): Path[] {
+  const spoken = (types: readonly string[]) =>
+    types.filter(type => !type.includes('protobuf') && !type.includes('strategic'));
+  return paths.map(path => ({
+    ...path,
+    operations: path.operations.map(operation => ({
+      ...operation,
+      ...(operation.consumes && { consumes: spoken(operation.consumes) }),
+      ...(operation.produces && { produces: spoken(operation.produces) }),
+    })),
+  }));
 }
 
 function generalPaths(): Path[] {

@@ -1,5 +1,6 @@
 import { resolve, type Field, type ObjectSchema, type Schema, type ScalarType } from '#api/machinery/schema.ts';
 import { nameOf, type Definition } from './definitions.ts';
+import { renderPublished } from './published.ts';
 
 type Json = Record<string, unknown>;
 
@@ -17,7 +18,9 @@ export function renderDefinition({ schema, isKind, gvks, doc }: Definition, dial
   const resolved = resolve(schema);
   const body =
     resolved.type === 'object'
-      ? renderObject(resolved, dialect, isKind)
+      ? resolved.published
+        ? renderPublished(resolved.published, dialect)
+        : renderObject(resolved, dialect, isKind)
       : renderType({ ...resolved, name: '' } as Schema, dialect, true);
   return {
     ...(doc !== undefined && { description: doc }),
