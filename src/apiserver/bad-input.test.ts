@@ -290,3 +290,11 @@ test('a ConfigMap of more than a mebibyte', async () => {
     'ConfigMap "a" is invalid: []: Too long: may not be more than 1048576 bytes',
   );
 });
+
+test('the root lists the paths there are', async () => {
+  await using server = await openTestServer();
+  const { code, body } = await server.call('GET', '/');
+  assert.equal(code, 200);
+  for (const path of ['/api/v1', '/apis/apps', '/apis/apps/v1', '/healthz', '/metrics', '/version'])
+    assert.ok(body.paths.includes(path), path);
+});

@@ -23,6 +23,7 @@ import { Dispatcher } from './dispatch.ts';
 import { startExpiry } from './expiry.ts';
 import { Handler } from './handler.ts';
 import { type HealthCheck, healthPaths } from './health.ts';
+import { indexPath } from './index-path.ts';
 import { Hooks } from './hooks.ts';
 import { listen, type ListenOptions, type Listener } from './http/listen.ts';
 import { ApiMetrics } from './metrics.ts';
@@ -99,7 +100,10 @@ export async function startApiServer(options: ApiServerOptions): Promise<ApiServ
   const foundation: Foundation = { registry, cache, writer, hooks, admission, authorizer, clock, random, metrics };
   const checks = [...ownChecks(cache, lifetime.signal), ...(options.healthChecks ?? [])];
   const rawPaths = [versionPath, ...healthPaths(checks), metricsPath(metrics), ...(options.rawPaths?.(registry) ?? [])];
-  const dispatcher = new Dispatcher(rawPaths, new Subresources(options.handlers ?? {}));
+  const dispatcher = new Dispatcher(
+    [indexPath(registry, rawPaths), ...rawPaths],
+    new Subresources(options.handlers ?? {}),
+  );
   const { authenticate, audit } = options;
   // The server's own work on definitions and their objects is nobody's request: nobody is asked whether it may be done.
   const definesKinds = kinds.some(kind => (kind as unknown) === CustomResourceDefinition);
