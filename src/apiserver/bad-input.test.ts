@@ -67,6 +67,16 @@ describe('bodies', () => {
   });
 });
 
+test('what is unknown is not reported as standing twice, too', async () => {
+  await using server = await openTestServer();
+  const body = '{"metadata":{"name":"a"},"data":{"a":"1","a":"2"},"foo":{"x":1,"x":2},"foo":3}';
+  refused(
+    await server.call('POST', `${maps}?fieldValidation=Strict`, body),
+    400,
+    'ConfigMap in version "v1" cannot be handled as a ConfigMap: strict decoding error: duplicate field "data.a", unknown field "foo"',
+  );
+});
+
 describe('options', () => {
   test('of writes', async () => {
     await using server = await openTestServer();

@@ -52,7 +52,7 @@ export function objectOf(
   const { object, unknown } = decodeObject(kind.schema, value, {
     unknown: fieldValidation === 'Ignore' ? 'drop' : 'report',
   });
-  const all = [...problems, ...unknown];
+  const all = unknown.length === 0 ? problems : [...withoutUnknown(problems, unknown), ...unknown];
   if (all.length > 0 && fieldValidation === 'Strict')
     throw errors.badRequest(handled(kind, kind.kind, `strict decoding error: ${all.join(', ')}`));
   for (const problem of all) call.warn(problem);
@@ -60,6 +60,15 @@ export function objectOf(
   object['kind'] = kind.kind;
   object['metadata'] ??= {};
   return object as unknown as Draft<ApiObject>;
+}
+
+/** What stands in or below an unknown field is not looked at: it cannot be there twice. */
+function withoutUnknown(duplicates: readonly string[], unknown: readonly string[]): readonly string[] {
+  const paths = unknown.map(problem => problem.slice('unknown field "'.length, -1));
+  return duplicates.filter(problem => {
+    const path = problem.slice('duplicate field "'.length, -1);
+    return !paths.some(each => path === each || path.startsWith(`${each}.`) || path.startsWith(`${each}[`));
+  });
 }
 
 /** The body as plain JSON; duplicate keys go into the list when there is one. */

@@ -62,7 +62,7 @@ export class Dispatcher {
     const mounted = this.#subresources.find(kind, subresource);
     if (subresource === '') {
       if (!(kind.verbs as readonly string[]).includes(info.verb)) throw notServed(kind, info.verb);
-      if (!isVerbOfPath(call, resource)) throw kind.custom ? errors.noSuchResource() : errors.methodNotAllowed();
+      if (!isVerbOfPath(call, resource)) throw misplaced(call, kind);
       if (kind.namespaced && info.namespace === '' && info.name !== '' && info.fieldSelector === undefined)
         throw errors.noSuchResource();
       if (mounted) return mounted(call, resource);
@@ -79,6 +79,13 @@ export class Dispatcher {
 
 function notServed(kind: Kind, verb: string): ApiError {
   return kind.custom ? errors.methodNotSupported(kind, verb) : errors.methodNotAllowed();
+}
+
+function misplaced({ info }: Call, kind: Kind): ApiError {
+  if (!kind.custom) return errors.methodNotAllowed();
+  return info.verb === 'update' || info.verb === 'patch'
+    ? errors.badRequest('name must be provided')
+    : errors.noSuchResource();
 }
 
 /** Without a namespace there are only lists and watches; what is created has no name in its path, what changes has. */
