@@ -17,7 +17,11 @@ test('promises are numbered without a gap', () => {
 
 for (const [, number, promise = ''] of promises)
   test(`promise ${number} is held by something`, () => {
-    const named = /\[([^\]]+)\]\s*$/.exec(promise.trim())?.[1]?.split(',').map(each => each.trim()) ?? [];
+    const named =
+      /\[([^\]]+)\]\s*$/
+        .exec(promise.trim())?.[1]
+        ?.split(',')
+        .map(each => each.trim()) ?? [];
     assert.ok(named.length > 0, 'it names no test');
     for (const file of named) assert.ok(existsSync(join(root, file)), `${file} is not there`);
   });

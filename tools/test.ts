@@ -12,7 +12,15 @@ const root = join(import.meta.dirname, '..');
 const filters = process.argv.slice(2);
 
 /** Files that start real clusters or change the machine's network run one after the other, behind the others. */
-const alone = ['test/scenarios/', 'test/runtime/', 'test/kubelet/', 'src/runtime/', 'src/network/', 'src/kubelet/', 'src/cluster/'];
+const alone = [
+  'test/scenarios/',
+  'test/runtime/',
+  'test/kubelet/',
+  'src/runtime/',
+  'src/network/',
+  'src/kubelet/',
+  'src/cluster/',
+];
 
 const files = ['src/**/*.test.ts', 'test/**/*.test.ts', 'tools/**/*.test.ts']
   .flatMap(pattern => globSync(pattern, { cwd: root }))

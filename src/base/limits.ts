@@ -23,9 +23,8 @@ export const limits = {
   gzipBytesMin: 128 * 1024,
   /** Upstream's cap on all Warning headers of one response, in characters. */
   warningHeaderCharactersMax: 4_096,
-  /** One SPDY frame, one block of headers, and streams of one session (a port-forward opens two a connection). */
-  spdyFrameBytesMax: 8 * 1024 * 1024,
-  spdyHeaderBytesMax: 64 * 1024,
+  /** One block of SPDY headers, and streams of one session (a port-forward opens two a connection). */
+  spdyHeaderBytesMax: 256 * 1024,
   spdyStreamsMax: 1_000,
   /** One line of a log; longer lines are cut. */
   logLineBytesMax: 16 * 1024,

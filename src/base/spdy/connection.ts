@@ -1,4 +1,5 @@
 import { Duplex } from 'node:stream';
+import { limits } from '../limits.ts';
 import { FrameReader, FrameWriter, type Frame, type Headers } from './frames.ts';
 
 export interface SpdyOptions {
@@ -8,8 +9,7 @@ export interface SpdyOptions {
   readonly isServer: boolean;
 }
 
-/** Streams open at once, and bytes that wait to be read from one before the whole connection waits. */
-const streamsMax = 1_000;
+/** Data is sent in pieces of this size. */
 const chunkBytesMax = 64 * 1024;
 
 /**
@@ -120,7 +120,7 @@ export class SpdyConnection {
   }
 
   #accept(streamId: number, headers: Headers, fin: boolean): void {
-    if (streamId <= this.#lastPeerId || this.#streams.size >= streamsMax)
+    if (streamId <= this.#lastPeerId || this.#streams.size >= limits.spdyStreamsMax)
       return this.#send({ type: 'rstStream', streamId, status: refusedStream });
     this.#lastPeerId = streamId;
     const stream = this.#add(streamId, headers);

@@ -1,3 +1,4 @@
+import { limits } from '../limits.ts';
 import zlib from 'node:zlib';
 import { headerDictionary } from './dictionary.ts';
 
@@ -21,7 +22,6 @@ const version = 3;
 const finFlag = 1;
 /** Larger control frames are refused: they only hold headers. */
 const controlBytesMax = 64 * 1024;
-const plainBytesMax = 256 * 1024;
 const headersMax = 100;
 const frameBytesMax = 0xff_ffff;
 
@@ -200,7 +200,7 @@ class HeaderInflate {
       raw = block.subarray(usesDictionary ? 6 : 2);
     }
     const dictionary = this.#window.length > 0 ? { dictionary: this.#window } : {};
-    const plain = zlib.inflateRawSync(raw, { ...flush, ...dictionary, maxOutputLength: plainBytesMax });
+    const plain = zlib.inflateRawSync(raw, { ...flush, ...dictionary, maxOutputLength: limits.spdyHeaderBytesMax });
     this.#window = Buffer.concat([this.#window, plain]).subarray(-zlibWindowBytes);
     return plain;
   }

@@ -72,8 +72,9 @@ export async function webSocketRemote(
     stdin?.end();
     gone.abort(new Error('the client has gone'));
   });
-  // Tells the client that its connection has come through.
-  await send(wanted.stdout ? channels.stdout : channels.error, new Uint8Array());
+  // Tells the client that its connection has come through. kubectl, which speaks version 5, needs no telling, and would
+  // complain of a message that comes before it is ready for it.
+  if (version !== '5') await send(wanted.stdout ? channels.stdout : channels.error, new Uint8Array());
   const writable = (channel: number) =>
     new Writable({
       write: (chunk: Buffer, _encoding, done) => void send(channel, chunk).then(() => done(), done),

@@ -2,7 +2,7 @@ import http, { type IncomingMessage } from 'node:http';
 import https from 'node:https';
 import { Duplex } from 'node:stream';
 import type { Clock } from '#base/clock.ts';
-import { SpdySession, type SpdyStream } from '#base/spdy/session.ts';
+import { SpdyConnection, type SpdyStream } from '#base/spdy/connection.ts';
 import { type AttachRequest, type ExecSession, RuntimeError } from '../runtime.ts';
 
 /** The runtime's streaming server is on this machine: longer than this it does not think about an upgrade. */
@@ -41,7 +41,7 @@ export async function joinSession(
   signal?: AbortSignal,
 ): Promise<ExecSession> {
   const { session, ended, hangUp } = await dial(url, 'v4.channel.k8s.io', clock, signal);
-  const open = (streamType: string) => session.open({ streamtype: streamType });
+  const open = (streamType: string) => session.open(headers({ streamtype: streamType }));
   const status = statusOf(open('error'), ended);
   const stdin = wanted.stdin ? connectionOver(open('stdin')) : undefined;
   const stdout = wanted.stdout ? received(open('stdout')) : undefined;
@@ -81,15 +81,15 @@ export async function joinSession(
 /** One connection to a port of the pod. What the runtime cannot do ends the connection with its words. */
 export async function joinPort(url: string, port: number, clock: Clock, signal?: AbortSignal): Promise<Duplex> {
   const { session, ended } = await dial(url, 'portforward.k8s.io', clock, signal);
-  const headers = { port: String(port), requestid: '0' };
-  const errorStream = session.open({ ...headers, streamtype: 'error' });
+  const ids = { port: String(port), requestid: '0' };
+  const errorStream = session.open(headers({ ...ids, streamtype: 'error' }));
   const problem = textOf(errorStream, ended).then(words =>
     words === '' ? undefined : new RuntimeError('Unavailable', words),
   );
   errorStream.end();
   // A port where nobody listens ends the data before the error comes, which is right behind it.
   const verdict = () => Promise.race([problem, clock.sleep(verdictTimeoutMs).then(() => undefined)]);
-  const connection = connectionOver(session.open({ ...headers, streamtype: 'data' }), { verdict });
+  const connection = connectionOver(session.open(headers({ ...ids, streamtype: 'data' })), { verdict });
   void problem.then(error => {
     if (error) connection.destroy(error);
   });
@@ -103,7 +103,7 @@ export async function joinPort(url: string, port: number, clock: Clock, signal?:
 }
 
 interface Dialled {
-  readonly session: SpdySession;
+  readonly session: SpdyConnection;
   /** Resolves when the connection is over. */
   readonly ended: Promise<void>;
   /** Ends the connection without a word. */
@@ -114,7 +114,8 @@ async function dial(url: string, protocol: string, clock: Clock, signal?: AbortS
   signal?.throwIfAborted();
   const socket = await upgrade(url, protocol, clock, signal);
   const ended = Promise.withResolvers<void>();
-  const session = new SpdySession(socket, { server: false, onClose: () => ended.resolve() });
+  const session = new SpdyConnection(socket, { isServer: false, onStream: stream => void stream.destroy() });
+  void session.closed.then(() => ended.resolve());
   return { session, ended: ended.promise, hangUp: () => socket.destroy() };
 }
 
@@ -279,4 +280,8 @@ function connectionOver(
   stream.once('end', finish);
   stream.once('close', finish);
   return connection;
+}
+
+function headers(named: Readonly<Record<string, string>>): ReadonlyMap<string, string> {
+  return new Map(Object.entries(named));
 }
