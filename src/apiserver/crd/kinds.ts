@@ -4,7 +4,6 @@ import type {
   CustomResourceSubresourceScale,
   JSONSchemaProps,
 } from '#api/apiextensions/v1/custom-resource-definition.ts';
-import { errors } from '#api/machinery/errors.ts';
 import { decodeObject } from '#api/machinery/decode.ts';
 import { applyDefaults } from '#api/machinery/defaults.ts';
 import { fieldsOf, valueAt } from '#api/machinery/json-path.ts';
@@ -33,14 +32,10 @@ export function customKindsOf(definition: CustomResourceDefinition, isTerminatin
   if (!storage) throw new Error(`cannot serve ${definition.metadata.name}: no version is the stored one`);
   const byWebhook = conversion.strategy === 'Webhook';
   const stored = { ...kindOf(definition, storage, isTerminating), revive: revivalOf(byWebhook) };
+  const beside = byWebhook ? unavailable : convertible;
   const served = versions
     .filter(version => version.served)
-    // With a webhook nothing is handed out as it is stored before it is known to be of the right version.
-    .map(version =>
-      version.storage && !byWebhook
-        ? stored
-        : convertible(kindOf(definition, version, isTerminating), stored, byWebhook),
-    );
+    .map(version => (version.storage ? stored : beside(kindOf(definition, version, isTerminating), stored)));
   return { served, stored };
 }
 
@@ -137,24 +132,25 @@ function deprecationOf(
 }
 
 /** A version beside the stored one: the same object under another apiVersion, without what its schema does not know. */
-function convertible(kind: Kind, stored: Kind, byWebhook: boolean): Kind {
-  const check = (from: ApiObject, to: Kind) => {
-    if (byWebhook && from.apiVersion !== apiVersionOf(to)) throw noWebhook(to);
-  };
+function convertible(kind: Kind, stored: Kind): Kind {
   return {
     ...kind,
     storedAs: { group: stored.group, version: stored.version },
     toStored(item) {
-      if (kind.version === stored.version) return item;
-      check(item, stored);
       const object = pruned(stored, item);
       applyDefaults(stored.schema, object as never);
       return object;
     },
-    fromStored(item) {
-      check(item, kind);
-      return kind.version === stored.version ? item : pruned(kind, item);
-    },
+    fromStored: item => pruned(kind, item),
+  };
+}
+
+/** A version whose objects only a webhook could make out of those stored. */
+function unavailable(kind: Kind, stored: Kind): Kind {
+  const gvk = `${kind.group}/${kind.version}, Kind=${kind.kind}`;
+  return {
+    ...convertible(kind, stored),
+    unavailable: `conversion webhook for ${gvk} failed: conversion webhooks are not called by this server`,
   };
 }
 
@@ -163,15 +159,10 @@ function pruned(kind: Kind, item: ApiObject): ApiObject {
   return decodeObject(kind.schema, value as unknown as Json, { unknown: 'drop' }).object as unknown as ApiObject;
 }
 
-function noWebhook({ group, version, kind }: Kind): Error {
-  return errors.internal(
-    `conversion webhook for ${group}/${version}, Kind=${kind} failed: conversion webhooks are not called by this server`,
-  );
-}
-
 /** What an older schema or storage version has left in the store, as the schema of today has it. */
 function revivalOf(byWebhook: boolean): NonNullable<Kind['revive']> {
   return function (this: Kind, item) {
+    // Only the webhook knows what this would be in the version of today: it stays what it is.
     if (byWebhook && item.apiVersion !== apiVersionOf(this)) return undefined;
     const object = pruned(this, item as ApiObject);
     applyDefaults(this.schema, object as never);

@@ -396,13 +396,15 @@ export type CustomResourceDefinition = ObjectOf<typeof CustomResourceDefinition>
 
 interface Stored {
   readonly spec: { readonly versions: readonly { readonly name: string; readonly storage: boolean }[] };
-  readonly status: { storedVersions?: string[] | undefined };
+  status: { storedVersions?: string[] | undefined };
 }
 
 /** The version objects are stored in now joins those they were stored in before. */
-function addStoredVersion({ spec, status }: Stored): void {
+function addStoredVersion(definition: Stored): void {
+  const { spec, status } = definition;
   const storage = (spec.versions ?? []).find(version => version.storage);
   const stored = status.storedVersions ?? [];
   if (storage === undefined || stored.includes(storage.name)) return;
-  status.storedVersions = [...stored, storage.name];
+  // Another object: on an update the status is still the one that is stored, and shared.
+  definition.status = { ...status, storedVersions: [...stored, storage.name] };
 }
