@@ -28,6 +28,7 @@ import { Hooks } from './hooks.ts';
 import { listen, type ListenOptions, type Listener } from './http/listen.ts';
 import { ApiMetrics } from './metrics.ts';
 import { Registry } from './registry.ts';
+import { seedOf, type Seed } from './seed.ts';
 import { serviceHook } from './services/service-hook.ts';
 import type { RawPath, SubresourceHandlers } from './subresource.ts';
 import { Subresources } from './subresources.ts';
@@ -65,6 +66,8 @@ export interface ApiServer extends AsyncDisposable {
   /** A request by a user of this process. */
   handleAs(user: User, request: ApiRequest): Promise<ApiResponse>;
   listen(options: ListenOptions): Promise<Listener>;
+  /** Writes what every cluster begins with. */
+  readonly seed: Seed;
   /** `https://127.0.0.1:6443`, once it listens. */
   readonly url: string | undefined;
   readonly registry: Registry;
@@ -127,6 +130,7 @@ export async function startApiServer(options: ApiServerOptions): Promise<ApiServ
     registry,
     cache,
     metrics,
+    seed: seedOf(foundation),
     handle: (request, certificate) => handler.handle(request, certificate),
     handleAs: (user, request) => handler.handleAs(user, request),
     get url() {

@@ -172,7 +172,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
   lifetime.own(apiServer);
   starting.resolve(apiServer);
   await ensureBootstrapObjects(client, { serviceCIDR: options.serviceCIDR, serviceIP: options.serviceIP, advertise });
-  await reconcileBootstrapPolicy(client);
+  await reconcileBootstrapPolicy(client, apiServer.seed);
   begun.resolve(apiServer);
   // What plugins and authorizers look at must be complete before the first request from outside.
   await Promise.all([roles.synced, informers.synced]);

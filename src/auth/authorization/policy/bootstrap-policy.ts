@@ -78,18 +78,17 @@ export function bootstrapPolicy(): BootstrapPolicy {
  * Creates what is missing and adds permissions, subjects and labels that are missing, but takes nothing away; objects
  * annotated `rbac.authorization.kubernetes.io/autoupdate: "false"` are left alone.
  */
-export async function reconcileBootstrapPolicy(client: Client, signal?: AbortSignal): Promise<void> {
+export async function reconcileBootstrapPolicy(client: Client, create: Create = createThrough(client)): Promise<void> {
   const policy = bootstrapPolicy();
-  const options = signal ? { signal } : {};
   const namespaces = [...new Set([...Object.keys(namespaceRoleRules), ...Object.keys(namespaceRoleSubjects)])];
-  await Promise.all(namespaces.map(name => ensureNamespace(client, name, options)));
+  await Promise.all(namespaces.map(name => ensureNamespace(client, name)));
   await Promise.all([
-    reconcile<ClusterRole>(client, ClusterRole, policy.clusterRoles, withMissingRules, options),
-    reconcile<Role>(client, Role, policy.roles, withMissingRules, options),
+    reconcile<ClusterRole>(client, ClusterRole, policy.clusterRoles, withMissingRules, create),
+    reconcile<Role>(client, Role, policy.roles, withMissingRules, create),
   ]);
   await Promise.all([
-    reconcile<ClusterRoleBinding>(client, ClusterRoleBinding, policy.clusterRoleBindings, withMissingSubjects, options),
-    reconcile<RoleBinding>(client, RoleBinding, policy.roleBindings, withMissingSubjects, options),
+    reconcile<ClusterRoleBinding>(client, ClusterRoleBinding, policy.clusterRoleBindings, withMissingSubjects, create),
+    reconcile<RoleBinding>(client, RoleBinding, policy.roleBindings, withMissingSubjects, create),
   ]);
 }
 
@@ -101,21 +100,21 @@ async function reconcile<Type extends ApiObject>(
   kind: Kind<Type>,
   wanted: readonly Partly<Type>[],
   merge: Merge<Type>,
-  options: { readonly signal?: AbortSignal },
+  create: Create,
 ): Promise<void> {
-  const there = await client.list(kind, options);
+  const there = await client.list(kind);
   const found = new Map(there.items.map(each => [keyOf(each.metadata), each]));
   await Promise.all(
     wanted.map(async each => {
       const metadata = each.metadata ?? {};
-      const place = { ...options, ...(metadata.namespace && { namespace: metadata.namespace }) };
+      const place = metadata.namespace ? { namespace: metadata.namespace } : {};
       const old = found.get(keyOf(metadata));
-      if (!old) return createUnlessThere(client, kind, each, place);
+      if (!old) return create(kind, each);
       if (old.metadata.annotations?.[autoupdate] === 'false') return;
       const next = merge(old, each) ?? old;
       if (next === 'recreate') {
         await client.delete(kind, metadata.name ?? '', place);
-        return createUnlessThere(client, kind, each, place);
+        return create(kind, each);
       }
       const labelled = withMissingMetadata(next, each);
       if (labelled !== old) await client.update(kind, labelled, place);
@@ -123,30 +122,26 @@ async function reconcile<Type extends ApiObject>(
   );
 }
 
-/** Another API server may be starting at the same time. */
-async function createUnlessThere<Type extends ApiObject>(
-  client: Client,
-  kind: Kind<Type>,
-  object: Partly<Type>,
-  options: { readonly signal?: AbortSignal; readonly namespace?: string },
-): Promise<void> {
-  try {
-    await client.create(kind, object, options);
-  } catch (error) {
-    if (!isReason(error, 'AlreadyExists')) throw error;
-  }
+/** Creates an object unless there is one of its name: another API server may be starting at the same time. */
+export type Create = <Type extends ApiObject>(kind: Kind<Type>, object: Partly<Type>) => Promise<void>;
+
+function createThrough(client: Client): Create {
+  return async (kind, object) => {
+    const namespace = object.metadata?.namespace;
+    try {
+      await client.create(kind, object, namespace ? { namespace } : {});
+    } catch (error) {
+      if (!isReason(error, 'AlreadyExists')) throw error;
+    }
+  };
 }
 
-async function ensureNamespace(
-  client: Client,
-  name: string,
-  options: { readonly signal?: AbortSignal },
-): Promise<void> {
+async function ensureNamespace(client: Client, name: string): Promise<void> {
   try {
-    await client.get(Namespace, name, options);
+    await client.get(Namespace, name);
   } catch (error) {
     if (!isReason(error, 'NotFound')) throw error;
-    await createUnlessThere(client, Namespace as Kind, { metadata: { name } }, options);
+    await createThrough(client)(Namespace as Kind, { metadata: { name } });
   }
 }
 
