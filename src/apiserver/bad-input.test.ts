@@ -308,3 +308,15 @@ test('the root lists the paths there are', async () => {
   for (const path of ['/api/v1', '/apis/apps', '/apis/apps/v1', '/healthz', '/metrics', '/version'])
     assert.ok(body.paths.includes(path), path);
 });
+
+test('paths beside the resources', async () => {
+  await using server = await openTestServer();
+  for (const path of ['/healthz/nothing', '/version/more', '/nothing'])
+    refused(await server.call('GET', path), 404, '404 page not found\n');
+  refused(
+    await server.call('POST', '/version', {}),
+    405,
+    'the server does not allow this method on the requested resource',
+  );
+  assert.equal((await server.call('GET', '/version/')).code, 200);
+});

@@ -1,5 +1,4 @@
 import type { ApiResponse } from '#client/transport.ts';
-import { errors } from '#api/machinery/errors.ts';
 import { textResponse } from './text.ts';
 import type { RawPath } from './subresource.ts';
 
@@ -34,7 +33,7 @@ async function answer(
   const wanted = path.slice(endpoint.length + 2);
   if (wanted !== '') {
     const check = checks.find(each => each.name === wanted);
-    if (!check) throw errors.noSuchResource();
+    if (!check) return textResponse(404, '404 page not found\n');
     return (await isWell(check))
       ? textResponse(200, 'ok')
       : textResponse(500, `internal server error: ${check.name}: reason withheld\n`);

@@ -1,3 +1,4 @@
+import { errors } from '#api/machinery/errors.ts';
 import type { ApiObject, Draft, Kind } from '#api/machinery/kind.ts';
 import type { Attributes, Decision } from '#auth/authorization/authorizer.ts';
 import type { User } from '#auth/user.ts';
@@ -20,6 +21,14 @@ export interface RequestContext {
 
 /** A handler of a path that is no resource: discovery, OpenAPI, version, health. Errors are thrown as ApiError. */
 export type RawPathHandler = (request: ApiRequest, context: RequestContext) => ApiResponse | Promise<ApiResponse>;
+
+/** Serves GET and HEAD alone, as upstream's discovery does; other methods are 405. */
+export function readOnly(handle: RawPathHandler): RawPathHandler {
+  return (request, context) => {
+    if (request.method !== 'GET' && request.method !== 'HEAD') throw errors.methodNotAllowed();
+    return handle(request, context);
+  };
+}
 
 /** Where raw paths are mounted. An exact path wins over a prefix, a longer prefix over a shorter one. */
 export interface RawPath {

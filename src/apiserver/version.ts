@@ -1,6 +1,6 @@
 import { kubernetesVersion } from '#api/machinery/version.ts';
-import type { RawPath } from './subresource.ts';
-import { jsonResponse } from './text.ts';
+import { readOnly, type RawPath } from './subresource.ts';
+import { jsonResponse, textResponse } from './text.ts';
 
 const { major, minor, gitVersion } = kubernetesVersion;
 
@@ -20,4 +20,12 @@ const version = {
   platform: `${process.platform}/${process.arch === 'x64' ? 'amd64' : process.arch}`,
 };
 
-export const versionPath: RawPath = { path: '/version', prefix: true, handle: () => jsonResponse(200, version) };
+export const versionPath: RawPath = {
+  path: '/version',
+  prefix: true,
+  handle: readOnly(({ path }) =>
+    path === '/version' || path === '/version/'
+      ? jsonResponse(200, version)
+      : textResponse(404, '404 page not found\n'),
+  ),
+};

@@ -24,7 +24,7 @@ function server(served: () => readonly Kind[] = () => kinds) {
     const context = {
       respond: (code: number, object: unknown) => ({ code, headers: {}, kind: 'object', object, bytes: () => [] }),
     } as unknown as RequestContext;
-    return handler?.handle({ path, headers } as unknown as ApiRequest, context) as ApiResponse;
+    return handler?.handle({ method: 'GET', path, headers } as unknown as ApiRequest, context) as ApiResponse;
   };
   const object = (path: string) => get(path).object as Record<string, never>;
   return { get, object, change: () => changed() };

@@ -1,6 +1,6 @@
 import type { Kind } from '#api/machinery/kind.ts';
 import type { ApiRequest, ApiResponse } from '#client/transport.ts';
-import type { RawPath, RawPathHandler } from '../subresource.ts';
+import { readOnly, type RawPath, type RawPathHandler } from '../subresource.ts';
 import { discoveryDocuments, type AggregatedDocument, type DiscoveryDocuments } from './documents.ts';
 
 const aggregatedType = 'application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList';
@@ -45,8 +45,8 @@ export function discoveryPaths({ kinds, onChange, serverAddress }: DiscoveryOpti
     return withVary(context.respond(200, documents().groupList));
   };
   return [
-    { path: '/api', prefix: true, handle: core },
-    { path: '/apis', prefix: true, handle: named },
+    { path: '/api', prefix: true, handle: readOnly(core) },
+    { path: '/apis', prefix: true, handle: readOnly(named) },
   ];
 }
 
