@@ -14,9 +14,12 @@ export async function down(flags: Flags): Promise<number> {
   const supervisor = livePid(dir, 'supervisor');
   if (supervisor !== undefined) await endProcess(supervisor, () => livePid(dir, 'supervisor') === undefined);
   const left = await endOrphans(dir);
-  await cleanNodes(dir, readConfig(dir));
-  removePid(dir, 'supervisor');
-  releaseRanges(dir);
+  try {
+    await cleanNodes(dir, readConfig(dir));
+  } finally {
+    removePid(dir, 'supervisor');
+    releaseRanges(dir);
+  }
   const stopped = supervisor !== undefined || left > 0;
   process.stdout.write(
     stopped

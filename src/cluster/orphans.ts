@@ -39,7 +39,7 @@ export async function endProcess(pid: number, gone: () => boolean): Promise<void
 
 /** Containers, networks and mounts outlive a node agent that was killed: this takes them off the machine. */
 export async function cleanNodes(dir: DataDir, config: ClusterConfig | undefined): Promise<void> {
-  if (!config || config.runtime !== 'oci' || config.nodes === 0 || process.getuid?.() !== 0) return;
+  if (!config || config.runtime === 'hollow' || config.nodes === 0 || process.getuid?.() !== 0) return;
   const args = ['node-agent', '--data-dir', dir.path, '--clean'];
   const child = spawn(process.execPath, [...process.execArgv, join(import.meta.dirname, 'cli.ts'), ...args], {
     stdio: ['ignore', 'ignore', 'pipe'],

@@ -80,10 +80,7 @@ describe('two nodes on one machine', { skip: realContainers }, () => {
     await cluster.kubectl('wait', 'pod', '--all', '--for=condition=Ready', '--timeout=60s');
   });
   after(async () => {
-    await cluster?.windlass('down');
-    const left = leftBehind(cluster.dataDir, nodes);
     await cluster?.[Symbol.asyncDispose]();
-    assert.deepEqual(left, []);
   });
 
   test('both are ready', async () => {
@@ -117,6 +114,17 @@ describe('two nodes on one machine', { skip: realContainers }, () => {
       '--output=jsonpath={.items[*].status.containerStatuses[*].restartCount}',
     );
     assert.equal(restarts, '0 0 0 0');
+  });
+
+  test('a node that a killed cluster had more is taken off the machine too', async () => {
+    for (const role of ['supervisor', 'node-agent', 'control-plane'] as const)
+      process.kill(cluster.pid(role), 'SIGKILL');
+    await cluster.windlass('up', '--detach', '--nodes', '1');
+    await eventually('pods of the first answer', async () => {
+      return (await answerOf(cluster, 'client-0', 'web-0')) === 'web v1 web-0\n';
+    });
+    await cluster.windlass('down');
+    assert.deepEqual(leftBehind(cluster.dataDir, nodes), []);
   });
 
   const addressOf = async (name: string) =>

@@ -256,9 +256,13 @@ async function startNode(
 async function clean(agent: Agent): Promise<void> {
   const { dir, config } = agent;
   await removeServiceProxy(dir.id);
+  const known = localNodes(config);
+  // One that was killed may have had more nodes, or another host name.
+  const names = existsSync(dir.nodeDir('')) ? readdirSync(dir.nodeDir('')) : [];
+  if (!names.includes(known[0]?.name ?? '')) await removeBridgeNetwork(dir.id);
   await Promise.all(
-    localNodes(config).map(async local => {
-      if (!existsSync(dir.nodeDir(local.name))) return;
+    names.map(async name => {
+      const local = known.find(each => each.name === name) ?? { name, kubeletPort: 0 };
       await using lifetime = new Lifetime();
       const { runtime } = await openNode(agent, local, lifetime);
       // A runtime that speaks CRI may serve others beside us.
