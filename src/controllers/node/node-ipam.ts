@@ -1,4 +1,5 @@
 import { formatCidr, networkOf, parseCidr, type IpNetwork } from '#base/ip.ts';
+import { sameValue } from '#api/machinery/checks.ts';
 import { Node } from '#api/core/v1/node.ts';
 import { event } from '../actions.ts';
 import { defineController, type ControllerSettings } from '../controller.ts';
@@ -41,20 +42,29 @@ function freeRanges(): Read<Node, (settings: ControllerSettings) => string[] | u
     open({ subject, wakeAfter }) {
       const used = new Set<string>();
       const cursors = new Map<string, number>();
+      /** Cluster ranges with nothing left: nodes without a range ask at every heartbeat. */
+      const exhausted = new Set<string>();
+      const release = (node: Node) => {
+        for (const range of rangesOf(node)) used.delete(range);
+        exhausted.clear();
+      };
       const rangesOf = (node: Node) => node.spec?.podCIDRs ?? (node.spec?.podCIDR ? [node.spec.podCIDR] : []);
       subject.subscribe({
         added: node => rangesOf(node).forEach(range => used.add(range)),
         updated(node, old) {
-          for (const range of rangesOf(old)) used.delete(range);
-          for (const range of rangesOf(node)) used.add(range);
+          const [before, now] = [rangesOf(old), rangesOf(node)];
+          if (before.length > 0 && !sameValue(before, now)) release(old);
+          for (const range of now) used.add(range);
         },
         deleted(node) {
-          for (const range of rangesOf(node)) used.delete(range);
+          if (rangesOf(node).length === 0) return;
+          release(node);
           // A node that found nothing may now.
           for (const [key, other] of subject.objects) if (rangesOf(other).length === 0) wakeAfter(key, 0);
         },
       });
       const next = (clusterCidr: string, prefixLength: number): string | undefined => {
+        if (exhausted.has(clusterCidr)) return undefined;
         const cluster = parseCidr(clusterCidr);
         if (!cluster || prefixLength < cluster.prefixLength) return undefined;
         const count = Math.min(2 ** 16, 2 ** (prefixLength - cluster.prefixLength));
@@ -66,6 +76,7 @@ function freeRanges(): Read<Node, (settings: ControllerSettings) => string[] | u
           cursors.set(clusterCidr, number);
           return range;
         }
+        exhausted.add(clusterCidr);
         return undefined;
       };
       const free = ({ clusterCidrs, nodeCidrPrefixLengthV4, nodeCidrPrefixLengthV6 }: ControllerSettings) => {
