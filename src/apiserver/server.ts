@@ -122,7 +122,7 @@ export async function startApiServer(options: ApiServerOptions): Promise<ApiServ
   lifetime.own(startExpiry(foundation, log));
   if (loopback) {
     const client = inProcessClient((user: User, request) => loopback.handleAs(user, request), loopbackAdmin);
-    lifetime.own(await startCustomResources({ client, registry, clock, random, log }));
+    lifetime.own(await startCustomResources({ client, registry, cache, clock, random, log }));
   }
   compactRegularly(cache, clock, log, lifetime.signal);
   let url: string | undefined;

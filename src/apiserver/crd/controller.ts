@@ -9,9 +9,11 @@ import {
   type CustomResourceDefinitionStatus,
 } from '#api/apiextensions/v1/custom-resource-definition.ts';
 import { isReason } from '#api/machinery/errors.ts';
+import { resourceNameOf, type Kind } from '#api/machinery/kind.ts';
 import type { Client } from '#client/client.ts';
 import { openInformer, type Informer } from '#client/informer.ts';
 import { WorkQueue } from '#client/workqueue.ts';
+import type { WatchCache } from '../cache/watch-cache.ts';
 import type { Registry } from '../registry.ts';
 import { isTrue, observedStatus, terminating, withCondition } from './conditions.ts';
 import { customKindsOf, type CustomKinds } from './kinds.ts';
@@ -19,6 +21,7 @@ import { customKindsOf, type CustomKinds } from './kinds.ts';
 export interface CustomResourcesOptions {
   readonly client: Client;
   readonly registry: Registry;
+  readonly cache: WatchCache;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;
@@ -36,8 +39,7 @@ export async function startCustomResources(options: CustomResourcesOptions): Pro
   // A change of one may free names, or take them, for the others of its group.
   const changed = ({ metadata, spec }: CustomResourceDefinition) => {
     queue.add(metadata.name as string);
-    for (const other of informer.objects.values())
-      if (other.spec.group === spec.group && !isTrue(other, 'NamesAccepted')) queue.add(other.metadata.name as string);
+    for (const [name, other] of byGroup(informer).get(spec.group)) if (!isTrue(other, 'NamesAccepted')) queue.add(name);
   };
   informer.subscribe({
     added(definition) {
@@ -53,6 +55,13 @@ export async function startCustomResources(options: CustomResourcesOptions): Pro
       changed(definition);
     },
   });
+  // The last object of a definition that is going away: it can go now.
+  lifetime.defer(
+    options.cache.listen(({ kind }, event) => {
+      const waiting = event.deleted && kind.custom ? served.terminating(kind) : undefined;
+      if (waiting !== undefined) queue.add(waiting);
+    }),
+  );
   const working = work(queue, reconciler, log);
   lifetime.defer(() => {
     queue[Symbol.dispose]();
@@ -63,6 +72,10 @@ export async function startCustomResources(options: CustomResourcesOptions): Pro
 }
 
 const retryMsMax = 10_000;
+
+function byGroup(informer: Informer<CustomResourceDefinition>) {
+  return informer.index('group', ({ spec }) => [spec.group]);
+}
 
 async function work(queue: WorkQueue<string>, reconciler: Reconciler, log: Log): Promise<void> {
   for (let name = await queue.take(); name !== undefined; name = await queue.take()) {
@@ -99,6 +112,12 @@ class ServedDefinitions {
 
   kindsOf(name: string): CustomKinds | undefined {
     return this.#served.get(name)?.kinds;
+  }
+
+  /** The definition of a kind, when it is going away. */
+  terminating(kind: Kind): string | undefined {
+    const name = resourceNameOf(kind);
+    return this.#terminating.has(name) ? name : undefined;
   }
 
   /** Serves a definition that is established, as it is now. */
@@ -171,9 +190,8 @@ class Reconciler {
   }
 
   #othersOf({ metadata, spec }: CustomResourceDefinition): readonly CustomResourceDefinition[] {
-    return [...this.#informer.objects.values()].filter(
-      other => other.spec.group === spec.group && other.metadata.name !== metadata.name,
-    );
+    const group = byGroup(this.#informer).get(spec.group);
+    return [...group.values()].filter(other => other.metadata.name !== metadata.name);
   }
 
   #writeStatus(

@@ -120,6 +120,11 @@ test('values are refused in the words of upstream', () => {
       ['spec.x: Invalid value: "boolean": spec.x in body must be of type integer,string: "boolean"'],
     ],
     [
+      { type: 'object', 'x-kubernetes-embedded-resource': true },
+      { kind: 'Pod' },
+      ['spec.x.apiVersion: Required value: must not be empty'],
+    ],
+    [
       { ...integer, format: 'int32' },
       2 ** 31,
       ['<nil>: Invalid value: "": Checked value must be of type integer with format int32 in spec.x'],

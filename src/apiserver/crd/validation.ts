@@ -184,9 +184,11 @@ function* objectChecks(schema: JSONSchemaProps): Generator<Check> {
   const properties = new Map(Object.entries(schema.properties ?? {}).map(([name, each]) => [name, compile(each)]));
   const values = schemaIn(schema.additionalProperties);
   const checkValue = values && compile(values);
+  const isResource = schema['x-kubernetes-embedded-resource'] === true;
   if (
     properties.size === 0 &&
     !checkValue &&
+    !isResource &&
     required.length === 0 &&
     minProperties === undefined &&
     maxProperties === undefined
@@ -202,6 +204,9 @@ function* objectChecks(schema: JSONSchemaProps): Generator<Check> {
       should(value, path, `have at least ${minProperties} properties`, errors);
     if (maxProperties !== undefined && names.length > Number(maxProperties))
       new Report(path, errors).tooMany(names.length, Number(maxProperties));
+    if (isResource)
+      for (const name of ['apiVersion', 'kind'])
+        if ((object[name] ?? '') === '') new Report(`${under}${name}`, errors).required('must not be empty');
     for (const name of required)
       if (!Object.hasOwn(object, name) || object[name] === undefined) new Report(`${under}${name}`, errors).required();
     for (const name of names) {
