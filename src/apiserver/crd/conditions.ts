@@ -20,10 +20,12 @@ export function isTrue({ status }: CustomResourceDefinition, type: ConditionType
   return (status.conditions ?? []).some(each => each.type === type && each.status === 'True');
 }
 
-/** The names that a definition may have, and its conditions. `others` are the other definitions of its group. */
+type Taken = Pick<CustomResourceDefinitionNames, 'plural' | 'singular' | 'shortNames' | 'kind' | 'listKind'>;
+
+/** The names that a definition may have, and its conditions. `others` have their names already, in the same group. */
 export function observedStatus(
   definition: CustomResourceDefinition,
-  others: readonly CustomResourceDefinition[],
+  others: readonly Taken[],
   nowMs: number,
 ): CustomResourceDefinitionStatus {
   const { accepted, condition } = acceptedNames(definition, others);
@@ -71,13 +73,12 @@ function establishment(definition: CustomResourceDefinition, namesAccepted: bool
 type Names = { -readonly [Name in keyof CustomResourceDefinitionNames]: CustomResourceDefinitionNames[Name] };
 
 /** Each name is accepted unless another definition of the group has it; one that was accepted before stays until then. */
-function acceptedNames(definition: CustomResourceDefinition, others: readonly CustomResourceDefinition[]) {
+function acceptedNames(definition: CustomResourceDefinition, others: readonly Taken[]) {
   const wanted = definition.spec.names;
   const old = definition.status.acceptedNames;
   const resources = new Set<string>();
   const kinds = new Set<string>();
-  for (const { status } of others) {
-    const { plural, singular = '', shortNames = [], kind, listKind = '' } = status.acceptedNames;
+  for (const { plural, singular = '', shortNames = [], kind, listKind = `${kind}List` } of others) {
     for (const name of [plural, singular, ...shortNames]) resources.add(name);
     for (const name of [kind, listKind]) kinds.add(name);
   }

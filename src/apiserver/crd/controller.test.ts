@@ -116,6 +116,30 @@ test('names that another definition has are not accepted until it is gone', asyn
   await until(server, '/apis/example.com/v1/widgets', (_body, code) => code === 200);
 });
 
+test('a built-in kind keeps its place, whatever a definition says', async () => {
+  await using server = await openTestServer();
+  const group = 'rbac.authorization.k8s.io';
+  const path = `${definitions}/clusterroles.${group}`;
+  const body = definition('clusterroles', 'Thing', [{ ...v1, name: 'v9' }], { group });
+  const annotations = { 'api-approved.kubernetes.io': 'unapproved, for a test' };
+  const created = await server.call('POST', definitions, {
+    ...body,
+    metadata: { name: `clusterroles.${group}`, annotations },
+  });
+  assert.equal(created.code, 201, created.text);
+  const refused = await until(server, path, (found: Definition) => condition(found, 'NamesAccepted') !== undefined);
+  assert.equal(condition(refused.body, 'NamesAccepted')?.message, '"clusterroles" is already in use');
+  assert.equal(condition(refused.body, 'KubernetesAPIApprovalPolicyConformant')?.reason, 'UnapprovedAnnotation');
+  const forged = {
+    acceptedNames: { plural: 'clusterroles', kind: 'Thing' },
+    conditions: [{ type: 'Established', status: 'True', reason: 'Forged' }],
+  };
+  assert.equal((await server.call('PATCH', `${path}/status`, { status: forged }, merge)).code, 200);
+  for (let attempt = 0; attempt < 50; attempt++) await turn();
+  assert.equal((await server.call('GET', `/apis/${group}/v9/clusterroles`)).code, 404);
+  assert.equal((await server.call('GET', `/apis/${group}/v1/clusterroles`)).body.kind, 'ClusterRoleList');
+});
+
 test('a definition goes after its objects; meanwhile none can be made', async () => {
   await using server = await openTestServer();
   await define(server, definition('things', 'Thing'));

@@ -133,6 +133,10 @@ class ServedDefinitions {
     const before = this.#served.get(name);
     if (before && isSame(before.definition, definition)) return;
     try {
+      const { group } = definition.spec;
+      const { plural } = definition.status.acceptedNames;
+      if (builtInsOf(this.#registry, group).some(kind => kind.plural === plural))
+        throw new Error(`cannot take the place of ${plural}.${group}: it is built in`);
       const kinds = customKindsOf(definition, () => this.#terminating.has(name));
       this.#served.set(name, { definition, kinds });
       this.#registry.replace(before?.kinds.served ?? [], kinds.served, kinds.stored);
@@ -150,6 +154,11 @@ class ServedDefinitions {
   }
 }
 
+/** The kinds of a group that no definition may take the place of. */
+function builtInsOf(registry: Registry, group: string): readonly Kind[] {
+  return registry.kinds.filter(kind => kind.group === group && kind.custom !== true);
+}
+
 /** What the kinds are made of has not changed. */
 function isSame(left: CustomResourceDefinition, right: CustomResourceDefinition): boolean {
   return (
@@ -161,16 +170,18 @@ function isSame(left: CustomResourceDefinition, right: CustomResourceDefinition)
 
 class Reconciler {
   readonly #client: Client;
+  readonly #registry: Registry;
   readonly #clock: Clock;
   readonly #informer: Informer<CustomResourceDefinition>;
   readonly #served: ServedDefinitions;
 
   constructor(
-    { client, clock }: CustomResourcesOptions,
+    { client, registry, clock }: CustomResourcesOptions,
     informer: Informer<CustomResourceDefinition>,
     served: ServedDefinitions,
   ) {
     this.#client = client;
+    this.#registry = registry;
     this.#clock = clock;
     this.#informer = informer;
     this.#served = served;
@@ -180,7 +191,11 @@ class Reconciler {
     const definition = this.#informer.get(name);
     if (!definition) return 'done';
     if (definition.metadata.deletionTimestamp !== undefined) return this.#finalize(definition);
-    const status = observedStatus(definition, this.#othersOf(definition), this.#clock.now());
+    const names = [
+      ...this.#othersOf(definition).map(other => other.status.acceptedNames),
+      ...builtInsOf(this.#registry, definition.spec.group),
+    ];
+    const status = observedStatus(definition, names, this.#clock.now());
     if (deepEqual(status, definition.status)) return 'done';
     const observed = { ...definition, status };
     // Served before it says so: whoever waits for the condition finds the resource.
