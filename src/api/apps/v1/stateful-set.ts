@@ -137,8 +137,8 @@ export const StatefulSet = defineKind({
       spec.updateStrategy.rollingUpdate ??= { partition: 0, maxUnavailable: 1 };
     for (const claim of spec.volumeClaimTemplates ?? []) {
       // Upstream decodes them as claims of their own.
-      claim.apiVersion = 'v1';
-      claim.kind = 'PersistentVolumeClaim';
+      claim.apiVersion ??= 'v1';
+      claim.kind ??= 'PersistentVolumeClaim';
       claim.status.phase ??= 'Pending';
     }
   },
