@@ -26,7 +26,7 @@ function columnOf(definition: CustomResourceColumnDefinition): Column {
     name,
     type: type as Column['type'],
     ...(format !== undefined && { format }),
-    ...(description !== undefined && { description }),
+    description: description ?? `Custom resource definition column (in JSONPath format): ${jsonPath}`,
     ...(priority !== undefined && { priority: priority as 0 | 1 }),
     cell: (item, nowMs) => cellOf(type, path(item)[0], nowMs),
   };

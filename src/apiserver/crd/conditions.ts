@@ -131,7 +131,7 @@ function approval({ metadata, spec }: CustomResourceDefinition): readonly Condit
     return [
       { type, status: 'False', reason: 'UnapprovedAnnotation', message: `not approved: ${JSON.stringify(note)}` },
     ];
-  if (!URL.canParse(note))
+  if (URL.parse(note)?.host === undefined || URL.parse(note)?.host === '')
     return [
       {
         type,

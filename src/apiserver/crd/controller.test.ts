@@ -140,6 +140,17 @@ test('a built-in kind keeps its place, whatever a definition says', async () => 
   assert.equal((await server.call('GET', `/apis/${group}/v1/clusterroles`)).body.kind, 'ClusterRoleList');
 });
 
+test('a definition that was never served goes at once', async () => {
+  await using server = await openTestServer();
+  await define(server, definition('things', 'Thing'));
+  await server.call('POST', definitions, definition('widgets', 'Thing'));
+  const path = `${definitions}/widgets.example.com`;
+  await until(server, path, (found: Definition) => condition(found, 'Established')?.reason === 'NotAccepted');
+  await server.call('DELETE', path);
+  await until(server, path, (_body, code) => code === 404);
+  assert.equal((await server.call('GET', things)).code, 200);
+});
+
 test('a definition goes after its objects; meanwhile none can be made', async () => {
   await using server = await openTestServer();
   await define(server, definition('things', 'Thing'));

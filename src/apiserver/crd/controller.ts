@@ -218,8 +218,10 @@ class Reconciler {
 
   /** Deletes every object before the definition goes. */
   async #finalize(definition: CustomResourceDefinition): Promise<'done' | 'again'> {
-    const finalizers = definition.metadata.finalizers ?? [];
-    if (!finalizers.includes(cleanupFinalizer)) return 'done';
+    if (!(definition.metadata.finalizers ?? []).includes(cleanupFinalizer)) return 'done';
+    if (!isTrue(definition, 'Established')) {
+      return this.#release(definition, 'NeverEstablished', 'resource was never established');
+    }
     const begun = await this.#report(
       definition,
       'True',
@@ -234,11 +236,14 @@ class Reconciler {
       throw error;
     }
     if (remaining > 0) return 'again';
-    const done = await this.#report(begun, 'False', 'InstanceDeletionCompleted', 'removed all instances');
-    await this.#client.update(CustomResourceDefinition, {
-      ...done,
-      metadata: { ...done.metadata, finalizers: finalizers.filter(each => each !== cleanupFinalizer) },
-    });
+    return this.#release(begun, 'InstanceDeletionCompleted', 'removed all instances');
+  }
+
+  /** Nothing keeps the definition any longer. */
+  async #release(definition: CustomResourceDefinition, reason: string, message: string): Promise<'done'> {
+    const { metadata, ...rest } = await this.#report(definition, 'False', reason, message);
+    const finalizers = (metadata.finalizers ?? []).filter(each => each !== cleanupFinalizer);
+    await this.#client.update(CustomResourceDefinition, { ...rest, metadata: { ...metadata, finalizers } });
     return 'done';
   }
 

@@ -2,6 +2,7 @@ import { deepEqual } from '#base/deep-equal.ts';
 import type { JSONSchemaProps } from '#api/apiextensions/v1/custom-resource-definition.ts';
 import { schemaIn } from '#api/apiextensions/v1/schema-parts.ts';
 import { encodeJson } from '#api/machinery/json.ts';
+import { isDNS1035Label } from '#api/machinery/names.ts';
 import { Report, type FieldError } from '#api/machinery/validation.ts';
 import { isOfFormat } from './formats.ts';
 import { matcherOf } from './pattern.ts';
@@ -19,7 +20,7 @@ export function valueCheckOf(root: JSONSchemaProps): ValueCheck {
     checkLists(root, value, '', errors, old);
     if (!hasRules || !errors.slice(known).some(({ type }) => blocking.has(type))) return;
     new Report('', errors).invalid(
-      'null',
+      null,
       'some validation rules were not checked because the object was invalid; correct the existing errors to complete validation',
     );
   };
@@ -204,9 +205,7 @@ function* objectChecks(schema: JSONSchemaProps): Generator<Check> {
       should(value, path, `have at least ${minProperties} properties`, errors);
     if (maxProperties !== undefined && names.length > Number(maxProperties))
       new Report(path, errors).tooMany(names.length, Number(maxProperties));
-    if (isResource)
-      for (const name of ['apiVersion', 'kind'])
-        if ((object[name] ?? '') === '') new Report(`${under}${name}`, errors).required('must not be empty');
+    if (isResource) checkTypeMeta(object, under, errors);
     for (const name of required)
       if (!Object.hasOwn(object, name) || object[name] === undefined) new Report(`${under}${name}`, errors).required();
     for (const name of names) {
@@ -219,6 +218,22 @@ function* objectChecks(schema: JSONSchemaProps): Generator<Check> {
 
 function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+/** An object within an object says what it is. */
+function checkTypeMeta(object: Readonly<Record<string, unknown>>, under: string, errors: FieldError[]): void {
+  for (const name of ['apiVersion', 'kind']) {
+    const value = memberOf(object, name);
+    const report = new Report(`${under}${name}`, errors);
+    if (value === undefined) report.required();
+    else if (typeof value !== 'string') report.invalid(value, 'must be a string');
+    else if (value === '') report.invalid(value, 'must not be empty');
+    else if (name === 'kind') {
+      const messages = isDNS1035Label(value.toLowerCase());
+      if (messages.length > 0)
+        report.invalid(value, `may have mixed case, but should otherwise match: ${messages.join(',')}`);
+    }
+  }
 }
 
 function memberOf(object: unknown, name: string): unknown {
