@@ -18,6 +18,7 @@ import { defaultClusterPlugins, defaultPlugins } from './plugins.ts';
 import { podInfo, type PodInfo } from './pod-info.ts';
 import { preempt, type Preemption } from './preemption.ts';
 import { SchedulingQueue, type QueuedPod } from './queue.ts';
+import { Reports } from './reports.ts';
 
 export interface SchedulerOptions {
   readonly client: Client;
@@ -56,6 +57,7 @@ export async function startScheduler(options: SchedulerOptions): Promise<Schedul
   const namespaces = informers.of(Namespace);
   /** Pods that wait for their victims to go, with the node they are promised. */
   const nominated = new Map<string, { readonly pod: PodInfo; readonly node: string }>();
+  const reports = new Reports(clock, signal);
   let binding = 0;
   let running = false;
 
@@ -200,14 +202,21 @@ export async function startScheduler(options: SchedulerOptions): Promise<Schedul
         : preempt(info, rejections, cluster, [...budgets.objects.values()], rejectionOf);
     const why = result?.found ? '' : `no new claims to deallocate, preemption: ${result?.why ?? ''}`;
     const message = fitErrorMessage(rejections, why);
-    events.event(info.pod, 'Warning', 'FailedScheduling', message);
     try {
       if (result?.found) await makeRoom(info, result.found);
-      await reportUnschedulable(info.pod, message, result?.found?.node.name);
     } catch (error) {
       if (!signal.aborted && !isReason(error, 'NotFound'))
-        log.warn('cannot report a pod as unschedulable', { pod: info.key, error });
+        log.warn('cannot make room for a pod', { pod: info.key, error });
     }
+    reports.add(info.key, () => {
+      // Bound, gone or gated meanwhile.
+      if (!queue.has(info.key)) return;
+      events.event(info.pod, 'Warning', 'FailedScheduling', message);
+      reportUnschedulable(info.pod, message, result?.found?.node.name).catch((error: unknown) => {
+        if (!signal.aborted && !isReason(error, 'NotFound'))
+          log.warn('cannot report a pod as unschedulable', { pod: info.key, error });
+      });
+    });
   }
 
   function rejectionOf(pod: PodInfo, node: NodeInfo): Rejection | undefined {
