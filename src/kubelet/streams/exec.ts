@@ -48,8 +48,14 @@ function pump(
   }
   return new Promise(resolve => {
     const finish = () => resolve();
-    source.on('end', finish).on('close', finish).on('error', finish);
-    target.on('error', () => source.resume());
+    // What is read is not yet sent: an empty write comes behind everything that waits.
+    const flushed = () => (target.writable ? void target.write('', finish) : finish());
+    source.on('end', flushed).on('close', flushed).on('error', flushed);
+    const broken = () => {
+      source.resume();
+      finish();
+    };
+    target.on('error', broken).on('close', broken);
     gone.addEventListener('abort', finish, { once: true });
     source.pipe(target, { end: false });
   });

@@ -77,7 +77,10 @@ export async function webSocketRemote(
   if (version !== '5') await send(wanted.stdout ? channels.stdout : channels.error, new Uint8Array());
   const writable = (channel: number) =>
     new Writable({
-      write: (chunk: Buffer, _encoding, done) => void send(channel, chunk).then(() => done(), done),
+      write(chunk: Buffer, _encoding, done) {
+        if (chunk.length === 0) return done();
+        return void send(channel, chunk).then(() => done(), done);
+      },
       highWaterMark: 64 * 1024,
     });
   return {
