@@ -1,9 +1,9 @@
 import { execFile, spawn } from 'node:child_process';
 import { appendFileSync, existsSync, mkdtempSync, readFileSync, readdirSync, rmSync } from 'node:fs';
-import { createServer } from 'node:net';
 import { cpus, tmpdir, totalmem } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
+import { freePort } from '../tools/ports.ts';
 
 export const root = join(import.meta.dirname, '..');
 const program = join(root, 'bin', 'windlass.js');
@@ -70,17 +70,6 @@ export async function startBenchCluster(...flags: readonly string[]): Promise<Be
 
 function windlass(args: readonly string[]): Promise<{ stdout: string; stderr: string }> {
   return run(process.execPath, [program, ...args], { maxBuffer: 1 << 28 });
-}
-
-export function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const probe = createServer();
-    probe.once('error', reject);
-    probe.listen(0, '127.0.0.1', () => {
-      const address = probe.address();
-      probe.close(() => resolve(typeof address === 'object' && address ? address.port : 0));
-    });
-  });
 }
 
 /** Builds one of the reference's Go load generators; `undefined` where they or Go are missing. */

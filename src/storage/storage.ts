@@ -35,7 +35,7 @@ export interface Storage extends AsyncDisposable {
   /** Forgets what was overwritten or deleted before a revision. */
   compact(revision: number): Promise<void>;
 
-  /** Writes a consistent copy to a file, while writes go on. */
+  /** Writes a consistent copy to a file that is not there yet. Writes that come meanwhile wait. */
   snapshot(file: string): Promise<void>;
 }
 

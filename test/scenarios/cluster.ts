@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { missing, nodePackages } from '../../src/cluster/packages.ts';
 import { buildImages, pushImage } from '../../tools/images.ts';
-import { freePort } from '../../bench/harness.ts';
+import { freePort } from '../../tools/ports.ts';
 import { startRegistry } from '../../tools/registry.ts';
 import { leftBehind } from './leaks.ts';
 

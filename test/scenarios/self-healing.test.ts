@@ -8,7 +8,7 @@ import { join, relative } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { promisify } from 'node:util';
 import { CoreV1Api, KubeConfig } from '@kubernetes/client-node';
-import { freePort } from '../../bench/harness.ts';
+import { freePort } from '../../tools/ports.ts';
 import { realContainers, startScenarioCluster, type ScenarioCluster } from './cluster.ts';
 import { eventually } from './eventually.ts';
 import { leftBehind } from './leaks.ts';

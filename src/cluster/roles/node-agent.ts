@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { createServer } from 'node:net';
 import { join } from 'node:path';
 import type { Clock } from '#base/clock.ts';
 import { unmountTree } from '#base/kernel/mount.ts';
@@ -239,7 +240,7 @@ async function startNode(
         },
       }),
       server: {
-        port: local.kubeletPort,
+        port: (await isFree(local.kubeletPort)) ? local.kubeletPort : anyPort,
         tls: { key: serving.keyPem, cert: serving.certPem, clientCa: readFileSync(join(dir.pki, 'ca.crt')) },
       },
     },
@@ -250,6 +251,17 @@ async function startNode(
     while (network.gateways.length === 0) await clock.sleep(5, lifetime.signal);
     gatewayKnown(network.gateways[0] ?? '');
   }
+}
+
+/** The API server reads the port from the node's status: a taken one is no reason to fail. */
+const anyPort = 0;
+
+function isFree(port: number): Promise<boolean> {
+  return new Promise(resolve => {
+    const probe = createServer();
+    probe.once('error', () => resolve(false));
+    probe.listen(port, () => probe.close(() => resolve(true)));
+  });
 }
 
 /** Ends what runs, and takes everything of this machine's nodes off it; their images stay. */

@@ -45,7 +45,7 @@ async function take(question: Question): Promise<void> {
         compacting = question;
         return compactSome();
       case 'snapshot':
-        await database.snapshot(question.file);
+        database.snapshot(question.file);
         return answer(id, undefined);
       case 'close':
         if (compacting) answer(compacting.id, undefined);
