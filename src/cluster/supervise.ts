@@ -96,9 +96,12 @@ export function startSupervisor(options: {
     async stop() {
       const cleanly = await Promise.all(agents.map(agent => agent.stop()));
       await controlPlane.stop();
-      if (cleanly.includes(false)) await cleanNodes(dir, config);
-      if (config.nodes > 0) releaseRanges(dir);
-      removePid(dir, 'supervisor');
+      try {
+        if (cleanly.includes(false)) await cleanNodes(dir, config);
+      } finally {
+        if (config.nodes > 0) releaseRanges(dir);
+        removePid(dir, 'supervisor');
+      }
     },
   };
 }

@@ -2,7 +2,6 @@ import assert from 'node:assert/strict';
 import { execFile, execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, globSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join, relative } from 'node:path';
 import { after, before, describe, test } from 'node:test';
@@ -252,14 +251,12 @@ describe('a cluster is started and stopped', { skip: realContainers }, () => {
     });
 
   test('a start that fails leaves nothing', async () => {
-    const port = await freePort();
-    // The kubelet's port stands at a distance above the API server's.
-    await using taken = createServer().listen(port + 3807);
-    await once(taken, 'listening');
-    const up = await startUp(dataDir, ['--detach'], port);
+    const nowhere = `unix://${join(dataDir, 'nowhere.sock')}`;
+    const up = await startUp(dataDir, ['--detach', '--runtime', 'cri', '--runtime-endpoint', nowhere]);
     assert.equal(await up.exit, 1, up.text());
-    assert.match(up.text(), /address already in use/);
+    assert.match(up.text(), /cannot reach the container runtime/);
     assert.deepEqual(leftBehind(dataDir), []);
+    rmSync(join(dataDir, 'cluster.json'));
   });
 
   test('of two that start it at once one does', async () => {

@@ -19,7 +19,7 @@ import { readRegistries } from '#runtime/oci/images/registries.ts';
 import { cniConfig } from '#runtime/cri/cni.ts';
 import { openCriRuntime } from '#runtime/cri/runtime.ts';
 import { openOciRuntime } from '#runtime/oci/runtime.ts';
-import type { Runtime } from '#runtime/runtime.ts';
+import { isRuntimeError, type Runtime } from '#runtime/runtime.ts';
 import type { Flags } from '../commands.ts';
 import { dataDirFrom, readConfig, writeAtomically, type ClusterConfig, type DataDir } from '../data-dir.ts';
 import { dnsNodeLabel } from '../dns-service.ts';
@@ -275,22 +275,32 @@ async function clean(agent: Agent): Promise<void> {
   await Promise.all(
     names.map(async name => {
       const local = known.find(each => each.name === name) ?? { name, kubeletPort: 0 };
-      await using lifetime = new Lifetime();
-      const { runtime } = await openNode(agent, local, lifetime);
-      // A runtime that speaks CRI may serve others beside us.
-      const sandboxes = await runtime.listPodSandbox({ labelSelector: { [nodeLabel]: local.name } });
-      await Promise.all(
-        sandboxes.map(async ({ id }) => {
-          await endContainers(runtime, id);
-          await runtime.stopPodSandbox(id);
-          await runtime.removePodSandbox(id);
-        }),
-      );
+      try {
+        await endSandboxes(agent, local);
+      } catch (error) {
+        // What runs in a runtime that cannot be reached is out of our hands; the rest is not.
+        if (config.runtime !== 'cri' || !isRuntimeError(error, 'Unavailable')) throw error;
+        agent.log.warn('cannot end the pods of a node', { node: name, error });
+      }
       rmSync(cniFile(agent, local), { force: true });
       await removeBridgeNetwork(networkId(agent, local));
       // Volumes of pods that were not deleted; they are mounted anew when their pods start again.
       await unmountTree(dir.nodeDir(local.name));
       rmSync(join(dir.nodeDir(local.name), 'kubelet', 'pods'), { recursive: true, force: true });
+    }),
+  );
+}
+
+async function endSandboxes(agent: Agent, local: LocalNode): Promise<void> {
+  await using lifetime = new Lifetime();
+  const { runtime } = await openNode(agent, local, lifetime);
+  // A runtime that speaks CRI may serve others beside us.
+  const sandboxes = await runtime.listPodSandbox({ labelSelector: { [nodeLabel]: local.name } });
+  await Promise.all(
+    sandboxes.map(async ({ id }) => {
+      await endContainers(runtime, id);
+      await runtime.stopPodSandbox(id);
+      await runtime.removePodSandbox(id);
     }),
   );
 }
