@@ -1,3 +1,4 @@
+import { dirname } from 'node:path';
 import { watch } from 'node:fs';
 import { open, stat, type FileHandle } from 'node:fs/promises';
 import { parseLogLine } from './log-format.ts';
@@ -111,7 +112,8 @@ async function replaced(path: string, file: FileHandle): Promise<FileHandle | un
 function nextChange(path: string, changed: (signal: AbortSignal) => Promise<void>, signal: AbortSignal) {
   const { promise, resolve } = Promise.withResolvers<void>();
   const stop = new AbortController();
-  const watcher = watch(path, { signal: stop.signal });
+  // The folder, not the file: between a rotation's two steps the file is not there.
+  const watcher = watch(dirname(path), { signal: stop.signal });
   watcher.on('change', () => resolve());
   watcher.on('error', () => resolve());
   void changed(AbortSignal.any([stop.signal, signal])).then(resolve, resolve);
