@@ -46,7 +46,7 @@ export interface ApiServerOptions {
   readonly random: Random;
   readonly log: Log;
   readonly serviceCIDR: string;
-  readonly nodePorts?: { readonly first: number; readonly last: number };
+  readonly nodePorts?: { readonly first: number; readonly last: number } | undefined;
   /** `serviceaccounts/token`, `pods/log`, `tokenreviews.authentication.k8s.io`, …: see subresource.ts. */
   readonly handlers?: SubresourceHandlers;
   /** Discovery, OpenAPI and whatever else is no resource. May look at the registry for the kinds that are served. */

@@ -28,6 +28,7 @@ function flagsOf(command: Command, words: readonly string[]): Flags {
     options[flag.name] = {
       type: flag.type === 'boolean' ? 'boolean' : 'string',
       ...(flag.short && { short: flag.short }),
+      ...(flag.repeated && { multiple: true }),
     };
   const { values, positionals } = parseArgs({ args: [...words], options, allowPositionals: true, allowNegative: true });
   const [argumentsMin, argumentsMax] = command.arguments ?? [0, 0];
@@ -45,6 +46,7 @@ function flagsOf(command: Command, words: readonly string[]): Flags {
   return {
     words: positionals,
     text: flag => (values[flag] === undefined ? undefined : String(values[flag])),
+    texts: flag => [values[flag] ?? []].flat().map(String),
     number: flag => (values[flag] === undefined ? undefined : Number(values[flag])),
     has: flag => values[flag] === true,
     given: flag => values[flag] !== undefined,

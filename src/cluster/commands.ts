@@ -1,3 +1,5 @@
+import { componentArgumentFlags } from './flags/components.ts';
+
 /** The commands of `windlass`, in the order in which help lists them. Each is loaded only when it is asked for. */
 export interface Command {
   readonly name: string;
@@ -19,12 +21,15 @@ export interface Flag {
   readonly type: 'text' | 'number' | 'boolean';
   readonly value?: string;
   readonly choices?: readonly string[];
+  /** May be given several times; see `Flags.texts`. */
+  readonly repeated?: boolean;
   readonly does: string;
 }
 
 export interface Flags {
   readonly words: readonly string[];
   text(name: string): string | undefined;
+  texts(name: string): readonly string[];
   number(name: string): number | undefined;
   has(name: string): boolean;
   given(name: string): boolean;
@@ -67,6 +72,7 @@ export const commands: readonly Command[] = [
     does: 'starts a cluster, or the one that is in the data directory',
     flags: [
       ...shapeFlags,
+      ...componentArgumentFlags,
       { name: 'detach', short: 'd', type: 'boolean', does: 'return when the cluster is ready, and leave it running' },
     ],
     run: async flags => (await import('./up.ts')).up(flags),

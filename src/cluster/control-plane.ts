@@ -36,6 +36,9 @@ import type { CertificateSigner } from '#controllers/controller.ts';
 import { startControllers } from '#controllers/controllers.ts';
 import { startScheduler, schedulerName } from '#scheduler/scheduler.ts';
 import type { Storage } from '#storage/storage.ts';
+import type { KubeApiserverArguments } from './flags/kube-apiserver.ts';
+import type { KubeControllerManagerArguments } from './flags/kube-controller-manager.ts';
+import type { KubeSchedulerArguments } from './flags/kube-scheduler.ts';
 
 /** What the control plane signs and proves with. */
 export interface Credentials {
@@ -60,6 +63,10 @@ export interface ControlPlaneOptions {
   readonly clusterDomain: string;
   /** How the API server is reached from pods and nodes; absent where nobody but this machine reaches it. */
   readonly advertise: { readonly address: string; readonly port: number } | undefined;
+  /** Upstream's flags by their names: see `flags/`. */
+  readonly apiServerArguments?: KubeApiserverArguments;
+  readonly controllerManagerArguments?: KubeControllerManagerArguments;
+  readonly schedulerArguments?: KubeSchedulerArguments;
 }
 
 export interface ControlPlane extends AsyncDisposable {
@@ -71,6 +78,13 @@ export interface ControlPlane extends AsyncDisposable {
   readonly informers: Informers;
   /** Starts controllers and scheduler; before that the API server answers but nothing happens by itself. */
   startActing(): Promise<void>;
+}
+
+/** Without what is undefined, so that a default behind it holds. */
+function given<Values extends object>(values: Values): { [Name in keyof Values]?: NonNullable<Values[Name]> } {
+  return Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined)) as {
+    [Name in keyof Values]?: NonNullable<Values[Name]>;
+  };
 }
 
 /** Without kubelets nobody asks for one. */
@@ -98,6 +112,7 @@ function lazySigner(
 /** API server, controllers and scheduler in this process, over any store. */
 export async function startControlPlane(options: ControlPlaneOptions): Promise<ControlPlane> {
   const { storage, credentials, clock, random, log, advertise, clusterDomain } = options;
+  const { apiServerArguments = {}, controllerManagerArguments = {} } = options;
   const lifetime = new Lifetime();
   // The parts of the API server are its clients, too: what they ask before it is there waits for it.
   const starting = Promise.withResolvers<ApiServer>();
@@ -152,6 +167,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
       webhookCaller: lifetime.own(httpsWebhookCaller(clock)),
     }),
     serviceCIDR: options.serviceCIDR,
+    nodePorts: apiServerArguments['service-node-port-range'],
     handlers: {
       ...reviewHandlers({
         authorizer,
@@ -194,6 +210,10 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
           clusterCidrs: [options.podCIDR],
           caCertPem: credentials.caCertPem,
           signer: lazySigner(credentials, { clock, random }),
+          ...given({
+            nodeMonitorGraceMs: controllerManagerArguments['node-monitor-grace-period'],
+            terminatedPodsMax: controllerManagerArguments['terminated-pod-gc-threshold'],
+          }),
         },
       });
       lifetime.own(controllers);

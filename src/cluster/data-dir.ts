@@ -3,6 +3,7 @@ import { chmodSync, existsSync, linkSync, mkdirSync, readFileSync, renameSync, r
 import { homedir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import type { Flags } from './commands.ts';
+import type { ComponentWords } from './flags/components.ts';
 
 /** Where everything of one cluster is. */
 export interface DataDir {
@@ -33,6 +34,8 @@ export interface ClusterConfig {
   readonly hollowNodes: number;
   readonly runtime: 'oci' | 'cri' | 'hollow';
   readonly runtimeEndpoint: string;
+  /** Flags of the components, by upstream's names. */
+  readonly components?: ComponentWords;
 }
 
 export function dataDirFrom(flags: Flags): DataDir {

@@ -14,6 +14,7 @@ import {
   type ClusterConfig,
   type DataDir,
 } from './data-dir.ts';
+import { decideComponentWords } from './flags/components.ts';
 import type { FromRole } from './messages.ts';
 import { endOrphans } from './orphans.ts';
 import { installPackages, nodePackages } from './packages.ts';
@@ -156,6 +157,7 @@ function decideConfig(dir: DataDir, flags: Flags): { config: ClusterConfig; lack
     runtime,
     runtimeEndpoint:
       flags.text('runtime-endpoint') ?? before?.runtimeEndpoint ?? 'unix:///run/containerd/containerd.sock',
+    components: decideComponentWords(flags, before?.components),
   };
   return { config, lacking: lacking && `${lacking} Until then pods run on a simulated node.` };
 }

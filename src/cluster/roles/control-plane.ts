@@ -8,6 +8,7 @@ import type { Flags } from '../commands.ts';
 import { startControlPlane } from '../control-plane.ts';
 import { dataDirFrom, readConfig, writeAtomically, type ClusterConfig, type DataDir } from '../data-dir.ts';
 import { keepDnsService, networkUser } from '../dns-service.ts';
+import { argumentsOf } from '../flags/components.ts';
 import { localNodes, machineAddress, machineNames } from '../nodes.ts';
 import { startNodes } from '../start-cluster.ts';
 import { roleProcess, type RoleProcess } from './role.ts';
@@ -64,6 +65,9 @@ async function start(
       serviceIP: config.serviceIP,
       clusterDomain: config.clusterDomain,
       advertise: real ? { address: machineAddress(), port: config.port } : undefined,
+      apiServerArguments: argumentsOf('kube-apiserver', config.components),
+      controllerManagerArguments: argumentsOf('kube-controller-manager', config.components),
+      schedulerArguments: argumentsOf('kube-scheduler', config.components),
     });
     lifetime.own(started);
     await started.apiServer.listen({

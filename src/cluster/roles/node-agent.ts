@@ -23,6 +23,7 @@ import { isRuntimeError, type Runtime } from '#runtime/runtime.ts';
 import type { Flags } from '../commands.ts';
 import { dataDirFrom, readConfig, writeAtomically, type ClusterConfig, type DataDir } from '../data-dir.ts';
 import { dnsNodeLabel } from '../dns-service.ts';
+import { argumentsOf } from '../flags/components.ts';
 import { imageSocketPath, serveImages, type NodeImages } from '../image-socket.ts';
 import { localNodes, machineAddress, type LocalNode } from '../nodes.ts';
 import { programVersion } from '../version.ts';
@@ -217,6 +218,7 @@ async function startNode(
   const client = lifetime.own(clientOf(agent, `${file}-client`));
   const serving = readPair(dir, `${file}-serving`);
   const isFirst = local.name === localNodes(config)[0]?.name;
+  const { 'max-pods': podsMax } = argumentsOf('kubelet', config.components);
   const kubelet = await startKubelet(
     {
       client,
@@ -230,6 +232,7 @@ async function startNode(
       clusterDNS: [config.clusterDNS],
       clusterDomain: config.clusterDomain,
       cgroupParent: `/windlass-${networkId(agent, local)}`,
+      ...(podsMax !== undefined && { podsMax }),
       // DNS runs once on a machine, on the bridge of its first node.
       ...(isFirst && { labels: { [dnsNodeLabel]: 'true' } }),
       ...(config.runtime === 'cri' && {

@@ -1,0 +1,26 @@
+import type { ComponentArguments, ComponentFlag } from './component.ts';
+
+/**
+ * The flags of upstream's kube-apiserver that `--kube-apiserver-arg NAME=VALUE` takes, by upstream's names. A flag is one
+ * line here (its form by the functions of component.ts: file, list, wholeNumber, boolean, duration, choice, text); what it
+ * does is wired in `../control-plane.ts`, which is given the parsed values as `apiServerArguments['audit-policy-file']`.
+ */
+export const kubeApiserverFlags = {
+  'service-node-port-range': portRange('the ports that NodePort Services get (default 30000-32767)'),
+};
+
+export type KubeApiserverArguments = ComponentArguments<typeof kubeApiserverFlags>;
+
+function portRange(does: string): ComponentFlag<{ readonly first: number; readonly last: number }> {
+  return {
+    does,
+    value: 'FIRST-LAST',
+    parse(given) {
+      const [, first = '', last = ''] = /^(\d{1,5})-(\d{1,5})$/.exec(given) ?? [];
+      const range = { first: Number(first), last: Number(last) };
+      if (first === '' || range.first < 1 || range.first > range.last || range.last > 65_535)
+        throw new Error(`takes a range of ports like 30000-32767, not ${JSON.stringify(given)}`);
+      return range;
+    },
+  };
+}

@@ -1,0 +1,6 @@
+import type { ComponentArguments } from './component.ts';
+
+/** The flags of upstream's kube-scheduler that `--kube-scheduler-arg NAME=VALUE` takes: see kube-apiserver.ts. */
+export const kubeSchedulerFlags = {};
+
+export type KubeSchedulerArguments = ComponentArguments<typeof kubeSchedulerFlags>;
