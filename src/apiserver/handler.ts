@@ -20,6 +20,9 @@ export interface HandlerParts {
   readonly log: Log;
 }
 
+/** What the TLS handshake proved. */
+export type ClientCertificates = Pick<Credentials, 'clientCertificate' | 'proxyCertificate'>;
+
 /** The whole way of a request, whatever carried it here; never throws. */
 export class Handler {
   readonly #parts: HandlerParts;
@@ -31,11 +34,9 @@ export class Handler {
   }
 
   /** A request from outside: its credentials say who makes it. */
-  async handle(request: ApiRequest, certificate?: Credentials['clientCertificate']): Promise<ApiResponse> {
+  async handle(request: ApiRequest, certificates?: ClientCertificates): Promise<ApiResponse> {
     const { authenticate } = this.#parts;
-    return this.#answer(request, () =>
-      authenticate({ headers: request.headers, ...(certificate && { clientCertificate: certificate }) }),
-    );
+    return this.#answer(request, () => authenticate({ headers: request.headers, path: request.path, ...certificates }));
   }
 
   /** A request from inside this process, by somebody who need not prove who they are. */

@@ -4,6 +4,8 @@ import { limits } from '#base/limits.ts';
 import type { Log } from '#base/log.ts';
 import type { Random } from '#base/random.ts';
 import type { AdmissionPlugin } from '#admission/admission.ts';
+import { httpsWebhookCaller } from '#admission/webhooks/call.ts';
+import { targetOf } from '#admission/webhooks/endpoint.ts';
 import { errors } from '#api/machinery/errors.ts';
 import type { Kind } from '#api/machinery/kind.ts';
 import type { Credentials } from '#auth/authentication/authenticator.ts';
@@ -21,11 +23,12 @@ import type { AuditHook } from './chain.ts';
 import { startCustomResources } from './crd/controller.ts';
 import { Dispatcher } from './dispatch.ts';
 import { startExpiry } from './expiry.ts';
-import { Handler } from './handler.ts';
+import { type ClientCertificates, Handler } from './handler.ts';
 import { type HealthCheck, healthPaths } from './health.ts';
 import { indexPath } from './index-path.ts';
 import { Hooks } from './hooks.ts';
 import { listen, type ListenOptions, type Listener } from './http/listen.ts';
+import type { Peer } from './http/peer.ts';
 import { ApiMetrics } from './metrics.ts';
 import { Registry } from './registry.ts';
 import { seedOf, type Seed } from './seed.ts';
@@ -62,7 +65,7 @@ export interface ApiServerOptions {
 /** A running API server. It listens only when told to. */
 export interface ApiServer extends AsyncDisposable {
   /** A request by whoever its headers (and certificate) prove. */
-  handle(request: ApiRequest, certificate?: Credentials['clientCertificate']): Promise<ApiResponse>;
+  handle(request: ApiRequest, certificates?: ClientCertificates): Promise<ApiResponse>;
   /** A request by a user of this process. */
   handleAs(user: User, request: ApiRequest): Promise<ApiResponse>;
   listen(options: ListenOptions): Promise<Listener>;
@@ -122,7 +125,21 @@ export async function startApiServer(options: ApiServerOptions): Promise<ApiServ
   lifetime.own(startExpiry(foundation, log));
   if (loopback) {
     const client = inProcessClient((user: User, request) => loopback.handleAs(user, request), loopbackAdmin);
-    lifetime.own(await startCustomResources({ client, registry, cache, clock, random, log }));
+    // Only a definition that names a webhook needs somebody to call it.
+    const webhooks = once(() => lifetime.own(httpsWebhookCaller(clock)));
+    lifetime.own(
+      await startCustomResources({
+        client,
+        registry,
+        cache,
+        clock,
+        random,
+        log,
+        callWebhook: async (config, body, how) =>
+          webhooks().post(await targetOf(config, { client, random }), body, how),
+        observeConversion: (seconds, failure) => metrics.conversion(seconds, failure),
+      }),
+    );
   }
   compactRegularly(cache, clock, log, lifetime.signal);
   let url: string | undefined;
@@ -131,7 +148,7 @@ export async function startApiServer(options: ApiServerOptions): Promise<ApiServ
     cache,
     metrics,
     seed: seedOf(foundation),
-    handle: (request, certificate) => handler.handle(request, certificate),
+    handle: (request, certificates) => handler.handle(request, certificates),
     handleAs: (user, request) => handler.handleAs(user, request),
     get url() {
       return url;
@@ -139,7 +156,7 @@ export async function startApiServer(options: ApiServerOptions): Promise<ApiServ
     async listen(where) {
       const listener = await listen(
         (request, peer) =>
-          peer.refused ? refuseCertificate(handler, request) : handler.handle(request, peer.certificate),
+          peer.refused ? refuseCertificate(handler, request) : handler.handle(request, certificatesOf(peer)),
         where,
         log,
       );
@@ -151,7 +168,17 @@ export async function startApiServer(options: ApiServerOptions): Promise<ApiServ
   };
 }
 
+function once<Value>(make: () => Value): () => Value {
+  let made: Value | undefined;
+  return () => (made ??= make());
+}
+
 const defaultNodePorts = { first: 30_000, last: 32_767 };
+
+function certificatesOf({ certificate, proxyCertificate }: Peer): ClientCertificates | undefined {
+  if (!certificate && !proxyCertificate) return undefined;
+  return { ...(certificate && { clientCertificate: certificate }), ...(proxyCertificate && { proxyCertificate }) };
+}
 
 /** A certificate that nobody we trust has signed is no identity; only a token beside it can be one. */
 function refuseCertificate(handler: Handler, request: ApiRequest): Promise<ApiResponse> {

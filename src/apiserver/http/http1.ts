@@ -5,7 +5,8 @@ import type { Log } from '#base/log.ts';
 import type { ApiRequest, ApiResponse, RequestBody } from '#client/transport.ts';
 import { emptyBody, readBody } from './body.ts';
 import type { HandleRequest } from './listen.ts';
-import { peerOf } from './peer.ts';
+import { peerOf, type Peer } from './peer.ts';
+import { withRepeatedHeaders } from './repeated-headers.ts';
 import { splitTarget } from './target.ts';
 import { totalLength, wantsGzip, watchSink, writeChunks, writeStream } from './write.ts';
 
@@ -41,7 +42,8 @@ export function http1Server(handle: HandleRequest, log: Log): Server {
 }
 
 async function serve(message: IncomingMessage, answer: ServerResponse, handle: HandleRequest): Promise<void> {
-  const response = await handle(new Http1Request(message, answer), peerOf(message.socket as TLSSocket));
+  const peer = peerOf(message.socket as TLSSocket);
+  const response = await handle(new Http1Request(message, answer, peer), peer);
   if (answer.destroyed) return;
   const headers = response.headers as Record<string, string | string[] | number>;
   const headOnly = message.method === 'HEAD';
@@ -79,7 +81,8 @@ async function serve(message: IncomingMessage, answer: ServerResponse, handle: H
 }
 
 async function upgrade(message: IncomingMessage, socket: Duplex, head: Buffer, handle: HandleRequest): Promise<void> {
-  const response = await handle(new Http1Request(message, socket), peerOf(socket as TLSSocket));
+  const peer = peerOf(socket as TLSSocket);
+  const response = await handle(new Http1Request(message, socket, peer), peer);
   if (response.kind === 'upgrade') {
     await response.take(socket, head);
     return;
@@ -109,11 +112,11 @@ class Http1Request implements ApiRequest {
   #body: Promise<RequestBody> | undefined;
   #abort: AbortController | undefined;
 
-  constructor(message: IncomingMessage, connection: ServerResponse | Duplex) {
+  constructor(message: IncomingMessage, connection: ServerResponse | Duplex, peer: Peer) {
     this.#message = message;
     this.#connection = connection;
     this.method = (message.method ?? 'GET') as ApiRequest['method'];
-    this.headers = message.headers;
+    this.headers = withRepeatedHeaders(message.headers, message.rawHeaders, peer);
     const { path, query } = splitTarget(message.url ?? '/');
     this.path = path;
     this.query = query;

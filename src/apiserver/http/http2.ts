@@ -10,6 +10,7 @@ import type { Log } from '#base/log.ts';
 import type { ApiRequest, ApiResponse, RequestBody } from '#client/transport.ts';
 import { emptyBody, readBody } from './body.ts';
 import { peerOf } from './peer.ts';
+import { withRepeatedHeaders } from './repeated-headers.ts';
 import { splitTarget } from './target.ts';
 import { totalLength, wantsGzip, watchSink, writeChunks, writeStream } from './write.ts';
 import type { HandleRequest } from './listen.ts';
@@ -28,11 +29,11 @@ export function http2Server(handle: HandleRequest, log: Log): Http2Server {
     maxSessionInvalidFrames: 100,
   } as Parameters<typeof createServer>[0] & object);
   server.on('session', session => session.setLocalWindowSize?.(16 * 1024 * 1024));
-  server.on('stream', (stream: ServerHttp2Stream, headers: IncomingHttpHeaders) => {
+  server.on('stream', (stream: ServerHttp2Stream, headers: IncomingHttpHeaders, _flags, raw: string[]) => {
     stream.on('error', () => {
       // The client has gone; whoever writes finds the stream destroyed.
     });
-    serve(stream, headers, handle).catch((error: unknown) => {
+    serve(stream, headers, raw, handle).catch((error: unknown) => {
       log.error('cannot answer a request', { path: headers[HTTP2_HEADER_PATH], error });
       stream.close(constants.NGHTTP2_INTERNAL_ERROR);
     });
@@ -43,9 +44,17 @@ export function http2Server(handle: HandleRequest, log: Log): Http2Server {
   return server;
 }
 
-async function serve(stream: ServerHttp2Stream, headers: IncomingHttpHeaders, handle: HandleRequest): Promise<void> {
+async function serve(
+  stream: ServerHttp2Stream,
+  headers: IncomingHttpHeaders,
+  raw: readonly string[],
+  handle: HandleRequest,
+): Promise<void> {
   const method = headers[HTTP2_HEADER_METHOD] as ApiRequest['method'];
-  const response = await handle(new Http2Request(stream, headers, method), peerOf(stream.session?.socket as TLSSocket));
+  const peer = peerOf(stream.session?.socket as TLSSocket);
+  const request = new Http2Request(stream, headers, method);
+  request.headers = withRepeatedHeaders(request.headers, raw, peer);
+  const response = await handle(request, peer);
   if (stream.destroyed) return;
   await respond(stream, response, method === 'HEAD', headers['accept-encoding']);
 }
@@ -94,7 +103,7 @@ class Http2Request implements ApiRequest {
   readonly method: ApiRequest['method'];
   readonly path: string;
   readonly query: URLSearchParams;
-  readonly headers: ApiRequest['headers'];
+  headers: ApiRequest['headers'];
   readonly #stream: ServerHttp2Stream;
   #body: Promise<RequestBody> | undefined;
   #abort: AbortController | undefined;

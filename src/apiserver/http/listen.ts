@@ -4,7 +4,7 @@ import type { Log } from '#base/log.ts';
 import type { ApiRequest, ApiResponse } from '#client/transport.ts';
 import { http1Server } from './http1.ts';
 import { http2Server } from './http2.ts';
-import type { Peer } from './peer.ts';
+import { certificatesIn, trustOf, type Peer, type PeerTrust } from './peer.ts';
 
 export type HandleRequest = (request: ApiRequest, peer: Peer) => Promise<ApiResponse>;
 
@@ -17,6 +17,8 @@ export interface ListenOptions {
     readonly keyPem: string;
     /** Authorities that client certificates are verified against. */
     readonly clientCaPem?: string;
+    /** Authorities of front proxies, which say by headers who a user is. */
+    readonly proxyCaPem?: string;
   };
 }
 
@@ -31,6 +33,7 @@ export async function listen(handle: HandleRequest, options: ListenOptions, log:
   const http1 = http1Server(handle, log);
   const http2 = http2Server(handle, log);
   const sockets = new Set<Socket>();
+  let trust = peerTrust(options.tls);
   const server = createServer({
     ...secureContext(options.tls),
     ALPNProtocols: ['h2', 'http/1.1'],
@@ -48,6 +51,7 @@ export async function listen(handle: HandleRequest, options: ListenOptions, log:
   });
   server.on('secureConnection', (socket: TLSSocket) => {
     socket.on('error', () => socket.destroy());
+    if (trust) trustOf(socket, trust);
     (socket.alpnProtocol === 'h2' ? http2 : http1).emit('connection', socket);
   });
   server.on('tlsClientError', () => {
@@ -63,7 +67,10 @@ export async function listen(handle: HandleRequest, options: ListenOptions, log:
   });
   return {
     port: (server.address() as AddressInfo).port,
-    renew: tls => server.setSecureContext(secureContext(tls)),
+    renew(tls) {
+      trust = peerTrust(tls);
+      server.setSecureContext(secureContext(tls));
+    },
     async [Symbol.asyncDispose]() {
       const closed = new Promise<void>(resolve => server.close(() => resolve()));
       // Also stops the watch over slow clients.
@@ -75,6 +82,13 @@ export async function listen(handle: HandleRequest, options: ListenOptions, log:
   };
 }
 
-function secureContext({ certPem, keyPem, clientCaPem }: ListenOptions['tls']) {
-  return { cert: certPem, key: keyPem, ...(clientCaPem !== undefined && { ca: clientCaPem }) };
+function secureContext({ certPem, keyPem, clientCaPem, proxyCaPem }: ListenOptions['tls']) {
+  const authorities = [clientCaPem, proxyCaPem].filter(each => each !== undefined);
+  return { cert: certPem, key: keyPem, ...(authorities.length > 0 && { ca: authorities }) };
+}
+
+/** Only where there are two sorts of authorities they have to be told apart. */
+function peerTrust({ clientCaPem = '', proxyCaPem }: ListenOptions['tls']): PeerTrust | undefined {
+  if (proxyCaPem === undefined) return undefined;
+  return { client: certificatesIn(clientCaPem), proxy: certificatesIn(proxyCaPem) };
 }

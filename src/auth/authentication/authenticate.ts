@@ -2,20 +2,29 @@ import { errors } from '#api/machinery/errors.ts';
 import { anonymous, wellKnownGroups, type User } from '../user.ts';
 import type { Authenticator, Credentials } from './authenticator.ts';
 
+/** Who needs no credentials: nobody, everybody, or everybody on certain paths. */
+export type AnonymousAccess = boolean | { readonly paths: readonly string[] };
+
 /**
  * Asks the authenticators in order; the first that knows the credentials counts. Everybody it names is in
- * `system:authenticated`. Nobody knows them: anonymous, or 401 where that is off.
+ * `system:authenticated`. Nobody knows them: 401 where one found them wrong, else anonymous, or 401 where that is off.
  */
 export function authenticateWith(
   authenticators: readonly Authenticator[],
-  options: { readonly anonymous: boolean },
+  options: { readonly anonymous: AnonymousAccess },
 ): (credentials: Credentials) => Promise<User> {
   return async credentials => {
+    let wrong: unknown;
     for (const authenticator of authenticators) {
-      const user = await authenticator.authenticate(credentials);
-      if (user) return withAuthenticatedGroup(user);
+      try {
+        const user = await authenticator.authenticate(credentials);
+        if (user) return withAuthenticatedGroup(user);
+      } catch (error) {
+        wrong ??= error;
+      }
     }
-    if (options.anonymous) return anonymous;
+    if (wrong !== undefined) throw wrong;
+    if (mayBeAnonymous(options.anonymous, credentials.path)) return anonymous;
     throw errors.unauthorized();
   };
 }
@@ -25,4 +34,9 @@ export function withAuthenticatedGroup(user: User): User {
   if (user.name === anonymous.name || groups.includes(wellKnownGroups.authenticated)) return user;
   if (groups.includes(wellKnownGroups.unauthenticated)) return user;
   return { ...user, groups: [...groups, wellKnownGroups.authenticated] };
+}
+
+function mayBeAnonymous(access: AnonymousAccess, path: string | undefined): boolean {
+  if (typeof access === 'boolean') return access;
+  return path !== undefined && access.paths.includes(path);
 }
