@@ -10,7 +10,7 @@ import { storageKey } from './cache/watch-cache.ts';
 import type { Call, WriteOptions } from './call.ts';
 import { admissionOptions, hasGeneration, type Written } from './create-object.ts';
 import { dedupeOwnerReferences, matchName, matchNamespace } from './metadata.ts';
-import { existing, keyOf, type Resource, viewOf } from './registry.ts';
+import { existing, keyOf, type Resource, viewOf, viewsReady } from './registry.ts';
 import { StaleError } from './writer.ts';
 
 /** One change of one object. */
@@ -60,6 +60,8 @@ const attemptsMax = 10;
 async function changeOnce(call: Call, change: Change, entry: CachedObject): Promise<Written> {
   const { resource, subresource, options } = change;
   const { kind } = resource;
+  const ready = viewsReady(resource, [entry]);
+  if (ready) await ready;
   const old = viewOf(resource, entry);
   const draft = await change.produce(old);
   checkIdentity(change, draft, entry);

@@ -6,7 +6,7 @@ import type { Call } from './call.ts';
 import { remainingNamespaceFinalizers } from './change-object.ts';
 import { hasGeneration } from './create-object.ts';
 import { formatTime } from '#api/machinery/time.ts';
-import { existing, keyOf, type Resource, viewOf } from './registry.ts';
+import { existing, keyOf, type Resource, viewOf, viewsReady } from './registry.ts';
 import { StaleError } from './writer.ts';
 
 /** metav1.DeleteOptions, decoded and checked. */
@@ -40,6 +40,8 @@ export async function deleteObject(
     for (let attempt = 1; ; attempt++) {
       const entry = existing(resource, namespace, name);
       try {
+        const ready = viewsReady(resource, [entry]);
+        if (ready) await ready;
         const object = viewOf(resource, entry);
         checkPreconditions(resource.kind, object, options);
         precheck?.(object);

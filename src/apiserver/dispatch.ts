@@ -58,7 +58,6 @@ export class Dispatcher {
     // A namespaced path never reaches a cluster-scoped resource.
     if (!resource || (info.namespace !== '' && !isNamespacedPath(call, resource))) throw errors.noSuchResource();
     const { kind } = resource;
-    if (kind.unavailable !== undefined) throw errors.internal(kind.unavailable);
     if (kind.deprecation !== undefined) call.warn(kind.deprecation);
     const mounted = this.#subresources.find(kind, subresource);
     if (subresource === '') {

@@ -1,4 +1,4 @@
-import { collectDefaultMetrics, Counter, Gauge, Registry as PrometheusRegistry } from 'prom-client';
+import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry as PrometheusRegistry } from 'prom-client';
 import type { Kind } from '#api/machinery/kind.ts';
 import type { RequestInfo } from './request-info.ts';
 import type { WatchCache } from './cache/watch-cache.ts';
@@ -30,6 +30,7 @@ export class ApiMetrics {
   readonly #watchBytes: Counter;
   readonly #series = new Map<string, { readonly request: RequestSeries; readonly duration: DurationSeries }>();
   readonly #durations = new Map<string, DurationSeries>();
+  #conversion: ReturnType<typeof conversionMetrics> | undefined;
   readonly #watchSeries = new WeakMap<Kind, { inc(): void; bytes(count: number): void }>();
 
   constructor(cache: () => WatchCache) {
@@ -133,6 +134,14 @@ export class ApiMetrics {
     this.#longRunning.inc(labelsOf(info), change);
   }
 
+  /** One call of a conversion webhook; without `failure` it converted. */
+  conversion(seconds: number, failure: string | undefined): void {
+    const labels = { result: failure === undefined ? 'success' : 'failure', failure_type: failure ?? '' };
+    this.#conversion ??= conversionMetrics([this.registry]);
+    this.#conversion.durations.observe(labels, seconds);
+    this.#conversion.requests.inc(labels);
+  }
+
   watchEvent(kind: Kind, bytes: number): void {
     let series = this.#watchSeries.get(kind);
     if (!series) {
@@ -145,6 +154,25 @@ export class ApiMetrics {
     series.inc();
     if (bytes > 0) series.bytes(bytes);
   }
+}
+
+function conversionMetrics(registers: PrometheusRegistry[]) {
+  const labelNames = ['result', 'failure_type'];
+  return {
+    durations: new Histogram({
+      name: 'apiextensions_apiserver_conversion_webhook_duration_seconds',
+      help: 'How long conversion webhooks took.',
+      labelNames,
+      buckets: [0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 30, 45, 60],
+      registers,
+    }),
+    requests: new Counter({
+      name: 'apiextensions_apiserver_conversion_webhook_request_total',
+      help: 'Calls of conversion webhooks, by how they ended.',
+      labelNames,
+      registers,
+    }),
+  };
 }
 
 function histogramValues(name: string, { labels, counts, sum }: DurationSeries) {

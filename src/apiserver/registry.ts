@@ -92,15 +92,75 @@ export class Registry {
   }
 }
 
-/** The object of an entry as the resource's own kind. */
-export function viewOf({ kind, storedKind }: Resource, entry: CachedObject): ApiObject {
-  if (kind === storedKind) return entry.object;
-  return entry.derive(`view:${apiVersionOf(kind)}`, () => fromStored(kind, entry.object));
+/** The object of an entry as the resource's own kind. Where somebody else converts, `viewsReady` comes first. */
+export function viewOf(resource: Resource, entry: CachedObject): ApiObject {
+  const { kind } = resource;
+  if (isOwnForm(resource, entry)) return entry.object;
+  if (!kind.convert) return entry.derive(`view:${apiVersionOf(kind)}`, () => fromStored(kind, entry.object));
+  const view = converted.get(entry)?.get(kind);
+  if (!view || view instanceof Promise) throw new Error(`cannot show ${entry.key}: its conversion was not waited for`);
+  return view;
+}
+
+/** Is the form in which the entry is stored the one that the resource answers with? */
+export function isOwnForm({ kind, storedKind }: Resource, entry: CachedObject): boolean {
+  if (kind !== storedKind) return kind.convert !== undefined && entry.object.apiVersion === apiVersionOf(kind);
+  return !kind.convert || entry.object.apiVersion === apiVersionOf(kind);
+}
+
+/** What others have converted, by the kind it was converted to: a kind whose definition changes is another one. */
+const converted = new WeakMap<CachedObject, Map<Kind, ApiObject | Promise<unknown>>>();
+
+/**
+ * Resolves when `viewOf` can answer for the entries; undefined when it can already. All that are missing are asked for at
+ * once, and nobody asks for what somebody else is asking for.
+ */
+export function viewsReady(resource: Resource, entries: readonly CachedObject[]): Promise<unknown> | undefined {
+  const { kind } = resource;
+  if (!kind.convert) return undefined;
+  const missing: CachedObject[] = [];
+  const waiting: Promise<unknown>[] = [];
+  for (const entry of entries) {
+    if (isOwnForm(resource, entry)) continue;
+    const view = converted.get(entry)?.get(kind);
+    if (!view) missing.push(entry);
+    else if (view instanceof Promise) waiting.push(view);
+  }
+  if (missing.length > 0) waiting.push(convertAll(kind, kind.convert, missing));
+  return waiting.length > 0 ? Promise.all(waiting) : undefined;
+}
+
+function convertAll(kind: Kind, convert: NonNullable<Kind['convert']>, entries: readonly CachedObject[]) {
+  const viewsOf = (entry: CachedObject) => {
+    let views = converted.get(entry);
+    if (!views) converted.set(entry, (views = new Map()));
+    return views;
+  };
+  const asked = convert(entries.map(entry => entry.object)).then(
+    objects => {
+      for (const [index, entry] of entries.entries()) viewsOf(entry).set(kind, objects[index] as ApiObject);
+    },
+    (error: unknown) => {
+      for (const entry of entries) viewsOf(entry).delete(kind);
+      throw error;
+    },
+  );
+  for (const entry of entries) viewsOf(entry).set(kind, asked);
+  return asked;
+}
+
+/** An entry that is another one but for its revision: nobody has to be asked for it again. */
+export function adoptView({ kind }: Resource, entry: CachedObject, from: CachedObject): void {
+  const view = converted.get(from)?.get(kind);
+  if (!view || view instanceof Promise) return;
+  const metadata = { ...view.metadata, resourceVersion: String(entry.revision) };
+  converted.set(entry, new Map([[kind, { ...view, metadata }]]));
 }
 
 /** The object as it is stored. May share parts with what went in. */
-export function toStored({ kind, storedKind }: Resource, object: ApiObject): ApiObject {
+export function toStored({ kind, storedKind }: Resource, object: ApiObject): ApiObject | Promise<ApiObject> {
   if (kind === storedKind) return object;
+  if (storedKind.convert) return storedKind.convert([object]).then(([stored]) => stored as ApiObject);
   return { ...(kind.toStored?.(object) ?? object), apiVersion: apiVersionOf(storedKind), kind: storedKind.kind };
 }
 

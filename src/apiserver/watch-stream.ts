@@ -1,13 +1,13 @@
 import type { Clock } from '#base/clock.ts';
 import { limits } from '#base/limits.ts';
-import type { Status } from '#api/machinery/errors.ts';
+import { ApiError, type Status } from '#api/machinery/errors.ts';
 import type { ApiObject } from '#api/machinery/kind.ts';
 import type { WatchSink } from '#client/transport.ts';
 import type { CachedObject } from './cache/entry.ts';
 import type { CacheEvent, CacheWatcher } from './cache/resource-cache.ts';
-import type { Selection } from './cache/selection.ts';
+import { everything, type Selection } from './cache/selection.ts';
 import type { EventType, WatchForm } from './encoding/watch-form.ts';
-import { type Resource, viewOf } from './registry.ts';
+import { adoptView, type Resource, viewOf, viewsReady } from './registry.ts';
 
 export interface WatchPlan {
   readonly resource: Resource;
@@ -37,12 +37,17 @@ const eventsPerTurn = 128;
 /** One watch: feeds a sink until the client, the timeout or a full buffer ends it. */
 export class WatchStream<Item> implements CacheWatcher {
   readonly prefix: string;
+  /** What the cache has to tell of. */
   readonly selection: Selection;
+  readonly #selection: Selection;
   readonly #plan: WatchPlan;
   readonly #form: WatchForm<Item>;
   readonly #sink: WatchSink<Item>;
   /** Live events that wait until the beginning is sent; undefined from then on. */
   #pending: CacheEvent[] | undefined = [];
+  /** Live events that wait until somebody has converted their objects; undefined where nobody has to be asked. */
+  #unconverted: CacheEvent[] | undefined;
+  #converting = false;
   /** Live events up to here are in the beginning. */
   #after = 0;
   #first = true;
@@ -57,7 +62,10 @@ export class WatchStream<Item> implements CacheWatcher {
     this.#form = form;
     this.#sink = sink;
     this.prefix = plan.prefix;
-    this.selection = plan.selection;
+    this.#selection = plan.selection;
+    const converts = plan.resource.kind.convert !== undefined;
+    if (converts) this.#unconverted = [];
+    this.selection = converts ? everything : plan.selection;
   }
 
   start(): void {
@@ -74,7 +82,7 @@ export class WatchStream<Item> implements CacheWatcher {
     this.#cancelTimeout = clock.after(timeoutMs, () => this.#end());
     if (bookmarks) this.#scheduleBookmark(clock.monotonic() + timeoutMs);
     if ('missed' in beginning) {
-      for (const event of beginning.missed) this.#send(event);
+      for (const event of beginning.missed) this.#live(event);
       this.#goLive();
     } else {
       void this.#sendState(beginning.state, beginning.revision);
@@ -83,7 +91,7 @@ export class WatchStream<Item> implements CacheWatcher {
 
   onEvent(event: CacheEvent): void {
     if (event.revision <= this.#after) return;
-    if (!this.#pending) return this.#send(event);
+    if (!this.#pending) return this.#live(event);
     this.#pending.push(event);
     if (this.#pending.length > limits.watchBufferEventsMax) this.#end();
   }
@@ -93,8 +101,13 @@ export class WatchStream<Item> implements CacheWatcher {
   }
 
   async #sendState(state: readonly CachedObject[], revision: number): Promise<void> {
+    const { resource } = this.#plan;
+    const { matches } = this.#selection;
     for (let index = 0; index < state.length && !this.#ended; index++) {
-      this.#sendEntry('ADDED', state[index] as CachedObject);
+      const entry = state[index] as CachedObject;
+      if (this.#unconverted && index % eventsPerTurn === 0)
+        if (!(await this.#ready(state.slice(index, index + eventsPerTurn)))) return;
+      if (!this.#unconverted || !matches || matches(viewOf(resource, entry))) this.#sendEntry('ADDED', entry);
       if ((index + 1) % eventsPerTurn !== 0) continue;
       await this.#sink.room?.();
       await new Promise(resolve => setImmediate(resolve));
@@ -107,12 +120,42 @@ export class WatchStream<Item> implements CacheWatcher {
   #goLive(): void {
     const pending = this.#pending ?? [];
     this.#pending = undefined;
-    for (const event of pending) this.#send(event);
+    for (const event of pending) this.#live(event);
+  }
+
+  #live(event: CacheEvent): void {
+    if (!this.#unconverted) return this.#send(event);
+    this.#unconverted.push(event);
+    if (this.#unconverted.length > limits.watchBufferEventsMax) return this.#end();
+    if (!this.#converting) void this.#sendConverted(this.#unconverted);
+  }
+
+  async #sendConverted(waiting: CacheEvent[]): Promise<void> {
+    this.#converting = true;
+    while (waiting.length > 0 && !this.#ended) {
+      const events = waiting.splice(0);
+      const entries = events.flatMap(({ entry, previous }) => (previous ? [entry, previous] : [entry]));
+      if (!(await this.#ready(entries))) return;
+      for (const event of events) this.#send(event);
+    }
+    this.#converting = false;
+  }
+
+  /** False: they cannot be converted, and the watch has ended with the reason. */
+  async #ready(entries: readonly CachedObject[]): Promise<boolean> {
+    try {
+      await viewsReady(this.#plan.resource, entries);
+    } catch (error) {
+      if (!(error instanceof ApiError)) throw error;
+      this.#push(this.#form.error(error.status));
+      this.#end();
+    }
+    return !this.#ended;
   }
 
   #send(event: CacheEvent): void {
     if (this.#ended) return;
-    const { matches } = this.selection;
+    const { matches } = this.#selection;
     const now = !event.deleted && (!matches || matches(this.#view(event.entry)));
     const before = event.previous !== undefined && (!matches || matches(this.#view(event.previous)));
     if (now) return this.#sendEvent(before ? 'MODIFIED' : 'ADDED', event, event.entry, '');
@@ -121,6 +164,7 @@ export class WatchStream<Item> implements CacheWatcher {
     // It no longer matches: for this watch it is gone, as it was when it last matched.
     const { previous } = event;
     const gone = event.encoded('gone', () => (previous as CachedObject).deletedAt(event.revision));
+    if (this.#unconverted) adoptView(this.#plan.resource, gone, previous as CachedObject);
     this.#sendEvent('DELETED', event, gone, 'gone');
   }
 
@@ -153,7 +197,7 @@ export class WatchStream<Item> implements CacheWatcher {
     if (leftMs <= 0) return;
     this.#cancelBookmark = clock.after(Math.min(bookmarkIntervalMs, leftMs), () => {
       // While the state is being sent a bookmark would promise what is not there yet.
-      if (!this.#pending) this.#push(this.#form.bookmark(this.#plan.currentRevision(), false));
+      if (!this.#pending && !this.#converting) this.#push(this.#form.bookmark(this.#plan.currentRevision(), false));
       this.#scheduleBookmark(endMs);
     });
   }

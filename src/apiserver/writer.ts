@@ -5,7 +5,7 @@ import type { ApiObject } from '#api/machinery/kind.ts';
 import { ExpectationError, type Storage } from '#storage/storage.ts';
 import { type CachedObject, encodeStored } from './cache/entry.ts';
 import { storageKey, type WatchCache } from './cache/watch-cache.ts';
-import { type Resource, toStored } from './registry.ts';
+import { type Resource, toStored, viewsReady } from './registry.ts';
 
 /** Somebody else changed the object meanwhile: read it again and try again. */
 export class StaleError extends Error {
@@ -25,7 +25,7 @@ export class Writer {
 
   /** The object is taken over: it becomes the shared one. Throws StaleError when there is one already. */
   async create(resource: Resource, key: string, object: ApiObject): Promise<CachedObject> {
-    const stored = toStored(resource, object);
+    const stored = await toStored(resource, object);
     const bytes = bounded(encodeStored(resource.storedKind, stored));
     const revision = await this.#put(resource, key, { bytes, object: stored }, 'absent');
     return this.#written(resource, key, revision);
@@ -33,7 +33,7 @@ export class Writer {
 
   /** Nothing is written, and no revision passes, when nothing changed. Throws StaleError when `current` is not current. */
   async update(resource: Resource, current: CachedObject, object: ApiObject): Promise<CachedObject> {
-    const stored = toStored(resource, object);
+    const stored = await toStored(resource, object);
     const bytes = encodeStored(resource.storedKind, stored);
     if (!current.isStale && isSame(current, bytes, stored)) return current;
     bounded(bytes);
@@ -84,14 +84,21 @@ export class Writer {
     }
   }
 
-  async #written({ cache }: Resource, key: string, revision: number): Promise<CachedObject> {
+  async #written(resource: Resource, key: string, revision: number): Promise<CachedObject> {
+    const { cache } = resource;
     const entry = cache.get(key);
-    if (entry?.revision === revision) return entry;
+    if (entry?.revision === revision) return shown(resource, entry);
     await this.#cache.waitFor(revision);
     const event = cache.since(revision - 1).find(each => each.revision === revision);
     if (!event) throw errors.internal(`the write at revision ${revision} is not in the cache`);
-    return event.entry;
+    return shown(resource, event.entry);
   }
+}
+
+/** The entry, when it can be answered with. */
+function shown(resource: Resource, entry: CachedObject): CachedObject | Promise<CachedObject> {
+  const ready = viewsReady(resource, [entry]);
+  return ready ? ready.then(() => entry) : entry;
 }
 
 function bounded(bytes: Buffer): Buffer {

@@ -18,7 +18,7 @@ export interface WebhookTarget {
  */
 export async function targetOf(
   { service, url, caBundle }: WebhookClientConfig,
-  sources: Sources,
+  sources: Pick<Sources, 'client' | 'random'>,
 ): Promise<WebhookTarget> {
   const caPem = caBundle ? Buffer.from(caBundle, 'base64').toString() : undefined;
   if (!service) {
@@ -35,7 +35,12 @@ export async function targetOf(
   };
 }
 
-async function endpointOf(namespace: string, name: string, port: number, { client, random }: Sources) {
+async function endpointOf(
+  namespace: string,
+  name: string,
+  port: number,
+  { client, random }: Pick<Sources, 'client' | 'random'>,
+) {
   const { spec } = await client.get(Service, name, { namespace });
   if (spec?.type === 'ExternalName' && spec.externalName) return { address: spec.externalName, port };
   const servicePort = (spec?.ports ?? []).find(each => each.port === port);

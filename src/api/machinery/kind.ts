@@ -88,8 +88,8 @@ export interface Kind<Type extends ApiObject = ApiObject> {
   readonly scalePaths?: ScalePaths;
   /** A Warning header for every request of a version that should no longer be used. */
   readonly deprecation?: string;
-  /** Why no request for it can be answered. */
-  readonly unavailable?: string;
+  /** Makes this version's objects of others of theirs by asking somebody else; absent where `fromStored` can do it. */
+  convert?(objects: readonly ApiObject[]): Promise<readonly ApiObject[]>;
   /** Why no new objects may be made now. */
   refusesCreate?(): string | undefined;
   /** Called when deletion begins: adds finalizers. The object may be changed. */

@@ -5,6 +5,7 @@ import type {
   CustomResourceDefinitionNames,
   CustomResourceDefinitionStatus,
 } from '#api/apiextensions/v1/custom-resource-definition.ts';
+import { caBundleProblem } from '#api/apiextensions/v1/ca-bundle.ts';
 import { formatTime } from '#api/machinery/time.ts';
 
 export type ConditionType = 'NamesAccepted' | 'Established' | 'Terminating' | 'KubernetesAPIApprovalPolicyConformant';
@@ -58,6 +59,13 @@ export function terminating(status: 'True' | 'False', reason: string, message: s
 function establishment(definition: CustomResourceDefinition, namesAccepted: boolean): Condition | undefined {
   const old = definition.status.conditions?.find(({ type }) => type === 'Established');
   if (old?.status === 'True') return undefined;
+  if (namesAccepted && caBundleProblem(definition.spec.conversion.webhook?.clientConfig?.caBundle) !== undefined)
+    return {
+      type: 'Established',
+      status: 'False',
+      reason: 'InvalidCABundle',
+      message: 'The conversion webhook CABundle is invalid',
+    };
   if (namesAccepted)
     return {
       type: 'Established',

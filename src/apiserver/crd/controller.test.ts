@@ -256,15 +256,3 @@ test('columns, selectable fields, scale and the published schema are what the de
   assert.equal((await server.call('GET', `${things}/b`)).body.spec.size, 9);
   assert.equal((await server.call('GET', `${things}/b/status`)).code, 404);
 });
-
-test('a definition that converts by webhook serves only what needs no conversion, and says so', async () => {
-  await using server = await openTestServer();
-  const webhook = { clientConfig: { url: 'https://example.com/convert' }, conversionReviewVersions: ['v1'] };
-  const v2 = { ...v1, name: 'v2', storage: false };
-  await define(server, definition('things', 'Thing', [v1, v2], { conversion: { strategy: 'Webhook', webhook } }));
-  assert.equal((await server.call('POST', things, thing('a'))).code, 201);
-  assert.equal((await server.call('GET', `${things}/a`)).code, 200);
-  const other = await server.call('GET', '/apis/example.com/v2/namespaces/default/things/a');
-  assert.equal(other.code, 500);
-  assert.match(other.body.message, /conversion webhook for example.com\/v2, Kind=Thing failed/);
-});

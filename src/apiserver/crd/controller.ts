@@ -16,6 +16,7 @@ import { WorkQueue } from '#client/workqueue.ts';
 import type { WatchCache } from '../cache/watch-cache.ts';
 import type { Registry } from '../registry.ts';
 import { isTrue, observedStatus, terminating, withCondition } from './conditions.ts';
+import { webhookConversion, type Conversion, type ConversionCaller, type ConversionFailure } from './conversion.ts';
 import { customKindsOf, type CustomKinds } from './kinds.ts';
 
 export interface CustomResourcesOptions {
@@ -25,6 +26,8 @@ export interface CustomResourcesOptions {
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;
+  readonly callWebhook: ConversionCaller;
+  observeConversion(seconds: number, failure: ConversionFailure | undefined): void;
 }
 
 /** Serves what CustomResourceDefinitions define. Those that are established already are served when this resolves. */
@@ -33,7 +36,17 @@ export async function startCustomResources(options: CustomResourcesOptions): Pro
   const log = options.log.child('crd');
   const lifetime = new Lifetime();
   const informer = openInformer(client, CustomResourceDefinition, { clock, random, log }, lifetime.signal);
-  const served = new ServedDefinitions(options.registry, log);
+  const conversionOf = ({ spec: { conversion } }: CustomResourceDefinition) =>
+    conversion.strategy === 'Webhook' && conversion.webhook
+      ? webhookConversion(conversion.webhook, {
+          call: options.callWebhook,
+          random,
+          signal: lifetime.signal,
+          monotonic: () => clock.monotonic(),
+          observe: (seconds, failure) => options.observeConversion(seconds, failure),
+        })
+      : undefined;
+  const served = new ServedDefinitions(options.registry, log, conversionOf);
   const queue = lifetime.own(new WorkQueue<string>({ clock, retryMaxMs: retryMsMax }));
   const reconciler = new Reconciler(options, informer, served);
   // A change of one may free names, or take them, for the others of its group.
@@ -102,12 +115,18 @@ interface Served {
 class ServedDefinitions {
   readonly #registry: Registry;
   readonly #log: Log;
+  readonly #conversionOf: (definition: CustomResourceDefinition) => Conversion | undefined;
   readonly #served = new Map<string, Served>();
   readonly #terminating = new Set<string>();
 
-  constructor(registry: Registry, log: Log) {
+  constructor(
+    registry: Registry,
+    log: Log,
+    conversionOf: (definition: CustomResourceDefinition) => Conversion | undefined,
+  ) {
     this.#registry = registry;
     this.#log = log;
+    this.#conversionOf = conversionOf;
   }
 
   kindsOf(name: string): CustomKinds | undefined {
@@ -137,7 +156,7 @@ class ServedDefinitions {
       const { plural } = definition.status.acceptedNames;
       if (builtInsOf(this.#registry, group).some(kind => kind.plural === plural))
         throw new Error(`cannot take the place of ${plural}.${group}: it is built in`);
-      const kinds = customKindsOf(definition, () => this.#terminating.has(name));
+      const kinds = customKindsOf(definition, () => this.#terminating.has(name), this.#conversionOf(definition));
       this.#served.set(name, { definition, kinds });
       this.#registry.replace(before?.kinds.served ?? [], kinds.served, kinds.stored);
     } catch (error) {

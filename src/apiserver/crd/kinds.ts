@@ -11,6 +11,7 @@ import { apiVersionOf, type ApiObject, type Kind, type ScalePaths, type Subresou
 import type { Json } from '#api/machinery/schema.ts';
 import { copyOf } from '../copy.ts';
 import { columnsOf } from './columns.ts';
+import type { Conversion } from './conversion.ts';
 import { kindSchemaOf } from './schema.ts';
 import { valueCheckOf } from './validation.ts';
 import { compareVersions } from '../discovery/group-order.ts';
@@ -25,17 +26,27 @@ export interface CustomKinds {
 /** Why a definition that is going away takes no new objects. */
 const terminating = 'create not allowed while custom resource definition is terminating';
 
-/** The kinds of a definition whose names are accepted. `isTerminating` is asked at every creation. */
-export function customKindsOf(definition: CustomResourceDefinition, isTerminating: () => boolean): CustomKinds {
-  const { versions, conversion } = definition.spec;
+/**
+ * The kinds of a definition whose names are accepted. `isTerminating` is asked at every creation; `conversion` is how
+ * versions become others, where that is more than another apiVersion.
+ */
+export function customKindsOf(
+  definition: CustomResourceDefinition,
+  isTerminating: () => boolean,
+  conversion?: Conversion,
+): CustomKinds {
+  const { versions } = definition.spec;
   const storage = versions.find(version => version.storage);
   if (!storage) throw new Error(`cannot serve ${definition.metadata.name}: no version is the stored one`);
-  const byWebhook = conversion.strategy === 'Webhook';
-  const stored = { ...kindOf(definition, storage, isTerminating), revive: revivalOf(byWebhook) };
-  const beside = byWebhook ? unavailable : convertible;
+  const plain = { ...kindOf(definition, storage, isTerminating), revive: revivalOf(conversion !== undefined) };
+  const stored = conversion ? convertedBy(plain, conversion) : plain;
+  const beside = (kind: Kind) =>
+    conversion
+      ? convertedBy({ ...kind, storedAs: { group: stored.group, version: stored.version } }, conversion)
+      : convertible(kind, stored);
   const served = versions
     .filter(version => version.served)
-    .map(version => (version.storage ? stored : beside(kindOf(definition, version, isTerminating), stored)));
+    .map(version => (version.storage ? stored : beside(kindOf(definition, version, isTerminating))));
   return { served, stored };
 }
 
@@ -145,12 +156,18 @@ function convertible(kind: Kind, stored: Kind): Kind {
   };
 }
 
-/** A version whose objects only a webhook could make out of those stored. */
-function unavailable(kind: Kind, stored: Kind): Kind {
-  const gvk = `${kind.group}/${kind.version}, Kind=${kind.kind}`;
+/** A version whose objects somebody else makes out of those of other versions. */
+function convertedBy(kind: Kind, conversion: Conversion): Kind {
   return {
-    ...convertible(kind, stored),
-    unavailable: `conversion webhook for ${gvk} failed: conversion webhooks are not called by this server`,
+    ...kind,
+    async convert(objects) {
+      const converted = await conversion(apiVersionOf(kind), objects);
+      return converted.map(item => {
+        const object = pruned(kind, item);
+        applyDefaults(kind.schema, object as never);
+        return object;
+      });
+    },
   };
 }
 

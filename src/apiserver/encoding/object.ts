@@ -3,7 +3,7 @@ import { apiVersionOf, type Kind } from '#api/machinery/kind.ts';
 import { encodeYaml } from '#api/machinery/yaml.ts';
 import type { CachedObject } from '../cache/entry.ts';
 import type { Media } from '../media-type.ts';
-import { type Resource, viewOf } from '../registry.ts';
+import { isOwnForm, type Resource, viewOf } from '../registry.ts';
 import { encodeMessage, wrapMessage } from '#api/machinery/protobuf.ts';
 
 /** The bytes of a stored object in an answer. JSON and protobuf come from what the cache keeps. */
@@ -15,8 +15,8 @@ export function entryBytes(resource: Resource, entry: CachedObject, media: Media
 
 /** A whole JSON object between what a frame needs before and behind it; copied once. */
 export function entryJson(resource: Resource, entry: CachedObject, before: Buffer, behind: Buffer): Buffer {
-  const { kind, storedKind } = resource;
-  if (kind !== storedKind) {
+  const { kind } = resource;
+  if (!isOwnForm(resource, entry)) {
     const view = entry.derive(`json:${apiVersionOf(kind)}`, () => jsonOf(viewOf(resource, entry)));
     return Buffer.concat([before, view, behind]);
   }
@@ -36,7 +36,7 @@ const nothing = Buffer.alloc(0);
 
 /** An item of a list: upstream leaves kind and apiVersion of built-in kinds out. */
 export function itemJson(resource: Resource, entry: CachedObject): Buffer {
-  if (resource.kind === resource.storedKind) return entry.item;
+  if (isOwnForm(resource, entry)) return entry.item;
   return entry.derive(`item:${apiVersionOf(resource.kind)}`, () => {
     const view = viewOf(resource, entry);
     if (resource.kind.custom) return jsonOf(view);

@@ -12,7 +12,7 @@ import { type Call, writeOptionsOf, type WriteOptions } from '../call.ts';
 import { changeObject } from '../change-object.ts';
 import { copyOf } from '../copy.ts';
 import { matchName } from '../metadata.ts';
-import { existing, type Resource, viewOf } from '../registry.ts';
+import { existing, type Resource, viewOf, viewsReady } from '../registry.ts';
 import { type Patcher, readPatch } from '../verbs/patch.ts';
 
 const scaleKind = Scale as unknown as Kind;
@@ -20,8 +20,11 @@ const scaleKind = Scale as unknown as Kind;
 /** The number of replicas of any workload, in the one shape that autoscalers and `kubectl scale` know. */
 export async function scale(call: Call, resource: Resource): Promise<ApiResponse> {
   const { namespace, name, verb } = call.info;
-  if (verb === 'get')
-    return answer(call, scaleOf(resource.kind, viewOf(resource, existing(resource, namespace, name))));
+  if (verb === 'get') {
+    const entry = existing(resource, namespace, name);
+    await viewsReady(resource, [entry]);
+    return answer(call, scaleOf(resource.kind, viewOf(resource, entry)));
+  }
   if (verb === 'patch') {
     const patch = await readPatch(call, scaleKind);
     return change(call, resource, patch.options, patch);

@@ -5,7 +5,7 @@ import type { ApiResponse } from '#client/transport.ts';
 import { objectMedia } from '../answer.ts';
 import { internalType } from '../body.ts';
 import type { CachedObject } from '../cache/entry.ts';
-import { type Selection, selectionOf } from '../cache/selection.ts';
+import { everything, type Selection, selectionOf } from '../cache/selection.ts';
 import type { Call } from '../call.ts';
 import { formatContinue, parseContinue } from '../continue-token.ts';
 import { partialKinds } from '../encoding/meta-kinds.ts';
@@ -14,7 +14,7 @@ import { partialOf } from '../encoding/partial.ts';
 import { includeObjectOf, tableOf } from '../encoding/table.ts';
 import { contentTypes, type Media } from '../media-type.ts';
 import { integerIn } from '../query.ts';
-import { type Resource, viewOf } from '../registry.ts';
+import { type Resource, viewOf, viewsReady } from '../registry.ts';
 import { parseRevision } from '../resource-version.ts';
 
 export async function list(call: Call, resource: Resource): Promise<ApiResponse> {
@@ -51,9 +51,37 @@ export async function readPage(call: Call, resource: Resource): Promise<Page> {
   const token = query.get('continue') ?? '';
   checkListOptions(query, token);
   const prefix = kind.namespaced && info.namespace !== '' ? `${info.namespace}/` : '';
-  return token === ''
+  if (kind.convert && selection.matches) return convertedPage(call, resource, prefix, selection, limit, token);
+  const page = await (token === ''
     ? firstPage(call, resource, prefix, selection, limit)
-    : nextPage(call, resource, prefix, selection, limit, token);
+    : nextPage(call, resource, prefix, selection, limit, token));
+  const ready = viewsReady(resource, page.entries);
+  if (ready) await ready;
+  return page;
+}
+
+/** Only the converted objects can be asked whether they are selected: what a page lacks is taken from those behind it. */
+async function convertedPage(
+  call: Call,
+  resource: Resource,
+  prefix: string,
+  selection: Selection,
+  limit: number,
+  token: string,
+): Promise<Page> {
+  const entries: CachedObject[] = [];
+  let next = token;
+  for (;;) {
+    const missing = limit === 0 ? 0 : limit - entries.length;
+    const page = await (next === ''
+      ? firstPage(call, resource, prefix, everything, missing)
+      : nextPage(call, resource, prefix, everything, missing, next));
+    await viewsReady(resource, page.entries);
+    entries.push(...page.entries.filter(entry => selection.matches?.(viewOf(resource, entry)) ?? true));
+    const { remainingItemCount: _unknown, ...metadata } = page.metadata;
+    next = metadata.continue ?? '';
+    if (next === '' || entries.length >= limit) return { entries, metadata };
+  }
 }
 
 async function firstPage(

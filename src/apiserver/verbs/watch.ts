@@ -1,7 +1,7 @@
 import { ApiError, errors } from '#api/machinery/errors.ts';
 import type { ApiResponse } from '#client/transport.ts';
 import type { CacheEvent } from '../cache/resource-cache.ts';
-import { selectionOf } from '../cache/selection.ts';
+import { everything, selectionOf } from '../cache/selection.ts';
 import type { Call } from '../call.ts';
 import { includeObjectOf } from '../encoding/table.ts';
 import { byteForm, objectForm } from '../encoding/watch-form.ts';
@@ -32,7 +32,9 @@ export async function watch(call: Call, resource: Resource): Promise<ApiResponse
         const floor = revision ?? 0;
         if (floor > cache.revision)
           return { refused: errors.tooLargeResourceVersion(String(floor), String(cache.revision)).status };
-        return { state: resource.cache.select(prefix, selection), revision: cache.revision };
+        // Who converts has to be asked before anybody can say whether an object is selected.
+        const known = kind.convert ? everything : selection;
+        return { state: resource.cache.select(prefix, known), revision: cache.revision };
       }
       const from = revision ?? cache.revision;
       try {

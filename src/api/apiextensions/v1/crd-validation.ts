@@ -15,6 +15,7 @@ import type {
   CustomResourceDefinitionVersion,
   CustomResourceSubresources,
 } from './custom-resource-definition.ts';
+import { caBundleProblem } from './ca-bundle.ts';
 import { validateRootSchema } from './schema-validation.ts';
 import { validateSelectableFields } from './selectable-field-validation.ts';
 
@@ -46,6 +47,7 @@ export function validateDefinitionUpdate(definition: Definition, old: Definition
   if (isEstablished(old.status)) {
     checkImmutable(spec.scope, old.spec.scope, at.at('scope'));
     checkImmutable(spec.names.kind, old.spec.names.kind, at.at('names', 'kind'));
+    validateCaBundle(spec.conversion, old.spec.conversion, at.at('conversion', 'webhookClientConfig', 'caBundle'));
   }
   checkImmutable(spec.group, old.spec.group, at.at('group'));
   checkImmutable(spec.names.plural, old.spec.names.plural, at.at('names', 'plural'));
@@ -256,6 +258,18 @@ function validateConversion(conversion: CustomResourceConversion | undefined, re
   const misplaced = 'should not be set when strategy is not set to Webhook';
   if (webhook?.clientConfig !== undefined) report.at('webhookClientConfig').forbidden(misplaced);
   if (versions.length > 0) report.at('conversionReviewVersions').forbidden(misplaced);
+}
+
+/** Before it is established, and where it was broken already, a broken one is only a condition. */
+function validateCaBundle(
+  { strategy, webhook }: CustomResourceConversion,
+  old: CustomResourceConversion,
+  report: Report,
+): void {
+  const bundle = webhook?.clientConfig?.caBundle;
+  if (strategy !== 'Webhook' || caBundleProblem(old.webhook?.clientConfig?.caBundle) !== undefined) return;
+  const problem = caBundleProblem(bundle);
+  if (problem !== undefined) report.invalid(bundle ?? '', problem);
 }
 
 function validateStoredVersions(
