@@ -16,6 +16,7 @@ const alone = [
   'test/scenarios/',
   'test/runtime/',
   'test/kubelet/',
+  'test/conformance/conformance.test.ts',
   'src/runtime/',
   'src/network/',
   'src/kubelet/',
