@@ -534,6 +534,28 @@ describe('oci', { skip: skip ?? false }, () => {
     });
   });
 
+  it('loses nothing that a command says to a terminal', {
+    skip: libc ? false : 'Node runs without --experimental-ffi',
+  }, async () => {
+    await withPod(async (pod, config) => {
+      const id = await start(pod, config, fixture.shell(forever));
+      const say = async (...command: string[]) => {
+        const session = await fixture.runtime.exec(id, { command, tty: true, stdout: true });
+        const output = collect(session.stdout);
+        assert.equal(await session.exitCode, 0);
+        return output;
+      };
+      // Its last words are its only ones.
+      const names = await Promise.all(Array.from({ length: 20 }, () => say('tty')));
+      for (const name of names) assert.match(name, /^\/dev\/pts\/\d+\r\n$/);
+      const lines = (await say('seq', '20000')).split('\r\n');
+      assert.deepEqual([lines.length, lines.at(-2)], [20_001, '20000']);
+      // Somebody stays on the terminal who has nothing to say.
+      assert.equal(await say('sh', '-c', 'setsid sleep 5 & echo said'), 'said\r\n');
+      await assert.rejects(say('no-such-program'), /no-such-program/);
+    });
+  });
+
   it('ends a command when its signal is aborted', async () => {
     await withPod(async (pod, config) => {
       const id = await start(pod, config, fixture.shell(forever));

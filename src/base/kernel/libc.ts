@@ -49,6 +49,10 @@ function open() {
     syncfs: { arguments: ['int32'], return: 'int32' },
     socket: { arguments: ['int32', 'int32', 'int32'], return: 'int32' },
     connect: { arguments: ['int32', 'buffer', 'uint32'], return: 'int32' },
+    bind: { arguments: ['int32', 'buffer', 'uint32'], return: 'int32' },
+    listen: { arguments: ['int32', 'int32'], return: 'int32' },
+    accept4: { arguments: ['int32', 'pointer', 'pointer', 'int32'], return: 'int32' },
+    recvmsg: { arguments: ['int32', 'buffer', 'int32'], return: 'int64' },
     shutdown: { arguments: ['int32', 'int32'], return: 'int32' },
     send: { arguments: ['int32', 'buffer', 'uint64', 'int32'], return: 'int64' },
     recv: { arguments: ['int32', 'buffer', 'uint64', 'int32'], return: 'int64' },
@@ -58,7 +62,13 @@ function open() {
     ioctl: { arguments: ['int32', 'uint64', 'buffer'], return: 'int32' },
   });
   const errnoAt = functions.__errno_location();
-  return { ...functions, ...openMountCalls(ffi), errno: () => ffi.getInt32(errnoAt) };
+  return {
+    ...functions,
+    ...openMountCalls(ffi),
+    errno: () => ffi.getInt32(errnoAt),
+    /** For structures that point to others, which the caller keeps while the kernel reads them. */
+    addressOf: (bytes: Buffer) => ffi.getRawPointer(bytes),
+  };
 }
 
 /** The newer mount calls are missing from C libraries before glibc 2.36. */

@@ -1,11 +1,11 @@
 import { spawn, type StdioOptions } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
-import { closeSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { basename, join } from 'node:path';
 import { type Readable, Transform, type Writable } from 'node:stream';
 import type { Clock } from '#base/clock.ts';
 import { identifyProcess, sendSignal } from '#base/kernel/process.ts';
-import { openPseudoterminal, resizeTerminal } from '#base/kernel/terminal.ts';
+import { awaitTerminal } from '#base/kernel/terminal.ts';
 import {
   type ExecRequest,
   type ExecSession,
@@ -113,20 +113,23 @@ function start(target: ExecTarget, request: ExecRequest): Run {
   const paths = at.container(id);
   const { process } = JSON.parse(readFileSync(paths.spec, 'utf8')) as OciSpec;
   const name = join(paths.directory, `exec-${randomUUID()}`);
-  const [specFile, pidFile] = [`${name}.json`, `${name}.pid`];
+  const [specFile, pidFile, logFile] = [`${name}.json`, `${name}.pid`, `${name}.log`];
   const env =
     tty && !process.env.some(entry => entry.startsWith('TERM=')) ? [...process.env, 'TERM=xterm'] : process.env;
   writeFileSync(specFile, JSON.stringify({ ...process, args: command, terminal: tty, env }), { mode: 0o600 });
-  const args = [...crunArguments(at), 'exec', '--process', specFile, '--pid-file', pidFile, id];
-  const terminal = tty ? openPseudoterminal() : undefined;
+  // Its end is handed over to us: crun, which would pass on what is said, loses what is said last.
+  const terminal = tty ? awaitTerminal(paths.directory, `${basename(name)}.terminal`) : undefined;
   if (tty && !terminal)
     throw new RuntimeError('Unimplemented', 'cannot open a terminal: Node runs without --experimental-ffi');
+  const handOver = terminal ? ['--console-socket', terminal.socketPath] : [];
+  // What crun complains about would go to the terminal otherwise.
+  const log = terminal ? ['--log', logFile, '--log-format', 'json'] : [];
+  const args = [...crunArguments(at), ...log, 'exec', '--process', specFile, '--pid-file', pidFile, ...handOver, id];
   const stdio: StdioOptions = terminal
-    ? [terminal.slave, terminal.slave, 'pipe']
+    ? ['ignore', 'ignore', 'pipe']
     : [request.stdin ? 'pipe' : 'ignore', request.stdout === false ? 'ignore' : 'pipe', 'pipe'];
   const child = spawn(crun, args, { stdio, env: {}, detached: true });
-  if (terminal) closeSync(terminal.slave);
-  if (terminal && request.stdout === false) terminal.output.resume();
+  if (request.stdout === false) terminal?.output.resume();
   // A command that ends before it has read everything closes its input; that is its right.
   child.stdin?.on('error', () => child.stdin?.destroy());
   let pid: number | undefined;
@@ -146,13 +149,16 @@ function start(target: ExecTarget, request: ExecRequest): Run {
   const wantsErrors = request.stderr !== false && !tty;
   if (!wantsErrors) listen.resume();
   const exitCode = new Promise<number>((resolve, reject) => {
-    child.on('error', cause =>
-      reject(new RuntimeError('Internal', `failed to exec in container: ${cause.message}`, { cause })),
-    );
+    child.on('error', cause => {
+      terminal?.destroy();
+      reject(new RuntimeError('Internal', `failed to exec in container: ${cause.message}`, { cause }));
+    });
     // Not before both outputs are read: what the command said last must not be lost.
     child.on('close', (code, killedBy) => {
       pid ??= readPid(pidFile);
-      for (const file of [specFile, pidFile]) rmSync(file, { force: true });
+      terminal?.finish();
+      if (terminal) lastWords += complaintsIn(logFile);
+      for (const file of [specFile, pidFile, logFile]) rmSync(file, { force: true });
       if (pid !== undefined || code === 0) resolve(code ?? (killedBy ? 137 : 1));
       else
         reject(
@@ -176,15 +182,21 @@ function start(target: ExecTarget, request: ExecRequest): Run {
       child.stdout?.destroy();
       child.stderr?.destroy();
       stderr?.end();
-      terminal?.output.destroy();
+      terminal?.destroy();
     },
-    resize({ columns, rows }) {
-      if (!tty) return;
-      const identity = mainProcess();
-      // Too early or too late: a terminal that is not there has no size.
-      if (identity) void resizeTerminal(`/proc/${identity.pid}/fd/0`, columns, rows).catch(() => undefined);
-    },
+    resize: ({ columns, rows }) => terminal?.resize(columns, rows),
   };
+}
+
+/** What crun has logged: JSON, one complaint a line. */
+function complaintsIn(file: string): string {
+  try {
+    const lines = readFileSync(file, 'utf8').slice(0, lastWordsCharactersMax).trim().split('\n');
+    return lines.map(line => (JSON.parse(line) as { msg?: string }).msg ?? '').join('\n');
+  } catch {
+    // There was nothing to complain about, or more than is kept.
+    return '';
+  }
 }
 
 function readPid(file: string): number | undefined {
