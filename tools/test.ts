@@ -35,6 +35,7 @@ const packages = installPackages([
   { command: 'busybox', debian: 'busybox-static' },
   { command: 'curl', debian: 'curl' },
   { command: 'containerd', debian: 'containerd' },
+  { command: 'etcd', debian: 'etcd-server' },
   { command: '/usr/lib/cni/bridge', debian: 'containernetworking-plugins' },
 ]);
 if (packages !== undefined) process.stderr.write(`windlass: ${packages}\n`);

@@ -20,7 +20,7 @@ export interface Storage extends AsyncDisposable {
    * Back ends inside this process hand the event to every watcher before the promise resolves, so whoever writes and then
    * looks into a cache fed by a watch finds the own write there.
    */
-  put(key: string, value: StoredValue, expected: Expected): Promise<number>;
+  put(key: string, value: StoredValue, expected: Expected, options?: WriteOptions): Promise<number>;
 
   /** Deletes when the entry is as expected. Throws `ExpectationError` when it is otherwise, also when there is none. */
   delete(key: string, expected: Expected): Promise<number>;
@@ -37,10 +37,26 @@ export interface Storage extends AsyncDisposable {
 
   /** Writes a consistent copy to a file that is not there yet. Writes that come meanwhile wait. */
   snapshot(file: string): Promise<void>;
+
+  /** There where several processes work on the store at once. */
+  readonly shared?: SharedStorage;
+}
+
+/** What a store does for several API servers beside each other. It keeps `ttlMs` itself. */
+export interface SharedStorage {
+  /** Compacts, unless another process has done so since this one asked last. Upstream's protocol, so it may be upstream's. */
+  compactInTurn(revision: number): Promise<void>;
+}
+
+export interface WriteOptions {
+  /** The entry goes by itself after this time, or a little later. Only shared stores do so. */
+  readonly ttlMs?: number;
 }
 
 export interface Watcher {
   onEvents(events: readonly StorageEvent[]): void;
+  /** Nothing under the prefix has changed up to this revision, other than what was told. Only of remote back ends. */
+  onProgress?(revision: number): void;
   /** The watch broke after it stood; no more events will come. */
   onEnd(error: Error): void;
 }
@@ -106,6 +122,20 @@ export class CompactedError extends Error {
   constructor(revision: number, compactRevision: number) {
     super(`cannot read revision ${revision}: compacted up to ${compactRevision}`);
     this.compactRevision = compactRevision;
+  }
+}
+
+/**
+ * The store cannot be reached, or has not answered in time. With `isOutcomeUnknown` the write may have been done, or may
+ * still be.
+ */
+export class StorageUnavailableError extends Error {
+  override readonly name = 'StorageUnavailableError';
+  readonly isOutcomeUnknown: boolean;
+
+  constructor(message: string, options: ErrorOptions & { readonly isOutcomeUnknown?: boolean } = {}) {
+    super(message, options);
+    this.isOutcomeUnknown = options.isOutcomeUnknown ?? false;
   }
 }
 
