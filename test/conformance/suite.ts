@@ -56,13 +56,9 @@ export async function runConformance(
     ['parallel', filesAtOnce],
     ['serial', 1],
   ] as const) {
+    if (signal.aborted) break;
     process.env.CONFORMANCE_PHASE = phase;
-    const stream = run({
-      files,
-      concurrency,
-      isolation: 'process',
-      execArgv: ['--disable-warning=ExperimentalWarning'],
-    });
+    const stream = run({ files, concurrency, isolation: 'process', execArgv: [...flags], signal });
     const add = (result: Result) => {
       results.push(result);
       told(result);
