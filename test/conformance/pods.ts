@@ -1,3 +1,4 @@
+import { dirname } from 'node:path';
 import type { Partly } from '#api/machinery/kind.ts';
 import { Pod } from '#api/core/v1/pod.ts';
 import type { Trial } from './conformance.ts';
@@ -92,4 +93,20 @@ export function logOf(t: Trial, name: string, container?: string): Promise<strin
 /** Runs a command in a Pod's first container, through kubectl. */
 export function execIn(t: Trial, name: string, ...command: readonly string[]): Promise<string> {
   return t.kubectl('exec', name, '--', ...command);
+}
+
+/**
+ * What makes the host's Node run a script in a container of any image, for programs that a shell cannot be: a TLS client,
+ * a webhook. To be spread into a PodWish.
+ */
+export function nodeProgram(script: string): Pick<PodWish, 'container' | 'volumes'> {
+  const folders = { node: dirname(process.execPath), lib: '/lib', lib64: '/lib64', 'usr-lib': '/usr/lib' };
+  const mountPaths = { ...folders, node: '/node' };
+  return {
+    container: {
+      command: ['/node/node', '--input-type=module', '--eval', script],
+      volumeMounts: Object.entries(mountPaths).map(([name, mountPath]) => ({ name, mountPath, readOnly: true })),
+    },
+    volumes: Object.entries(folders).map(([name, path]) => ({ name, hostPath: { path } })),
+  };
 }

@@ -4,7 +4,7 @@ import { ConfigMap } from '#api/core/v1/config-map.ts';
 import { ServiceAccount } from '#api/core/v1/service-account.ts';
 import type { Pod } from '#api/core/v1/pod.ts';
 import { conformance, type Trial } from '../conformance.ts';
-import { createPod, execIn, outputOf, readyPod } from '../pods.ts';
+import { createPod, execIn, nodeProgram, outputOf, readyPod } from '../pods.ts';
 
 const directory = '/var/run/secrets/kubernetes.io/serviceaccount';
 
@@ -91,13 +91,19 @@ conformance(it => {
 
   it('[sig-auth] ServiceAccounts ServiceAccountIssuerDiscovery should support OIDC discovery of service account issuer [Conformance]', async t => {
     // Any service account may read both documents: the bootstrap policy says so.
-    const asPod = [
-      `token=$(cat ${directory}/token)`,
-      'server=$KUBERNETES_SERVICE_HOST:$KUBERNETES_SERVICE_PORT',
-      'get() { wget -q --no-check-certificate --header "Authorization: Bearer $token" -O- "https://$server$1" 2>/dev/null; }',
-      'get /.well-known/openid-configuration; echo; get /openid/v1/jwks; echo; echo $token',
-    ];
-    const [configuration = '', keys = '', token = ''] = (await outputOf(t, { script: asPod.join('\n') })).split('\n');
+    const asPod = `
+        import { readFileSync } from 'node:fs';
+        const token = readFileSync('${directory}/token', 'utf8');
+        const server = 'https://kubernetes.default.svc';
+        for (const path of ['/.well-known/openid-configuration', '/openid/v1/jwks']) {
+          const response = await fetch(server + path, { headers: { authorization: 'Bearer ' + token } });
+          console.log(JSON.stringify(await response.json()));
+        }
+        console.log(token);`;
+    const trusting = { env: [{ name: 'NODE_EXTRA_CA_CERTS', value: `${directory}/ca.crt` }] };
+    const { container, ...program } = nodeProgram(asPod);
+    const log = await outputOf(t, { ...program, container: { ...container, ...trusting } });
+    const [configuration = '', keys = '', token = ''] = log.split('\n');
     const { issuer, jwks_uri: keysAt } = JSON.parse(configuration) as Record<string, string>;
     assert.match(String(keysAt), /\/openid\/v1\/jwks$/);
     const { createLocalJWKSet, jwtVerify } = await import('jose');
