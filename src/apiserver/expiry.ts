@@ -1,17 +1,19 @@
 import type { Log } from '#base/log.ts';
 import { Event } from '#api/core/v1/event.ts';
 import type { Foundation } from './call.ts';
+import { eventTtlMs } from './event-ttl.ts';
 import { StaleError } from './writer.ts';
 
-/** Upstream's --event-ttl. */
-const eventTtlMs = 3_600_000;
 const sweepIntervalMs = 30_000;
 const deletionsAtOnce = 500;
 
-/** Deletes Events an hour after their last change. All live equally long, so they expire in the order they were written. */
+/**
+ * Deletes Events an hour after their last change, where the store does not do so. All live equally long, so they expire in
+ * the order they were written.
+ */
 export function startExpiry({ cache, registry, writer, clock }: Foundation, log: Log): AsyncDisposable {
   const resource = registry.find('', Event.version, Event.plural);
-  if (!resource) return { async [Symbol.asyncDispose]() {} };
+  if (!resource || cache.isShared) return { async [Symbol.asyncDispose]() {} };
   const queue: { readonly key: string; readonly revision: number; readonly dueMs: number }[] = [];
   const remember = (key: string, revision: number) => queue.push({ key, revision, dueMs: clock.now() + eventTtlMs });
   // How old what was there at the start is, is not known: it gets the whole time again.

@@ -191,8 +191,8 @@ function ownChecks(cache: WatchCache, signal: AbortSignal): readonly HealthCheck
   return [
     { name: 'ping', in: everywhere, check: () => true },
     { name: 'log', in: everywhere, check: () => true },
-    { name: 'etcd', in: everywhere, check: () => cache.ended === undefined },
-    { name: 'etcd-readiness', in: ['readyz'], check: () => cache.ended === undefined },
+    { name: 'etcd', in: everywhere, check: () => cache.isFed() },
+    { name: 'etcd-readiness', in: ['readyz'], check: () => cache.isFed() },
     { name: 'informer-sync', in: ['readyz'], check: () => cache.revision > 0 },
     { name: 'shutdown', in: ['readyz'], check: () => !signal.aborted },
   ];

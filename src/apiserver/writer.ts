@@ -4,7 +4,8 @@ import { errors } from '#api/machinery/errors.ts';
 import type { ApiObject } from '#api/machinery/kind.ts';
 import { ExpectationError, type Storage } from '#storage/storage.ts';
 import { type CachedObject, encodeStored } from './cache/entry.ts';
-import { storageKey, type WatchCache } from './cache/watch-cache.ts';
+import { reached, storageKey, type WatchCache } from './cache/watch-cache.ts';
+import { eventTtlMs } from './event-ttl.ts';
 import { type Resource, toStored, viewsReady } from './registry.ts';
 
 /** Somebody else changed the object meanwhile: read it again and try again. */
@@ -70,13 +71,16 @@ export class Writer {
     value: { readonly bytes: Uint8Array; readonly object: ApiObject },
     expected: 'absent' | number,
   ): Promise<number> {
-    return this.#fresh(this.#storage.put(storageKey(resource.storedKind, key), value, expected));
+    const ttlMs = this.#storage.shared && ttlMsOf(resource);
+    return this.#fresh(
+      this.#storage.put(storageKey(resource.storedKind, key), value, expected, ttlMs === undefined ? {} : { ttlMs }),
+    );
   }
 
   /** When the entry was otherwise than expected, the caller finds in the cache what it is. */
   async #fresh(write: Promise<number>): Promise<number> {
     try {
-      return await write;
+      return await reached(write);
     } catch (error) {
       if (!(error instanceof ExpectationError)) throw error;
       if (error.current) await this.#cache.waitFor(error.current.modRevision);
@@ -99,6 +103,11 @@ export class Writer {
 function shown(resource: Resource, entry: CachedObject): CachedObject | Promise<CachedObject> {
   const ready = viewsReady(resource, [entry]);
   return ready ? ready.then(() => entry) : entry;
+}
+
+/** Events go by themselves where the store does that for several servers at once. */
+function ttlMsOf({ storedKind }: Resource): number | undefined {
+  return storedKind.kind === 'Event' && storedKind.group === '' ? eventTtlMs : undefined;
 }
 
 function bounded(bytes: Buffer): Buffer {

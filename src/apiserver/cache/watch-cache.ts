@@ -1,9 +1,17 @@
+import { exponentialBackoff } from '#base/backoff.ts';
 import type { Clock } from '#base/clock.ts';
 import { limits } from '#base/limits.ts';
 import type { Log } from '#base/log.ts';
 import { errors } from '#api/machinery/errors.ts';
 import { type ApiObject, type Kind, resourceNameOf } from '#api/machinery/kind.ts';
-import { CompactedError, type Storage, type StorageEvent } from '#storage/storage.ts';
+import {
+  CompactedError,
+  type RangeResult,
+  type Storage,
+  type StorageEvent,
+  StorageUnavailableError,
+  type StoredValue,
+} from '#storage/storage.ts';
 import { CachedObject, encodeStored, revived } from './entry.ts';
 import { CacheEvent, ResourceCache } from './resource-cache.ts';
 
@@ -43,10 +51,22 @@ export class WatchCache implements AsyncDisposable {
     return this.#ended;
   }
 
+  /** Whether the store answers, and the cache follows it. */
+  async isFed(): Promise<boolean> {
+    // A store on the other side of a connection may be away while the watch waits for it.
+    if (this.isShared) await this.#storage.currentRevision();
+    return this.#ended === undefined;
+  }
+
+  /** Other servers work on the same store; it lets Events expire by itself. */
+  get isShared(): boolean {
+    return this.#storage.shared !== undefined;
+  }
+
   /** Reads the store and begins to follow it. The newest changes become history, so that watches survive a restart. */
   async start(kinds: readonly Kind[]): Promise<void> {
     const current = await this.#storage.currentRevision();
-    const base = await this.#rangeAt(Math.max(1, current - limits.watchHistoryEventsMax));
+    const base = await this.#rangeFrom(Math.max(1, current - limits.watchHistoryEventsMax));
     this.#revision = base.revision;
     for (const kind of kinds) this.serve(kind);
     for (const { key, value, modRevision, createRevision } of base.entries) {
@@ -56,12 +76,7 @@ export class WatchCache implements AsyncDisposable {
       if (cache) cache.seed(entryOf(cache.kind, within, event));
       else this.#keepUnserved(resource, event);
     }
-    await this.#storage.watch(
-      prefix,
-      base.revision,
-      { onEvents: events => this.#apply(events), onEnd: error => this.#end(error) },
-      this.#abort.signal,
-    );
+    await this.#follow(base.revision);
   }
 
   /** The cache of the resource that the kind is stored as. */
@@ -109,7 +124,7 @@ export class WatchCache implements AsyncDisposable {
 
   /** Resolves when the cache is at least as new as the store was when asked. */
   async catchUp(): Promise<void> {
-    const current = await this.#storage.currentRevision();
+    const current = await reached(this.#storage.currentRevision());
     if (current > this.#revision) await this.waitFor(current);
   }
 
@@ -134,14 +149,14 @@ export class WatchCache implements AsyncDisposable {
     });
   }
 
-  /** Forgets history up to a revision in the store, where it is only needed after a restart. */
+  /** Forgets history up to a revision in the store, where it is only needed after a restart. Not where others need it. */
   async trim(revision: number): Promise<void> {
-    await this.#storage.compact(revision);
+    if (!this.isShared) await this.#storage.compact(revision);
   }
 
   /** Forgets history up to a revision in the store and here: continue tokens and watches from before it end. */
   async compact(revision: number): Promise<void> {
-    await this.#storage.compact(revision);
+    await (this.#storage.shared?.compactInTurn(revision) ?? this.#storage.compact(revision));
     for (const cache of this.#resources.values()) cache.forget(revision);
   }
 
@@ -150,13 +165,28 @@ export class WatchCache implements AsyncDisposable {
     for (const cache of this.#resources.values()) cache.end();
   }
 
-  async #rangeAt(revision: number): ReturnType<Storage['range']> {
-    try {
-      return await this.#storage.range(prefix, { revision });
-    } catch (error) {
-      if (!(error instanceof CompactedError)) throw error;
-      return this.#storage.range(prefix, { revision: error.compactRevision });
+  async #rangeFrom(revision: number): Promise<RangeResult> {
+    for (let from = revision; ; ) {
+      try {
+        return await this.#storage.range(prefix, { revision: from });
+      } catch (error) {
+        if (!(error instanceof CompactedError)) throw error;
+        from = error.compactRevision;
+      }
     }
+  }
+
+  #follow(revision: number): Promise<void> {
+    return this.#storage.watch(
+      prefix,
+      revision,
+      {
+        onEvents: events => this.#apply(events),
+        onProgress: reachedRevision => this.#advance(reachedRevision),
+        onEnd: error => this.#end(error),
+      },
+      this.#abort.signal,
+    );
   }
 
   #apply(events: readonly StorageEvent[]): void {
@@ -167,6 +197,11 @@ export class WatchCache implements AsyncDisposable {
       if (cache) this.#applyTo(cache, within, event);
       else this.#keepUnserved(resource, event);
     }
+    this.#advance(this.#revision);
+  }
+
+  #advance(revision: number): void {
+    this.#revision = Math.max(this.#revision, revision);
     for (const waiting of this.#waiting) if (waiting.revision <= this.#revision) waiting.ready();
   }
 
@@ -193,6 +228,64 @@ export class WatchCache implements AsyncDisposable {
     this.#ended = error;
     this.#log.error('the watch on the store broke', { error });
     for (const cache of this.#resources.values()) cache.end();
+    if (error instanceof CompactedError) void this.#startOver();
+  }
+
+  /**
+   * What happened since the watch broke is forgotten by the store: what is there now is held against what was. Watches have
+   * ended, and begin anew from here.
+   */
+  async #startOver(): Promise<void> {
+    const backoff = exponentialBackoff({ initialMs: 100, maxMs: 5_000 });
+    while (!this.#abort.signal.aborted) {
+      try {
+        const now = await this.#storage.range(prefix);
+        this.#apply(this.#differences(now));
+        this.#advance(now.revision);
+        for (const cache of this.#resources.values()) cache.forget(now.revision);
+        await this.#follow(now.revision);
+        this.#ended = undefined;
+        return;
+      } catch (error) {
+        if (this.#abort.signal.aborted) return;
+        this.#log.error('cannot read the store anew', { error });
+        await this.#clock.sleep(backoff.next(), this.#abort.signal).catch(() => undefined);
+      }
+    }
+  }
+
+  /** One event for every entry that is otherwise than it was, in revision order. */
+  #differences({ entries, revision }: RangeResult): readonly StorageEvent[] {
+    const events: StorageEvent[] = [];
+    const there = new Set<string>();
+    for (const { key, value, modRevision, createRevision } of entries) {
+      there.add(key);
+      const [resource, within] = splitKey(key);
+      const cache = this.#resources.get(resource);
+      const known = cache ? cache.get(within)?.revision : this.#unserved.get(resource)?.get(key)?.revision;
+      if (known !== modRevision) events.push({ type: 'put', key, revision: modRevision, value, createRevision });
+    }
+    const gone = (key: string, value: StoredValue, createRevision: number) => {
+      if (!there.has(key)) events.push({ type: 'delete', key, revision, value, createRevision });
+    };
+    for (const [name, cache] of this.#resources)
+      for (const { key, item, createRevision } of cache.all())
+        gone(`${prefix}${name}/${key}`, { bytes: item }, createRevision);
+    for (const unserved of this.#unserved.values())
+      for (const { key, value, createRevision } of unserved.values()) gone(key, value, createRevision);
+    return events.sort((a, b) => a.revision - b.revision);
+  }
+}
+
+/** What a client is told when the store does not answer. */
+export async function reached<Value>(work: Promise<Value>): Promise<Value> {
+  try {
+    return await work;
+  } catch (error) {
+    if (!(error instanceof StorageUnavailableError)) throw error;
+    throw error.isOutcomeUnknown
+      ? errors.timeout(`request did not complete within requested timeout - ${error.message}`)
+      : errors.serviceUnavailable(error.message);
   }
 }
 

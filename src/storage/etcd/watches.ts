@@ -137,7 +137,7 @@ export class Watches implements Disposable {
     stream.cancel();
     this.#connection.leave();
     if (failureOf(error) === 'refused' && (error as { code?: number }).code !== undefined) {
-      for (const id of [...this.#standing.keys()]) this.#end(id, error as Error);
+      for (const id of this.#standing.keys()) this.#end(id, error as Error);
       return;
     }
     this.#onBreak(error);
