@@ -1,6 +1,7 @@
 import { type ApiError, errors } from '#api/machinery/errors.ts';
 import type { Kind } from '#api/machinery/kind.ts';
 import type { ApiResponse } from '#client/transport.ts';
+import type { Aggregation } from './aggregation/aggregation.ts';
 import type { Call } from './call.ts';
 import type { Resource } from './registry.ts';
 import type { RawPath } from './subresource.ts';
@@ -33,14 +34,22 @@ export class Dispatcher {
   readonly #exact = new Map<string, RawPath>();
   readonly #prefixes: readonly RawPath[];
   readonly #subresources: Subresources;
+  readonly #aggregation: Pick<Aggregation, 'remoteOf' | 'passOn'> | undefined;
 
-  constructor(rawPaths: readonly RawPath[], subresources: Subresources) {
+  constructor(
+    rawPaths: readonly RawPath[],
+    subresources: Subresources,
+    aggregation?: Pick<Aggregation, 'remoteOf' | 'passOn'>,
+  ) {
     for (const rawPath of rawPaths) this.#exact.set(rawPath.path, rawPath);
     this.#prefixes = rawPaths.filter(each => each.prefix).sort((a, b) => b.path.length - a.path.length);
     this.#subresources = subresources;
+    this.#aggregation = aggregation;
   }
 
   async dispatch(call: Call): Promise<ApiResponse> {
+    const remote = this.#aggregation?.remoteOf(call.request.path);
+    if (this.#aggregation && remote) return this.#aggregation.passOn(remote, call.request, call.user);
     return call.info.isResource ? this.#resource(call) : this.#raw(call);
   }
 

@@ -4,6 +4,7 @@ import type { ApiResponse } from '#client/transport.ts';
 import { Admission } from './admit.ts';
 import { readObject } from './body.ts';
 import type { Call } from './call.ts';
+import { serveComputed, type ComputedResource } from './computed-resource.ts';
 import { existing, type Resource, viewOf } from './registry.ts';
 import type { RequestContext, SubresourceContext, SubresourceHandler, SubresourceHandlers } from './subresource.ts';
 import { approval } from './subresources/approval.ts';
@@ -36,9 +37,11 @@ const own: Readonly<Record<string, Verb>> = {
 /** Who serves what a verb alone does not. */
 export class Subresources {
   readonly #mounted: ReadonlyMap<string, SubresourceHandler>;
+  readonly #computed: ReadonlyMap<string, Verb>;
 
-  constructor(mounted: SubresourceHandlers) {
+  constructor(mounted: SubresourceHandlers, computed: readonly ComputedResource[] = []) {
     this.#mounted = new Map(Object.entries(mounted));
+    this.#computed = new Map(computed.map(each => [resourceNameOf(each.kind), serveComputed(each)]));
   }
 
   find(kind: Kind, subresource: string): ((call: Call, resource: Resource) => Promise<ApiResponse>) | undefined {
@@ -46,6 +49,8 @@ export class Subresources {
     const mounted = this.#mounted.get(name);
     if (mounted)
       return async (call, resource) => ownHeaders(await mounted(call.request, subresourceContextOf(call, resource)));
+    const computed = this.#computed.get(name);
+    if (computed) return async (call, resource) => computed(call, resource);
     const verb = Object.hasOwn(own, name)
       ? own[name]
       : Object.hasOwn(general, subresource)

@@ -34,8 +34,10 @@ export function inProcessClient<User>(
       const signal = request.signal ? AbortSignal.any([request.signal, stop.signal]) : stop.signal;
       try {
         const response = await call({ ...request, signal });
-        if (response.kind !== 'watch') throw failureOf(await valueOf(response), response.code);
-        yield* eventsOf(response.watch, signal);
+        if (response.kind === 'watch') yield* eventsOf(response.watch, signal);
+        // Another server answers behind this one, in bytes.
+        else if (response.kind === 'stream' && response.code < 400) yield* eventsIn(response.stream);
+        else throw failureOf(await valueOf(response), response.code);
       } finally {
         stop.abort(new Error('the watch was left'));
       }
@@ -121,6 +123,18 @@ function parsed(text: string): unknown {
   } catch {
     // Plain text is an answer too; the caller has it.
     return undefined;
+  }
+}
+
+async function* eventsIn(stream: AsyncIterable<Uint8Array>): AsyncGenerator<WireEvent, void, undefined> {
+  const text = new TextDecoder();
+  let rest = '';
+  for await (const chunk of stream) {
+    const lines = (rest + text.decode(chunk, { stream: true })).split('\n');
+    rest = lines.pop() ?? '';
+    if (rest.length > limits.watchLineBytesMax)
+      throw new Error(`cannot read a watch: an event is larger than ${limits.watchLineBytesMax} bytes`);
+    for (const line of lines) if (line !== '') yield JSON.parse(line) as WireEvent;
   }
 }
 

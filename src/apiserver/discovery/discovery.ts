@@ -1,6 +1,7 @@
 import type { Kind } from '#api/machinery/kind.ts';
 import type { ApiRequest, ApiResponse } from '#client/transport.ts';
 import { readOnly, type RawPath, type RawPathHandler } from '../subresource.ts';
+import type { Ranking } from './group-order.ts';
 import { discoveryDocuments, type AggregatedDocument, type DiscoveryDocuments } from './documents.ts';
 
 const aggregatedType = 'application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList';
@@ -10,18 +11,22 @@ export interface DiscoveryOptions {
   readonly kinds: () => readonly Kind[];
   /** Calls back when kinds come or go. */
   readonly onChange: (listener: () => void) => void;
+  /** What other servers answer for; absent: nothing. */
+  readonly ranking?: Ranking & { onChange(listener: () => void): void };
   /** `host:port`, for `serverAddressByClientCIDRs`. */
   readonly serverAddress: string;
 }
 
 /** `/api`, `/apis` and what is below them and no resource. */
-export function discoveryPaths({ kinds, onChange, serverAddress }: DiscoveryOptions): readonly RawPath[] {
+export function discoveryPaths({ kinds, onChange, ranking, serverAddress }: DiscoveryOptions): readonly RawPath[] {
   let cached: DiscoveryDocuments | undefined;
-  onChange(() => {
+  const outdated = () => {
     cached = undefined;
-  });
+  };
+  onChange(outdated);
+  ranking?.onChange(outdated);
   const documents = () => {
-    cached ??= discoveryDocuments(kinds());
+    cached ??= discoveryDocuments(kinds(), ranking);
     return cached;
   };
   const versions = {

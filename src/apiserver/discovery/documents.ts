@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { apiVersionOf, type Kind, type Subresource } from '#api/machinery/kind.ts';
-import { compareText, servedGroups, type ServedGroup } from './group-order.ts';
+import { compareText, ownRanking, servedGroups, type Ranking, type ServedGroup } from './group-order.ts';
 
 /** Every discovery document of a set of kinds. */
 export interface DiscoveryDocuments {
@@ -20,8 +20,8 @@ export interface AggregatedDocument {
   readonly etag: string;
 }
 
-export function discoveryDocuments(kinds: readonly Kind[]): DiscoveryDocuments {
-  const groups = servedGroups(kinds);
+export function discoveryDocuments(kinds: readonly Kind[], ranking: Ranking = ownRanking): DiscoveryDocuments {
+  const groups = servedGroups(kinds, ranking);
   const named = groups.filter(group => group.name !== '');
   const core = groups.filter(group => group.name === '');
   return {
@@ -30,10 +30,13 @@ export function discoveryDocuments(kinds: readonly Kind[]): DiscoveryDocuments {
     group: new Map(named.map(group => [group.name, { kind: 'APIGroup', apiVersion: 'v1', ...apiGroup(group) }])),
     resources: new Map(
       groups.flatMap(group =>
-        group.versions.map(({ version, kinds: served }) => {
-          const groupVersion = apiVersionOf({ group: group.name, version });
-          return [groupVersion, resourceList(groupVersion, served)] as const;
-        }),
+        // What another server answers for is asked of that server.
+        group.versions
+          .filter(each => !each.remote)
+          .map(({ version, kinds: served }) => {
+            const groupVersion = apiVersionOf({ group: group.name, version });
+            return [groupVersion, resourceList(groupVersion, served)] as const;
+          }),
       ),
     ),
     aggregated: { core: aggregated(core), named: aggregated(named) },
@@ -89,10 +92,10 @@ function aggregated(groups: readonly ServedGroup[]): AggregatedDocument {
     metadata: {},
     items: groups.map(({ name, versions }) => ({
       metadata: name === '' ? {} : { name },
-      versions: versions.map(({ version, kinds }) => ({
+      versions: versions.map(({ version, kinds, remote }) => ({
         version,
-        resources: kinds.map(discoveredResource),
-        freshness: 'Current',
+        resources: remote?.resources ?? kinds.map(discoveredResource),
+        freshness: remote?.freshness ?? 'Current',
       })),
     })),
   };

@@ -1,58 +1,66 @@
 import type { Kind } from '#api/machinery/kind.ts';
-
-/** Built-in groups from the most to the least preferred, as upstream's API services rank them. */
-const builtInGroups = [
-  '',
-  'apiregistration.k8s.io',
-  'apps',
-  'events.k8s.io',
-  'authentication.k8s.io',
-  'authorization.k8s.io',
-  'autoscaling',
-  'batch',
-  'certificates.k8s.io',
-  'networking.k8s.io',
-  'policy',
-  'rbac.authorization.k8s.io',
-  'storage.k8s.io',
-  'admissionregistration.k8s.io',
-  'apiextensions.k8s.io',
-  'scheduling.k8s.io',
-  'coordination.k8s.io',
-  'node.k8s.io',
-  'discovery.k8s.io',
-  'resource.k8s.io',
-  'flowcontrol.apiserver.k8s.io',
-  'internal.apiserver.k8s.io',
-  'storagemigration.k8s.io',
-];
+import type { RemoteApi } from '../aggregation/remote-documents.ts';
+import { builtInPriority, customPriority, type Priority } from '../aggregation/priorities.ts';
 
 export interface ServedGroup {
   readonly name: string;
   /** The preferred version first. */
-  readonly versions: readonly { readonly version: string; readonly kinds: readonly Kind[] }[];
+  readonly versions: readonly ServedVersion[];
 }
 
-/** The served kinds by group and version: built-in groups first, others by name; newer and stabler versions first. */
-export function servedGroups(kinds: readonly Kind[]): ServedGroup[] {
-  const groups = new Map<string, Map<string, Kind[]>>();
+export interface ServedVersion {
+  readonly version: string;
+  readonly kinds: readonly Kind[];
+  /** Another server answers for it. */
+  readonly remote?: RemoteApi;
+}
+
+/** What other servers answer for, and in which order groups and versions stand. */
+export interface Ranking {
+  readonly remotes: readonly RemoteApi[];
+  priorityOf(group: string, version: string): Priority;
+}
+
+export const ownRanking: Ranking = {
+  remotes: [],
+  priorityOf: (group, version) => builtInPriority(group, version) ?? customPriority,
+};
+
+/** All that is served, by group and version: by priority, then groups by name, newer and stabler versions first. */
+export function servedGroups(kinds: readonly Kind[], ranking: Ranking = ownRanking): ServedGroup[] {
+  const groups = new Map<string, Map<string, ServedVersion & { kinds: Kind[] }>>();
+  const versionsOf = (group: string) => {
+    const versions = groups.get(group) ?? new Map<string, ServedVersion & { kinds: Kind[] }>();
+    groups.set(group, versions);
+    return versions;
+  };
   for (const kind of kinds) {
     if (!kind.served || kind.plural === '') continue;
-    const versions = groups.get(kind.group) ?? new Map<string, Kind[]>();
-    groups.set(kind.group, versions);
-    versions.set(kind.version, [...(versions.get(kind.version) ?? []), kind]);
+    const versions = versionsOf(kind.group);
+    const { version } = kind;
+    const served = versions.get(version) ?? { version, kinds: [] };
+    versions.set(version, served);
+    served.kinds.push(kind);
   }
+  for (const remote of ranking.remotes)
+    versionsOf(remote.group).set(remote.version, { version: remote.version, kinds: [], remote });
   return [...groups]
-    .sort(([left], [right]) => rank(left) - rank(right) || compareText(left, right))
-    .map(([name, versions]) => ({
-      name,
-      versions: [...versions]
-        .sort(([left], [right]) => compareVersions(left, right))
-        .map(([version, served]) => ({
-          version,
-          kinds: served.toSorted((left, right) => compareText(left.plural, right.plural)),
-        })),
-    }));
+    .map(([name, versions]) => {
+      const ranked = [...versions.values()].map(each => ({ ...each, rank: ranking.priorityOf(name, each.version) }));
+      return {
+        name,
+        priority: Math.max(...ranked.map(({ rank }) => rank.group)),
+        versions: ranked
+          .sort((left, right) => right.rank.version - left.rank.version || compareVersions(left.version, right.version))
+          .map(({ version, kinds: served, remote }) => ({
+            version,
+            kinds: served.toSorted((left, right) => compareText(left.plural, right.plural)),
+            ...(remote && { remote }),
+          })),
+      };
+    })
+    .sort((left, right) => right.priority - left.priority || compareText(left.name, right.name))
+    .map(({ name, versions }) => ({ name, versions }));
 }
 
 /** Kubernetes' order: v2 before v1 before v1beta2 before v1beta1 before v1alpha1 before anything else by name. */
@@ -64,11 +72,6 @@ export function compareVersions(left: string, right: string): number {
 
 export function compareText(left: string, right: string): number {
   return left < right ? -1 : left > right ? 1 : 0;
-}
-
-function rank(group: string): number {
-  const position = builtInGroups.indexOf(group);
-  return position < 0 ? builtInGroups.length : position;
 }
 
 function versionRank(version: string) {

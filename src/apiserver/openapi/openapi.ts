@@ -4,7 +4,8 @@ import type { Clock } from '#base/clock.ts';
 import type { Kind } from '#api/machinery/kind.ts';
 import { kinds as builtInKinds } from '#api/kinds.ts';
 import type { ApiRequest, ApiResponse } from '#client/transport.ts';
-import type { RawPath } from '../subresource.ts';
+import type { RemoteApi } from '../aggregation/remote-documents.ts';
+import type { RawPath, RequestContext } from '../subresource.ts';
 import { openApiDocuments } from './documents.ts';
 import { encodeDocument } from './gnostic.ts';
 import { swaggerText } from './swagger.ts';
@@ -15,6 +16,13 @@ export interface OpenApiOptions {
   /** Calls back when kinds come or go. */
   readonly onChange: (listener: () => void) => void;
   readonly clock: Clock;
+  /** What other servers answer for; absent: nothing. */
+  readonly aggregation?: {
+    readonly remotes: readonly RemoteApi[];
+    onChange(listener: () => void): void;
+    /** Has the server of a group version answer. */
+    passOnFor(api: RemoteApi, request: ApiRequest, user: RequestContext['user']): Promise<ApiResponse>;
+  };
 }
 
 interface Document {
@@ -27,20 +35,24 @@ const yearSeconds = 365 * 24 * 60 * 60;
 const piecesATurn = 12;
 
 /** `/openapi/v2` and `/openapi/v3`, made when somebody asks and kept until the kinds change. */
-export function openApiPaths({ kinds, onChange, clock }: OpenApiOptions): readonly RawPath[] {
+export function openApiPaths({ kinds, onChange, clock, aggregation }: OpenApiOptions): readonly RawPath[] {
   let swagger: Promise<Document> | undefined;
   let gnostic: Promise<Document> | undefined;
   let documents: Promise<ReadonlyMap<string, Document>> | undefined;
-  onChange(() => {
+  const outdated = () => {
     swagger = undefined;
     gnostic = undefined;
     documents = undefined;
-  });
+  };
+  onChange(outdated);
+  aggregation?.onChange(outdated);
+  const remotes = () => aggregation?.remotes ?? [];
+  const remoteNamed = (name: string) => remotes().find(({ group, version }) => name === `apis/${group}/${version}`);
   return [
     {
       path: '/openapi/v2',
       async handle(request) {
-        swagger ??= makeSwagger(withSpokenKinds(kinds()));
+        swagger ??= makeSwagger(withSpokenKinds(kinds()), remotes());
         const wantsProtobuf = prefersProtobuf(request);
         if (!wantsProtobuf && !acceptsJson(request)) return notAcceptable;
         if (!wantsProtobuf) return tagged(request, await swagger, { vary: 'Accept' });
@@ -53,14 +65,16 @@ export function openApiPaths({ kinds, onChange, clock }: OpenApiOptions): readon
     {
       path: '/openapi/v3',
       prefix: true,
-      async handle(request) {
+      async handle(request, { user }) {
+        const name = request.path.slice('/openapi/v3'.length).replace(/^\/|\/$/g, '');
+        const remote = remoteNamed(name);
+        if (aggregation && remote?.openApi3?.from === 'remote') return aggregation.passOnFor(remote, request, user);
         if (!acceptsJson(request)) return notAcceptable;
         documents ??= makeDocuments(withSpokenKinds(kinds()));
         const made = await documents;
-        const name = request.path.slice('/openapi/v3'.length).replace(/^\/|\/$/g, '');
-        if (name === '') return tagged(request, indexOf(made), { vary: 'Accept' });
-        const document = made.get(name);
-        return document ? one(request, name, document, clock) : notFound;
+        if (name === '') return tagged(request, indexOf(made, remotes()), { vary: 'Accept' });
+        const document = remote?.openApi3 ?? made.get(name);
+        return document && 'bytes' in document ? one(request, name, document, clock) : notFound;
       },
     },
   ];
@@ -71,10 +85,11 @@ function withSpokenKinds(served: readonly Kind[]): readonly Kind[] {
   return [...served, ...builtInKinds.filter(kind => kind.plural === '' && !served.includes(kind))];
 }
 
-async function makeSwagger(kinds: readonly Kind[]): Promise<Document> {
+async function makeSwagger(kinds: readonly Kind[], remotes: readonly RemoteApi[]): Promise<Document> {
   const chunks: Buffer[] = [];
   let pieces: string[] = [];
-  for (const piece of swaggerText(kinds)) {
+  const parts = remotes.flatMap(({ swagger }) => swagger ?? []);
+  for (const piece of swaggerText(kinds, parts)) {
     pieces.push(piece);
     if (pieces.length < piecesATurn) continue;
     chunks.push(Buffer.from(pieces.join('')));
@@ -99,10 +114,13 @@ function documentOf(bytes: Buffer): Document {
   return { bytes, hash: createHash('sha512').update(bytes).digest('hex').toUpperCase() };
 }
 
-function indexOf(documents: ReadonlyMap<string, Document>): Document {
-  const paths = Object.fromEntries(
-    [...documents].map(([name, document]) => [name, { serverRelativeURL: urlOf(name, document) }]),
-  );
+function indexOf(documents: ReadonlyMap<string, Document>, remotes: readonly RemoteApi[]): Document {
+  const urls = new Map([...documents].map(([name, document]) => [name, urlOf(name, document)]));
+  for (const { group, version, openApi3 } of remotes) {
+    const name = `apis/${group}/${version}`;
+    if (openApi3) urls.set(name, openApi3.from === 'remote' ? openApi3.serverRelativeURL : urlOf(name, openApi3));
+  }
+  const paths = Object.fromEntries([...urls].map(([name, serverRelativeURL]) => [name, { serverRelativeURL }]));
   return documentOf(Buffer.from(JSON.stringify({ paths })));
 }
 

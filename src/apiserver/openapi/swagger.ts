@@ -1,31 +1,77 @@
 import { kubernetesVersion } from '#api/machinery/version.ts';
 import type { Kind } from '#api/machinery/kind.ts';
-import { definitionsOf } from './definitions.ts';
+import type { Json } from '#api/machinery/schema.ts';
+import { type Swagger, withoutClashes } from '../aggregation/remote-swagger.ts';
+import { definitionsOf, type Definition } from './definitions.ts';
 import { apiPaths, type Operation, type Path } from './operations.ts';
 import type { Parameter } from './parameters.ts';
 import { renderDefinition, swagger2 } from './type-rendering.ts';
 
 /**
  * The OpenAPI v2 document of a set of kinds as pieces of JSON text, each small: whoever puts them together can let others
- * have a turn in between.
+ * have a turn in between. `parts` are those of other servers.
  */
-export function* swaggerText(kinds: readonly Kind[]): Generator<string, void, undefined> {
+export function* swaggerText(
+  kinds: readonly Kind[],
+  parts: readonly Swagger[] = [],
+): Generator<string, void, undefined> {
   const shared = new SharedParameters();
   const info = { title: 'Kubernetes', version: kubernetesVersion.gitVersion };
   yield `{"swagger":"2.0","info":${JSON.stringify(info)},"paths":{`;
   let comma = '';
-  for (const path of apiPaths(kinds)) {
+  const paths = apiPaths(kinds);
+  for (const path of paths) {
     yield `${comma}${JSON.stringify(path.path)}:${JSON.stringify(renderPath(path, shared))}`;
     comma = ',';
   }
+  const definitions = definitionsOf(kinds);
+  const added = addedTo(parts, new Set(paths.map(({ path }) => path)), definitions, shared);
+  for (const part of added) {
+    for (const [path, item] of Object.entries(part.paths)) {
+      yield `${comma}${JSON.stringify(path)}:${JSON.stringify(item)}`;
+      comma = ',';
+    }
+  }
   yield '},"definitions":{';
   comma = '';
-  for (const [name, definition] of definitionsOf(kinds)) {
+  for (const [name, definition] of definitions) {
     yield `${comma}${JSON.stringify(name)}:${JSON.stringify(renderDefinition(definition, swagger2))}`;
     comma = ',';
   }
-  yield `},"parameters":${JSON.stringify(shared.rendered)},`;
+  for (const part of added) {
+    for (const [name, definition] of Object.entries(part.definitions)) {
+      yield `${comma}${JSON.stringify(name)}:${JSON.stringify(definition)}`;
+      comma = ',';
+    }
+  }
+  const parameters = Object.assign(Object.create(null), shared.rendered, ...added.map(each => each.parameters));
+  yield `},"parameters":${JSON.stringify(parameters)},`;
   yield `"securityDefinitions":${JSON.stringify(securityDefinitions)},"security":[{"BearerToken":[]}]}`;
+}
+
+/** The parts of others as they can stand beside what is here. */
+function addedTo(
+  parts: readonly Swagger[],
+  paths: Set<string>,
+  definitions: ReadonlyMap<string, Definition>,
+  shared: SharedParameters,
+): readonly Swagger[] {
+  const more = { definitions: new Map<string, Json>(), parameters: new Map<string, Json>() };
+  return parts.map(part => {
+    const fitting = withoutClashes(part, {
+      hasPath: path => paths.has(path),
+      definition(name) {
+        const own = definitions.get(name);
+        return own ? (renderDefinition(own, swagger2) as Json) : more.definitions.get(name);
+      },
+      parameter: name =>
+        Object.hasOwn(shared.rendered, name) ? (shared.rendered[name] as Json) : more.parameters.get(name),
+    });
+    for (const path of Object.keys(fitting.paths)) paths.add(path);
+    for (const [name, value] of Object.entries(fitting.definitions)) more.definitions.set(name, value);
+    for (const [name, value] of Object.entries(fitting.parameters)) more.parameters.set(name, value);
+    return fitting;
+  });
 }
 
 const securityDefinitions = {

@@ -16,8 +16,10 @@ export interface Backend {
 export interface BackendTls {
   readonly cert?: string;
   readonly key?: string;
-  /** Absent: the certificate is not verified, as upstream does for pods and services. */
+  /** Absent: the certificate is not verified, as upstream does for pods and services, but for `systemTrust`. */
   readonly ca?: string;
+  /** Without `ca`: whom the system trusts may have signed the certificate. */
+  readonly systemTrust?: boolean;
   /** The name the certificate must be for, whatever the address. */
   readonly serverName?: string;
   /** Keeps connections to be used again. */
@@ -159,11 +161,11 @@ function open(backend: Backend, { method, path, headers, body, signal }: Backend
 }
 
 function tlsOptions(tls: BackendTls = {}) {
-  const { cert, key, ca, serverName } = tls;
+  const { cert, key, ca, systemTrust = false, serverName } = tls;
   return {
     ...(cert !== undefined && { cert }),
     ...(key !== undefined && { key }),
-    ...(ca === undefined ? { rejectUnauthorized: false } : { ca }),
+    ...(ca === undefined ? { rejectUnauthorized: systemTrust } : { ca }),
     ...(serverName !== undefined && {
       servername: serverName,
       checkServerIdentity: (_host: string, certificate: Parameters<typeof checkServerIdentity>[1]) =>
