@@ -10,7 +10,7 @@ import { storageKey } from './cache/watch-cache.ts';
 import type { Call, WriteOptions } from './call.ts';
 import { admissionOptions, hasGeneration, type Written } from './create-object.ts';
 import { dedupeOwnerReferences, matchName, matchNamespace } from './metadata.ts';
-import { existing, keyOf, type Resource, viewOf, viewsReady } from './registry.ts';
+import { existing, keyOf, otherVersionsOf, type Resource, viewOf, viewsReady } from './registry.ts';
 import { StaleError } from './writer.ts';
 
 /** One change of one object. */
@@ -74,6 +74,7 @@ async function changeOnce(call: Call, change: Change, entry: CachedObject): Prom
   if (change.ownersKnown !== true)
     trackUpdate({
       kind,
+      versions: otherVersionsOf(call.foundation.registry, resource),
       old,
       updated: draft,
       manager: options.fieldManager,

@@ -1,5 +1,5 @@
 import { nameSuffix } from '#base/random.ts';
-import { type ApiError, errors } from '#api/machinery/errors.ts';
+import { type ApiError, errors, isReason } from '#api/machinery/errors.ts';
 import { trackUpdate } from '#api/machinery/apply/apply.ts';
 import { applyDefaults } from '#api/machinery/defaults.ts';
 import { type ApiObject, type Draft, type Kind } from '#api/machinery/kind.ts';
@@ -10,7 +10,7 @@ import type { CachedObject } from './cache/entry.ts';
 import type { Call, WriteOptions } from './call.ts';
 import { formatTime } from '#api/machinery/time.ts';
 import { dedupeOwnerReferences, matchNamespace } from './metadata.ts';
-import { keyOf, type Resource } from './registry.ts';
+import { keyOf, otherVersionsOf, type Resource } from './registry.ts';
 import { StaleError } from './writer.ts';
 
 /** What a write leaves: an entry of the cache, or with dryRun only the object. */
@@ -44,6 +44,7 @@ export async function createObject(
   if (options.ownersKnown !== true)
     trackUpdate({
       kind,
+      versions: otherVersionsOf(call.foundation.registry, resource),
       old: undefined,
       updated: draft,
       manager: options.fieldManager,
@@ -75,6 +76,11 @@ export async function createObject(
     try {
       return await store(call, resource, draft, options.dryRun);
     } catch (error) {
+      // Who owns what is the first thing to go when an object is too large.
+      if (isReason(error, 'RequestEntityTooLarge') && draft.metadata.managedFields !== undefined) {
+        delete draft.metadata.managedFields;
+        continue;
+      }
       if (!(error instanceof StaleError)) throw error;
       if (!generated) throw alreadyExists(resource, draft);
       if (attempt === generateNameAttemptsMax) throw errors.generateNameExhausted(kind, draft.metadata.name as string);

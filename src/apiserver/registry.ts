@@ -1,3 +1,4 @@
+import type { OtherVersions } from '#api/machinery/apply/apply.ts';
 import { errors } from '#api/machinery/errors.ts';
 import { apiVersionOf, type ApiObject, type Kind, resourceNameOf } from '#api/machinery/kind.ts';
 import type { CachedObject } from './cache/entry.ts';
@@ -166,6 +167,28 @@ export function toStored({ kind, storedKind }: Resource, object: ApiObject): Api
 
 function fromStored(kind: Kind, stored: ApiObject): ApiObject {
   return { ...(kind.fromStored?.(stored) ?? stored), apiVersion: apiVersionOf(kind), kind: kind.kind };
+}
+
+/** The other versions of a resource, for what is owned in them. A webhook is not asked: its versions are taken for one. */
+export function otherVersionsOf(registry: Registry, { kind, storedKind }: Resource): OtherVersions {
+  return apiVersion => {
+    const slash = apiVersion.indexOf('/');
+    const other = registry.find(apiVersion.slice(0, Math.max(0, slash)), apiVersion.slice(slash + 1), kind.plural);
+    if (!other || other.storedKind !== storedKind) return undefined;
+    return {
+      kind: other.kind,
+      convert: object => converter(kind, other.kind, storedKind)(object as never) as never,
+      revert: object => converter(other.kind, kind, storedKind)(object as never) as never,
+    };
+  };
+}
+
+function converter(from: Kind, to: Kind, storedKind: Kind): (object: ApiObject) => ApiObject {
+  if (to.convert) return object => ({ ...object, apiVersion: apiVersionOf(to), kind: to.kind });
+  return object => {
+    const stored = from === storedKind ? object : (from.toStored?.(object) ?? object);
+    return to === storedKind ? { ...stored, apiVersion: apiVersionOf(to), kind: to.kind } : fromStored(to, stored);
+  };
 }
 
 /** The key of an object within its resource. */

@@ -1,4 +1,5 @@
 import { Scale } from '#api/autoscaling/v1/scale.ts';
+import { applyObject } from '#api/machinery/apply/apply.ts';
 import { errors } from '#api/machinery/errors.ts';
 import { setOwn } from '#api/machinery/json.ts';
 import { valueAt } from '#api/machinery/json-path.ts';
@@ -10,10 +11,12 @@ import { encodeProtobuf } from '#api/machinery/protobuf.ts';
 import { readObject } from '../body.ts';
 import { type Call, writeOptionsOf, type WriteOptions } from '../call.ts';
 import { changeObject } from '../change-object.ts';
+import { parentEntries, scaleEntries } from './scale-owners.ts';
 import { copyOf } from '../copy.ts';
 import { matchName } from '../metadata.ts';
 import { existing, type Resource, viewOf, viewsReady } from '../registry.ts';
-import { type Patcher, readPatch } from '../verbs/patch.ts';
+import { readApply } from '../verbs/apply.ts';
+import { type Patcher, patchType, readPatch } from '../verbs/patch.ts';
 
 const scaleKind = Scale as unknown as Kind;
 
@@ -25,6 +28,7 @@ export async function scale(call: Call, resource: Resource): Promise<ApiResponse
     await viewsReady(resource, [entry]);
     return answer(call, scaleOf(resource.kind, viewOf(resource, entry)));
   }
+  if (verb === 'patch' && patchType(call) === 'apply') return apply(call, resource);
   if (verb === 'patch') {
     const patch = await readPatch(call, scaleKind);
     return change(call, resource, patch.options, patch);
@@ -35,6 +39,42 @@ export async function scale(call: Call, resource: Resource): Promise<ApiResponse
 }
 
 async function change(call: Call, resource: Resource, options: WriteOptions, patch: Patcher): Promise<ApiResponse> {
+  return changeScale(call, resource, options, false, async current => {
+    const wanted = (await patch.produce(scaleOf(resource.kind, current))) as unknown as Draft<Scale>;
+    return scaledObject(resource.kind, current, wanted, call.info.name);
+  });
+}
+
+/** Server-side apply of the number: in the parent's managedFields it is owned through the subresource. */
+async function apply(call: Call, resource: Resource): Promise<ApiResponse> {
+  const { kind } = resource;
+  const { applied, options, force } = await readApply(call, scaleKind);
+  const path = pathsOf(kind).specReplicas.map(name => `f:${name}`);
+  return changeScale(call, resource, options, true, current => {
+    const live = scaleOf(kind, current);
+    const before = current.metadata.managedFields ?? [];
+    const { object, managedFields } = applyObject({
+      kind: scaleKind,
+      live: { ...live, metadata: { ...live.metadata, managedFields: scaleEntries(before, path) } },
+      applied: copyOf(applied),
+      manager: options.fieldManager,
+      force,
+      subresource: 'scale',
+      nowMs: call.foundation.clock.now(),
+    });
+    const draft = scaledObject(kind, current, object as unknown as Draft<Scale>, call.info.name);
+    draft.metadata.managedFields = parentEntries(before, managedFields, path, apiVersionOf(kind)) as never;
+    return draft;
+  });
+}
+
+async function changeScale(
+  call: Call,
+  resource: Resource,
+  options: WriteOptions,
+  ownersKnown: boolean,
+  produce: (current: ApiObject) => Promise<Draft<ApiObject>> | Draft<ApiObject>,
+): Promise<ApiResponse> {
   const { namespace, name } = call.info;
   const written = await changeObject(call, {
     resource,
@@ -42,24 +82,26 @@ async function change(call: Call, resource: Resource, options: WriteOptions, pat
     name,
     subresource: 'scale',
     options,
+    ownersKnown,
     rules: {
       prepare() {},
       validate(object, old, report) {
         if (resource.kind.custom) resource.kind.validateUpdate?.(object, old, report);
       },
     },
-    async produce(current) {
-      const wanted = (await patch.produce(scaleOf(resource.kind, current))) as unknown as Draft<Scale>;
-      check(wanted, name);
-      const draft = copyOf(current) as Draft<ApiObject>;
-      setReplicas(draft as unknown as Record<string, unknown>, pathsOf(resource.kind), wanted.spec.replicas ?? 0);
-      draft.metadata.resourceVersion = wanted.metadata.resourceVersion ?? '';
-      if ((wanted.metadata.uid ?? '') !== '') draft.metadata.uid = wanted.metadata.uid as string;
-      return draft;
-    },
+    produce,
   });
   const object = written.entry ? viewOf(resource, written.entry) : written.object;
   return answer(call, scaleOf(resource.kind, object));
+}
+
+function scaledObject(kind: Kind, current: ApiObject, wanted: Draft<Scale>, name: string): Draft<ApiObject> {
+  check(wanted, name);
+  const draft = copyOf(current) as Draft<ApiObject>;
+  setReplicas(draft as unknown as Record<string, unknown>, pathsOf(kind), wanted.spec.replicas ?? 0);
+  draft.metadata.resourceVersion = wanted.metadata.resourceVersion ?? '';
+  if ((wanted.metadata.uid ?? '') !== '') draft.metadata.uid = wanted.metadata.uid as string;
+  return draft;
 }
 
 function check({ metadata, spec }: Draft<Scale>, name: string): void {

@@ -14,19 +14,19 @@ import { changeObject, type ChangeRules } from '../change-object.ts';
 import { copyOf } from '../copy.ts';
 import { createObject } from '../create-object.ts';
 import { matchName } from '../metadata.ts';
-import { keyOf, type Resource } from '../registry.ts';
+import { keyOf, otherVersionsOf, type Resource } from '../registry.ts';
 
 /** Server-side apply: the body is everything that its manager wants; what it wanted before and no longer does goes. */
 export async function apply(call: Call, resource: Resource, rules?: ChangeRules): Promise<ApiResponse> {
   const { kind } = resource;
   const { namespace, name, subresource } = call.info;
   const media = objectMedia(call, resource);
-  const options = applyOptionsOf(call);
-  const force = ['true', '1', 't', 'T', 'TRUE', 'True'].includes(call.request.query.get('force') ?? '');
-  const applied = appliedObject(call, kind, await call.request.body(), options);
+  const { applied, options, force } = await readApply(call, kind);
+  const versions = otherVersionsOf(call.foundation.registry, resource);
   const produce = (live: ApiObject | undefined): Draft<ApiObject> => {
     const { object, managedFields } = applyObject({
       kind,
+      versions,
       live,
       applied: copyOf(applied),
       manager: options.fieldManager,
@@ -64,6 +64,13 @@ export async function apply(call: Call, resource: Resource, rules?: ChangeRules)
     produce,
   });
   return writtenResponse(call, 200, resource, written, media);
+}
+
+/** A configuration and how it is to be applied. Throws ApiError for what is none. */
+export async function readApply(call: Call, kind: Kind) {
+  const options = applyOptionsOf(call);
+  const force = ['true', '1', 't', 'T', 'TRUE', 'True'].includes(call.request.query.get('force') ?? '');
+  return { applied: appliedObject(call, kind, await call.request.body(), options), options, force };
 }
 
 function applyOptionsOf(call: Call): WriteOptions {

@@ -48,7 +48,7 @@ const patchTypes: Readonly<Record<string, PatchType>> = {
   'application/apply-patch+yaml': 'apply',
 };
 
-function patchType(call: Call): PatchType | undefined {
+export function patchType(call: Call): PatchType | undefined {
   const type = essence(call.header('content-type'));
   return Object.hasOwn(patchTypes, type) ? patchTypes[type] : undefined;
 }
@@ -65,7 +65,11 @@ export async function readPatch(call: Call, kind: Kind): Promise<Patcher> {
   const options = writeOptionsOf(call, 'PatchOptions');
   const body = await call.request.body();
   const wanted = patchValue(body);
-  const duplicates = options.fieldValidation === 'Ignore' ? [] : duplicatesOf(body);
+  const validates = options.fieldValidation !== 'Ignore';
+  if (type === 'json' && validates) checkOperations(wanted);
+  const found = validates ? duplicatesOf(body) : [];
+  const duplicates =
+    type === 'json' && validates ? [...found, ...unknownIn(wanted)].map(each => `json patch ${each}`) : found;
   if (type !== 'json' && (typeof wanted !== 'object' || wanted === null || Array.isArray(wanted)))
     throw errors.badRequest(
       `error decoding patch: json: cannot unmarshal ${Array.isArray(wanted) ? 'array' : typeof wanted} into Go value of type map[string]interface {}`,
@@ -118,6 +122,39 @@ function patchValue(body: RequestBody): Json {
   } catch (error) {
     throw errors.badRequest(`error decoding patch: ${(error as Error).message}`);
   }
+}
+
+/** What Go's decoder says of a list of operations that is none. */
+function checkOperations(wanted: Json): void {
+  const misfit = (value: Json, type: string) =>
+    errors.badRequest(`error decoding patch: json: cannot unmarshal ${goTypeOf(value)} into Go ${type}`);
+  if (wanted === null) return;
+  if (!Array.isArray(wanted)) throw misfit(wanted, 'value of type []handlers.jsonPatchOp');
+  for (const operation of wanted as readonly Json[]) {
+    if (operation === null) continue;
+    if (typeof operation !== 'object' || Array.isArray(operation))
+      throw misfit(operation, 'value of type handlers.jsonPatchOp');
+    for (const name of ['op', 'path', 'from']) {
+      const value = (operation as JsonObject)[name];
+      if (value !== undefined && value !== null && typeof value !== 'string')
+        throw misfit(value, `struct field jsonPatchOp.${name} of type string`);
+    }
+  }
+}
+
+function goTypeOf(value: Json): string {
+  if (Array.isArray(value)) return 'array';
+  return typeof value === 'boolean' ? 'bool' : typeof value === 'bigint' ? 'number' : typeof value;
+}
+
+const operationFields = new Set(['op', 'path', 'from', 'value']);
+
+function unknownIn(wanted: Json): readonly string[] {
+  return ((wanted ?? []) as readonly (JsonObject | null)[]).flatMap((operation, index) =>
+    Object.keys(operation ?? {})
+      .filter(name => !operationFields.has(name))
+      .map(name => `unknown field ${JSON.stringify(`[${index}].${name}`)}`),
+  );
 }
 
 function duplicatesOf(body: RequestBody): readonly string[] {

@@ -16,7 +16,6 @@ import {
   isEmptySet,
   leaf,
   pathsOf,
-  recursiveDifferenceOf,
   unionOf,
   type FieldSet,
 } from './field-set.ts';
@@ -31,14 +30,30 @@ import {
   type Owner,
 } from './managed-fields.ts';
 import { fieldSetOf, mergeObjects, withNamedFields, withoutEmptied, withoutPaths } from './merge.ts';
+import { reconciled } from './reconcile.ts';
+import { resetFilterOf, type ResetFilter } from './reset-fields.ts';
 import { isObject, structureOf, type Structure } from './structure.ts';
 import { misfitMessage, misfitsOf } from './typed.ts';
 
 /** What ownership needs to know of a kind. */
 export type AppliedKind = Pick<Kind, 'group' | 'version' | 'kind' | 'plural' | 'schema' | 'custom' | 'subresources'>;
 
+/** Another version of a kind, for the fields that somebody owns in it. */
+export interface OtherVersion {
+  readonly kind: AppliedKind;
+  /** An object of the version that is asked about as one of this one. */
+  convert(object: JsonObject): JsonObject;
+  /** And back. */
+  revert(object: JsonObject): JsonObject;
+}
+
+/** By apiVersion; undefined for one that is not known any longer, whose entries go. */
+export type OtherVersions = (apiVersion: string) => OtherVersion | undefined;
+
 export interface ApplyRequest {
   readonly kind: AppliedKind;
+  /** Without it, entries of other versions are looked at as if they were of this one. */
+  readonly versions?: OtherVersions;
   /** Undefined creates. */
   readonly live: object | undefined;
   /** The configuration as it was sent: decoded, without defaults. */
@@ -69,18 +84,19 @@ export function applyObject(request: ApplyRequest): Applied {
   const owners = readOwners(before);
   if (owners === undefined) throw unexpected('failed to decode managed fields: malformed entry');
   if (owners.size === 0) claimExisting(kind, structure, live, owners, nowMs);
-
   const version = apiVersionOf(kind);
+  const views = new Views(kind, request.versions, subresource);
+  views.reconcile(owners);
   const self = { manager: manager || 'unknown', operation: 'Apply' as const, apiVersion: version, subresource };
   const key = ownerKey(self);
   const last = owners.get(key);
   const configured = configuredFields(kind, structure, applied, subresource);
-  const merged = mergeObjects(structure, live, applied);
+  const merged = mergeObjects(structure, live, applied) as JsonObject;
   owners.set(key, { ...self, time: last?.time, fields: configured });
-  const pruned = pruneObject(structure, merged, owners, last?.fields) as JsonObject;
-  const comparison = filtered(compareObjects(structure, live, pruned), resetFields(kind, subresource));
-  refuseConflicts(kind, structure, live, owners, key, comparison.changed, { manager, force });
-  takeFromOthers(owners, key, comparison.changed, comparison.removed);
+  const pruned = last ? views.prune(merged, owners, last) : merged;
+  const comparisonAt = views.comparisons(live, pruned);
+  refuseConflicts(kind, structure, live, owners, key, comparisonAt, { manager, force });
+  takeFromOthers(owners, key, comparisonAt);
   settleApplier(owners, key, deepEqual(live, pruned) ? last?.time : formatTime(nowMs));
 
   const managedFields = writeOwners(owners, before);
@@ -90,6 +106,7 @@ export function applyObject(request: ApplyRequest): Applied {
 
 export interface UpdateRequest {
   readonly kind: AppliedKind;
+  readonly versions?: OtherVersions;
   /** Undefined when the object is created. */
   readonly old: object | undefined;
   /** The object as it will be stored. Its metadata gets new managedFields. */
@@ -115,11 +132,12 @@ export function trackUpdate(request: UpdateRequest): void {
     setManagedFields(updated, undefined);
     return;
   }
-  const structure = structureOf(kind.schema);
-  const comparison = compareObjects(structure, (old ?? emptyObject(kind)) as JsonObject, updated);
-  const { changed, removed } = filtered(comparison, resetFields(kind, subresource));
-  takeFromOthers(owners, '', changed, removed);
   const apiVersion = apiVersionOf(kind);
+  const views = new Views(kind, request.versions, subresource);
+  views.reconcile(owners);
+  const comparisonAt = views.comparisons((old ?? emptyObject(kind)) as JsonObject, updated);
+  takeFromOthers(owners, '', comparisonAt);
+  const { changed } = comparisonAt(apiVersion);
   giveToUpdater(owners, { manager, apiVersion, subresource }, differenceOf(changed, notOwned), nowMs);
   capUpdateManagers(owners);
   setManagedFields(updated, writeOwners(owners, before));
@@ -173,7 +191,8 @@ function claimExisting(
 
 function configuredFields(kind: AppliedKind, structure: Structure, applied: JsonObject, subresource: string): FieldSet {
   try {
-    return recursiveDifferenceOf(fieldSetOf(structure, applied), resetFields(kind, subresource));
+    const fields = fieldSetOf(structure, applied);
+    return resetFilterOf(kind, subresource)?.(fields) ?? fields;
   } catch (error) {
     const { namespace = '', name = '' } = metaOf(applied);
     const subject = `${namespace}/${name}; ${kind.group}/${kind.version}, Kind=${kind.kind}`;
@@ -181,18 +200,111 @@ function configuredFields(kind: AppliedKind, structure: Structure, applied: Json
   }
 }
 
-/** Takes away what this manager had set and sets no longer, unless somebody else has it too. */
-function pruneObject(
-  structure: Structure,
-  merged: Json,
-  owners: ReadonlyMap<string, Owner>,
-  last: FieldSet | undefined,
-): Json {
-  if (last === undefined || isEmptySet(last)) return merged;
+/** One object in the versions of all that own a part of it. */
+class Views {
+  readonly #kind: AppliedKind;
+  readonly #versions: OtherVersions | undefined;
+  readonly #own: string;
+  readonly #subresource: string;
+  readonly #others = new Map<string, OtherVersion | undefined>();
+
+  constructor(kind: AppliedKind, versions: OtherVersions | undefined, subresource: string) {
+    this.#kind = kind;
+    this.#versions = versions;
+    this.#own = apiVersionOf(kind);
+    this.#subresource = subresource;
+  }
+
+  /** Undefined for the version that the request speaks. */
+  #other(apiVersion: string): OtherVersion | undefined {
+    if (apiVersion === this.#own || !this.#versions) return undefined;
+    if (!this.#others.has(apiVersion)) this.#others.set(apiVersion, this.#versions(apiVersion));
+    return this.#others.get(apiVersion);
+  }
+
+  /** Drops who owns something in a version that is not served any longer, and follows schemas that have changed. */
+  reconcile(owners: Map<string, Owner>): void {
+    for (const [key, owner] of owners) {
+      const other = this.#other(owner.apiVersion);
+      if (!other && owner.apiVersion !== this.#own && this.#versions) {
+        owners.delete(key);
+        continue;
+      }
+      const fields = reconciled(structureOf((other?.kind ?? this.#kind).schema), owner.fields);
+      if (fields !== owner.fields) owners.set(key, { ...owner, fields });
+    }
+  }
+
+  /** What differs, as each version sees it. */
+  comparisons(before: JsonObject, after: JsonObject): (apiVersion: string) => Comparison {
+    const known = new Map<string, Comparison>();
+    return apiVersion => {
+      const other = this.#other(apiVersion);
+      const view = other ? apiVersion : this.#own;
+      const found = known.get(view);
+      if (found) return found;
+      const { schema } = other?.kind ?? this.#kind;
+      const made = other
+        ? compareObjects(structureOf(schema), other.convert(before), other.convert(after))
+        : compareObjects(structureOf(schema), before, after);
+      const comparison = filtered(made, resetFilterOf(other?.kind ?? this.#kind, this.#subresource));
+      known.set(view, comparison);
+      return comparison;
+    };
+  }
+
+  /** Takes away what this manager had set and sets no longer, unless somebody else has it too. */
+  prune(merged: JsonObject, owners: ReadonlyMap<string, Owner>, last: Owner): JsonObject {
+    if (isEmptySet(last.fields)) return merged;
+    const setsAt = new Map<string, FieldSet>();
+    for (const { apiVersion, fields } of owners.values())
+      setsAt.set(apiVersion, unionOf(setsAt.get(apiVersion) ?? emptySet, fields));
+    const other = this.#other(last.apiVersion);
+    if (!other && setsAt.size === 1)
+      return pruneObject(structureOf(this.#kind.schema), merged, setsAt.get(this.#own) ?? emptySet, last.fields);
+    return this.#pruneAcross(merged, setsAt, last);
+  }
+
+  /** The same where its owners speak several versions: what nobody owns in any of them goes. */
+  #pruneAcross(merged: JsonObject, setsAt: ReadonlyMap<string, FieldSet>, last: Owner): JsonObject {
+    const lastOther = this.#other(last.apiVersion);
+    const kind = lastOther?.kind ?? this.#kind;
+    const structure = structureOf(kind.schema);
+    const whole = lastOther ? lastOther.convert(merged) : merged;
+    const lastSet = withNamedFields(structure, last.fields);
+    let pruned = (withoutPaths(structure, whole, lastSet) ?? {}) as JsonObject;
+    // In the version in which it was owned first: pruned fields may be needed for conversion.
+    const versions = [last.apiVersion, ...[...setsAt.keys()].filter(each => each !== last.apiVersion)];
+    for (const version of versions) {
+      const set = setsAt.get(version);
+      if (!set) continue;
+      const other = this.#other(version);
+      const seen = structureOf((other?.kind ?? this.#kind).schema);
+      const at = (object: JsonObject) => this.#between(object, last.apiVersion, version);
+      const wholeAt = at(whole);
+      const wholeSet = withNamedFields(seen, fieldSetOf(seen, wholeAt));
+      const prunedSet = withNamedFields(seen, fieldSetOf(seen, at(pruned)));
+      const lost = differenceOf(wholeSet, unionOf(prunedSet, withNamedFields(seen, set)));
+      pruned = this.#between((withoutPaths(seen, wholeAt, lost) ?? {}) as JsonObject, version, last.apiVersion);
+    }
+    const wholeSet = withNamedFields(structure, fieldSetOf(structure, whole));
+    const prunedSet = withNamedFields(structure, fieldSetOf(structure, pruned));
+    const dangling = intersectionOf(differenceOf(wholeSet, prunedSet), lastSet);
+    if (isEmptySet(dangling)) return merged;
+    return this.#between((withoutPaths(structure, whole, dangling) ?? {}) as JsonObject, last.apiVersion, this.#own);
+  }
+
+  #between(object: JsonObject, from: string, to: string): JsonObject {
+    if (from === to) return object;
+    const source = this.#other(from);
+    const own = source ? source.revert(object) : object;
+    return this.#other(to)?.convert(own) ?? own;
+  }
+}
+
+function pruneObject(structure: Structure, merged: JsonObject, all: FieldSet, last: FieldSet): JsonObject {
   const named = (set: FieldSet) => withNamedFields(structure, set);
   const lastSet = named(last);
-  let all: FieldSet = emptySet;
-  for (const { fields } of owners.values()) all = unionOf(all, fields);
   const owned = named(all);
   // Usually everything that was set still is: then there is nothing to take away.
   if (isEmptySet(differenceOf(lastSet, owned))) return merged;
@@ -203,7 +315,7 @@ function pruneObject(
   const kept = withoutPaths(structure, merged, lost) ?? {};
   // What was never this manager's goes only together with what it is part of.
   const dangling = intersectionOf(differenceOf(mergedSet, setOf(kept)), lastSet);
-  return withoutPaths(structure, merged, dangling) ?? {};
+  return (withoutPaths(structure, merged, dangling) ?? {}) as JsonObject;
 }
 
 function refuseConflicts(
@@ -212,11 +324,11 @@ function refuseConflicts(
   live: JsonObject,
   owners: ReadonlyMap<string, Owner>,
   self: string,
-  changed: FieldSet,
+  comparisonAt: (apiVersion: string) => Comparison,
   { manager, force }: { manager: string; force: boolean },
 ): void {
   if (force) return;
-  let conflicts = [...conflictsWith(owners, self, changed)];
+  let conflicts = [...conflictsWith(owners, self, comparisonAt)];
   if (manager === 'kubectl' && conflicts.length > 0) {
     const allowed = clientSideApplied(kind, structure, live);
     conflicts = conflicts
@@ -297,22 +409,10 @@ function ownersBefore(
   return owners === undefined || owners.size === 0 ? known() : owners;
 }
 
-function filtered(comparison: Comparison, reset: FieldSet): Comparison {
-  if (isEmptySet(reset)) return comparison;
-  return {
-    changed: recursiveDifferenceOf(comparison.changed, reset),
-    removed: recursiveDifferenceOf(comparison.removed, reset),
-  };
+function filtered(comparison: Comparison, filter: ResetFilter | undefined): Comparison {
+  if (!filter) return comparison;
+  return { changed: filter(comparison.changed), removed: filter(comparison.removed) };
 }
-
-/** What a request to this subresource cannot set, and so never owns. */
-function resetFields(kind: AppliedKind, subresource: string): FieldSet {
-  if (subresource === '') return Object.hasOwn(kind.subresources, 'status') ? resetStatus : emptySet;
-  return subresource === 'status' ? resetSpec : emptySet;
-}
-
-const resetStatus: FieldSet = { 'f:status': leaf };
-const resetSpec: FieldSet = { 'f:spec': leaf };
 
 /** Names and what the server keeps belong to nobody. */
 const notOwned: FieldSet = {

@@ -105,12 +105,16 @@ function timeOf({ time }: Owner): number {
   return time === undefined ? 0 : timeMs(time);
 }
 
+/** What differs as a version sees it. */
+type ComparisonAt = (apiVersion: string) => { readonly changed: FieldSet; readonly removed: FieldSet };
+
 /** What others own of the changed fields, by owner. */
-export function conflictsWith(owners: Owners, self: string, changed: FieldSet): Map<string, FieldSet> {
+export function conflictsWith(owners: Owners, self: string, comparisonAt: ComparisonAt): Map<string, FieldSet> {
   const conflicts = new Map<string, FieldSet>();
-  if (isEmptySet(changed)) return conflicts;
-  for (const [key, { fields }] of owners) {
+  for (const [key, { fields, apiVersion }] of owners) {
     if (key === self) continue;
+    const { changed } = comparisonAt(apiVersion);
+    if (isEmptySet(changed)) continue;
     const common = intersectionOf(fields, changed);
     if (!isEmptySet(common)) conflicts.set(key, common);
   }
@@ -118,9 +122,10 @@ export function conflictsWith(owners: Owners, self: string, changed: FieldSet): 
 }
 
 /** Takes fields away from everybody else; who owns nothing any more disappears. */
-export function takeFromOthers(owners: Map<string, Owner>, self: string, changed: FieldSet, removed: FieldSet): void {
+export function takeFromOthers(owners: Map<string, Owner>, self: string, comparisonAt: ComparisonAt): void {
   for (const [key, owner] of owners) {
     if (key === self) continue;
+    const { changed, removed } = comparisonAt(owner.apiVersion);
     const fields = differenceOf(differenceOf(owner.fields, changed), removed);
     if (fields === owner.fields) continue;
     if (isEmptySet(fields)) owners.delete(key);

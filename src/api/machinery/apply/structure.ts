@@ -6,7 +6,11 @@ import { keyElement, valueElement } from './field-set.ts';
  * by one.
  */
 export type Structure =
-  | { readonly type: 'leaf' }
+  | {
+      readonly type: 'leaf';
+      /** A list or an object that has one owner, not a scalar. */
+      readonly atomic?: true;
+    }
   /** managedFields themselves: nobody owns them. */
   | { readonly type: 'ignored' }
   | { readonly type: 'list'; readonly keys: readonly ListKey[] | undefined; readonly item: () => Structure }
@@ -30,6 +34,7 @@ interface ListKey {
 }
 
 const leafStructure: Structure = { type: 'leaf' };
+const atomicStructure: Structure = { type: 'leaf', atomic: true };
 const ignored: Structure = { type: 'ignored' };
 
 /** Values without a schema: objects are owned by key, lists are atomic. */
@@ -56,15 +61,15 @@ function compile(schema: Schema): Structure {
     case 'lazy':
       return structureOf(resolve(schema));
     case 'object':
-      return schema.mapType === 'atomic' ? leafStructure : objectStructure(schema);
+      return schema.mapType === 'atomic' ? atomicStructure : objectStructure(schema);
     case 'map':
       return schema.mapType === 'atomic'
-        ? leafStructure
+        ? atomicStructure
         : { type: 'map', value: once(() => structureOf(schema.values)) };
     case 'list': {
       const item = once(() => structureOf(schema.items));
       if (schema.listType === 'set') return { type: 'list', keys: undefined, item };
-      if (schema.listType !== 'map') return leafStructure;
+      if (schema.listType !== 'map') return atomicStructure;
       return { type: 'list', keys: listKeys(schema.mapKeys ?? [], schema.items), item };
     }
     default:

@@ -9,13 +9,14 @@ import type { Json } from '../schema.ts';
  * ApiError: 400 for what is no patch, 413 for too many operations, 422 for an operation that does not apply.
  */
 export function applyJsonPatch(object: Json, operations: Json): Json {
+  if (operations === null) return object;
   if (!Array.isArray(operations))
-    throw errors.badRequest(
-      `json: cannot unmarshal ${operations === null ? 'null' : typeof operations} into Go value of type jsonpatch.Patch`,
-    );
+    throw errors.badRequest(`json: cannot unmarshal ${typeof operations} into Go value of type jsonpatch.Patch`);
   const max = limits.jsonPatchOperationsMax;
   if (operations.length > max)
-    throw errors.tooLarge(`The allowed maximum operations in a JSON patch is ${max}, got ${operations.length}`);
+    throw errors.tooLarge(
+      `Request entity too large: The allowed maximum operations in a JSON patch is ${max}, got ${operations.length}`,
+    );
   const document = new PatchedDocument(object);
   for (const operation of operations as readonly Json[]) apply(document, operation);
   return document.root;
