@@ -26,6 +26,8 @@ import { startExpiry } from './expiry.ts';
 import { type ClientCertificates, Handler } from './handler.ts';
 import { type HealthCheck, healthPaths } from './health.ts';
 import { indexPath } from './index-path.ts';
+import { openAggregation, type Aggregation, type AggregationOptions } from './aggregation/aggregation.ts';
+import type { ComputedResource } from './computed-resource.ts';
 import { Hooks } from './hooks.ts';
 import { listen, type ListenOptions, type Listener } from './http/listen.ts';
 import type { Peer } from './http/peer.ts';
@@ -53,7 +55,11 @@ export interface ApiServerOptions {
   /** `serviceaccounts/token`, `pods/log`, `tokenreviews.authentication.k8s.io`, …: see subresource.ts. */
   readonly handlers?: SubresourceHandlers;
   /** Discovery, OpenAPI and whatever else is no resource. May look at the registry for the kinds that are served. */
-  readonly rawPaths?: (registry: Registry) => readonly RawPath[];
+  readonly rawPaths?: (registry: Registry, aggregation: Aggregation | undefined) => readonly RawPath[];
+  /** Lets other servers answer for group versions; absent: APIService objects are only kept. */
+  readonly aggregation?: AggregationOptions;
+  /** Resources of add-ons that are worked out, not stored. */
+  readonly computed?: readonly ComputedResource[];
   readonly healthChecks?: readonly HealthCheck[];
   readonly audit?: AuditHook;
   /** For tests: objects that are shared are frozen. */
@@ -104,11 +110,26 @@ export async function startApiServer(options: ApiServerOptions): Promise<ApiServ
     ]),
   );
   const foundation: Foundation = { registry, cache, writer, hooks, admission, authorizer, clock, random, metrics };
-  const checks = [...ownChecks(cache, lifetime.signal), ...(options.healthChecks ?? [])];
-  const rawPaths = [versionPath, ...healthPaths(checks), metricsPath(metrics), ...(options.rawPaths?.(registry) ?? [])];
+  const { computed = [] } = options;
+  registry.add(computed.map(each => each.kind));
+  const aggregation =
+    options.aggregation &&
+    lifetime.own(openAggregation(options.aggregation, { registry, cache, metrics, clock, random, log }));
+  const checks = [
+    ...ownChecks(cache, lifetime.signal),
+    ...(aggregation ? [aggregation.healthCheck] : []),
+    ...(options.healthChecks ?? []),
+  ];
+  const rawPaths = [
+    versionPath,
+    ...healthPaths(checks),
+    metricsPath(metrics),
+    ...(options.rawPaths?.(registry, aggregation) ?? []),
+  ];
   const dispatcher = new Dispatcher(
     [indexPath(registry, rawPaths), ...rawPaths],
-    new Subresources(options.handlers ?? {}),
+    new Subresources(options.handlers ?? {}, computed),
+    aggregation,
   );
   const { authenticate, audit } = options;
   // The server's own work on definitions and their objects is nobody's request: nobody is asked whether it may be done.
@@ -141,6 +162,8 @@ export async function startApiServer(options: ApiServerOptions): Promise<ApiServ
       }),
     );
   }
+  if (loopback)
+    aggregation?.start(inProcessClient((user: User, request) => loopback.handleAs(user, request), loopbackAdmin));
   compactRegularly(cache, clock, log, lifetime.signal);
   let url: string | undefined;
   return {

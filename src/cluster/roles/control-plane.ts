@@ -3,12 +3,12 @@ import { openLog, type Log } from '#base/log.ts';
 import { systemRandom } from '#base/random.ts';
 import { kubeconfigFor } from '#auth/certificates/kubeconfig.ts';
 import { ensurePki, type Pki } from '#auth/certificates/pki.ts';
-import { openSqliteStorage } from '#storage/sqlite/sqlite-storage.ts';
 import type { Flags } from '../commands.ts';
 import { startControlPlane } from '../control-plane.ts';
 import { dataDirFrom, readConfig, writeAtomically, type ClusterConfig, type DataDir } from '../data-dir.ts';
 import { keepDnsService, networkUser } from '../dns-service.ts';
 import { argumentsOf } from '../flags/components.ts';
+import { openStore } from '../open-store.ts';
 import { localNodes, machineAddress, machineNames } from '../nodes.ts';
 import { startNodes } from '../start-cluster.ts';
 import { roleProcess, type RoleProcess } from './role.ts';
@@ -45,7 +45,7 @@ async function start(
   const { clock, progress } = role;
   const random = systemRandom;
   const pki = await progress.run('certificates', () => makePki(dir, config, role));
-  const storage = await progress.run('store', () => openSqliteStorage({ directory: dir.store }));
+  const storage = await progress.run('store', () => openStore(dir, config, { clock, log }));
   lifetime.own(storage);
   const real = config.nodes > 0;
   const plane = await progress.run('API server', async () => {
@@ -56,6 +56,8 @@ async function start(
         caKeyPem: pki.ca.keyPem,
         serviceAccountKeyPem: pki.serviceAccount.privateKeyPem,
         kubeletClient: pki.apiserverKubeletClient,
+        frontProxyClient: pki.frontProxyClient,
+        frontProxyCaPem: pki.frontProxyCa.certPem,
       },
       clock,
       random,
@@ -74,7 +76,7 @@ async function start(
       // Pods reach it on the machine's address; where there are none, nobody outside needs it.
       host: real ? '0.0.0.0' : '127.0.0.1',
       port: config.port,
-      tls: { ...pki.apiserver, clientCaPem: pki.ca.certPem },
+      tls: { ...pki.apiserver, ...started.trust },
     });
     return started;
   });
