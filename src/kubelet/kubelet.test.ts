@@ -254,6 +254,46 @@ describe('kubelet on a hollow runtime', () => {
     assert.equal((await node.runtime.listContainers()).length, 1);
   });
 
+  test('a pod that was ready stays so while its agent starts anew, until a probe says otherwise', async () => {
+    await using node = await open();
+    const readinessProbe = {
+      exec: { command: ['check'] },
+      periodSeconds: 10,
+      failureThreshold: 3,
+      successThreshold: 1,
+    };
+    await node.create({ containers: [{ ...node.main, readinessProbe: { ...readinessProbe, timeoutSeconds: 1 } }] });
+    await until('its first probe is due', () => node.kubelet.pods.values().next().value?.running.length === 1);
+    await node.clock.advance(1000);
+    await node.ready(true);
+    const seen: (boolean | undefined)[] = [];
+    node.api.refuse = () =>
+      seen.push(node.pod()?.status?.conditions?.some(({ type, status }) => type === 'Ready' && status === 'True'));
+    await node.restart();
+    await until('the pod is known again', () => node.kubelet.pods.values().next().value?.running.length === 1);
+    await node.clock.advance(60_000);
+    await node.ready(true);
+    assert.ok(!seen.includes(false));
+  });
+
+  test('what somebody else writes into the status of a pod in the same second is put right', async () => {
+    await using node = await open();
+    await node.create();
+    await node.ready(true);
+    // As the node lifecycle controller does when a node has not been heard of.
+    const conditions = ['Ready', 'ContainersReady'].map(type => ({ type, status: 'False' }));
+    for (let time = 0; time < 3; time++) {
+      const patch = { status: { conditions } };
+      await node.api.client.patch(
+        Pod,
+        'a',
+        { type: 'strategic', patch },
+        { namespace: 'default', subresource: 'status' },
+      );
+      await node.ready(true);
+    }
+  });
+
   test('pods that were deleted while no agent was there are cleaned up', async () => {
     await using node = await open();
     await node.create();

@@ -106,10 +106,9 @@ async function start(options: KubeletOptions, lifetime: Lifetime, signal?: Abort
       reserved: options.reserved ?? { cpuMilli: 0, memoryBytes: 0 },
       podCidrs: cidrs => {
         options.podCIDRs?.(cidrs);
-        telling = runtime
-          .updateRuntimeConfig({ podCidrs: cidrs })
-          .then(() => node.refresh())
-          .catch((error: unknown) => log.warn('cannot tell the runtime the range of pod addresses', { error }));
+        const told = runtime.updateRuntimeConfig({ podCidrs: cidrs });
+        telling = told.catch(() => undefined);
+        return told;
       },
     }),
   );

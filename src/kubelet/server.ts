@@ -153,6 +153,10 @@ async function answer(options: ServerOptions, request: IncomingMessage, response
       return json(response, {
         kubeletconfig: { kind: 'KubeletConfiguration', apiVersion: 'kubelet.config.k8s.io/v1beta1', maxPods: 110 },
       });
+    // Ours alone: how far each pod has got.
+    case 'debug':
+      if (rest.join('/') !== 'pods') return reply(response, 404, notFoundText);
+      return json(response, { pods: [...workers.values()].map(each => each.diagnosis) });
     case 'exec':
     case 'attach':
     case 'portForward':

@@ -26,7 +26,8 @@ export interface OwnNodeOptions {
   readonly taints: readonly { readonly key: string; readonly value?: string; readonly effect: string }[];
   readonly podsMax: number;
   readonly reserved: { readonly cpuMilli: number; readonly memoryBytes: number };
-  readonly podCidrs: (podCidrs: readonly string[]) => void;
+  /** Rejects when the network could not be made; then it is told again. */
+  readonly podCidrs: (podCidrs: readonly string[]) => Promise<void>;
 }
 
 const leaseSeconds = 40;
@@ -44,6 +45,8 @@ export class OwnNode implements AsyncDisposable {
   #lease: Lease | undefined;
   #written: NodeStatus | undefined;
   #writtenMs = Number.NEGATIVE_INFINITY;
+  #toldRange = '';
+  #refreshing: Promise<void> = Promise.resolve();
   #loops: Promise<void>[] = [];
 
   constructor(options: OwnNodeOptions) {
@@ -54,10 +57,9 @@ export class OwnNode implements AsyncDisposable {
     return this.#node;
   }
 
-  /** Resolves when the node is registered; from then on it is kept. */
   /** Registers the node, as often as it takes, and follows it from then on. */
   async start(stop?: AbortSignal): Promise<void> {
-    const { client, clock, random, log, nodeName, podCidrs } = this.#options;
+    const { client, clock, random, log, nodeName } = this.#options;
     const { signal } = this.#abort;
     for (let isThere = false; !isThere; ) {
       stop?.throwIfAborted();
@@ -75,13 +77,13 @@ export class OwnNode implements AsyncDisposable {
       { fieldSelector: `metadata.name=${nodeName}`, clock, random, log },
       signal,
     );
-    let known = '';
+    let followed = this.#toldRange;
     const seen = (node: Node) => {
       this.#node = node;
-      const cidrs = node.spec?.podCIDRs ?? [];
-      if (cidrs.length === 0 || cidrs.join() === known) return;
-      known = cidrs.join();
-      podCidrs(cidrs);
+      const range = node.spec?.podCIDRs?.join() ?? '';
+      if (range === followed) return;
+      followed = range;
+      void this.#followRange(node);
     };
     informer.subscribe({ added: seen, updated: seen });
     this.#loops = [this.#repeat(renewMs, () => this.#renew()), this.#repeat(statusMs, () => this.#refresh())];
@@ -110,6 +112,34 @@ export class OwnNode implements AsyncDisposable {
         delayMs = retryMs;
       }
       await clock.sleep(delayMs, signal).catch(() => undefined);
+    }
+  }
+
+  /** Makes the network of a range that is new; afterwards the node may be ready. */
+  async #followRange(node: Node): Promise<void> {
+    const { clock } = this.#options;
+    const { signal } = this.#abort;
+    try {
+      while (!(await this.#tellRange(node))) await clock.sleep(retryMs, signal);
+      await this.#refresh();
+    } catch (error) {
+      // The next look at the node is soon.
+      if (!signal.aborted) this.#options.log.warn('cannot tell that the network is there', { error });
+    }
+  }
+
+  /** False: it could not be made. */
+  async #tellRange({ spec }: Node): Promise<boolean> {
+    const { log, podCidrs, nodeName } = this.#options;
+    const { podCIDRs = [] } = spec ?? {};
+    if (podCIDRs.length === 0 || podCIDRs.join() === this.#toldRange) return true;
+    try {
+      await podCidrs(podCIDRs);
+      this.#toldRange = podCIDRs.join();
+      return true;
+    } catch (error) {
+      log.warn('cannot make the network of pods', { node: nodeName, error });
+      return false;
     }
   }
 
@@ -153,14 +183,23 @@ export class OwnNode implements AsyncDisposable {
     } catch (error) {
       if (!isReason(error, 'AlreadyExists')) throw error;
       this.#node = await client.get(Node, nodeName);
+      // A node that was there before has its range: its network is made before anybody hears that it is not ready.
+      await this.#tellRange(this.#node);
       const missing = Object.entries(allLabels).some(([key, value]) => this.#node?.metadata.labels?.[key] !== value);
       const patch = { metadata: { labels: allLabels } };
       if (missing) this.#node = await client.patch(Node, nodeName, { type: 'merge', patch });
     }
-    await this.#refresh();
+    await this.#refreshOnce();
   }
 
-  async #refresh(): Promise<void> {
+  /** One look at a time: an older one must not overwrite what a newer one has said. */
+  #refresh(): Promise<void> {
+    const refreshing = this.#refreshing.then(() => this.#refreshOnce());
+    this.#refreshing = refreshing.catch(() => undefined);
+    return refreshing;
+  }
+
+  async #refreshOnce(): Promise<void> {
     const { client, clock, nodeName } = this.#options;
     const status = await this.#status();
     const nowMs = clock.now();

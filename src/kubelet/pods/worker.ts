@@ -76,6 +76,8 @@ export class PodWorker {
   readonly #hooked = new Set<string>();
   readonly #failed = new Map<string, 'startup' | 'liveness' | 'postStart'>();
   readonly #messages = new Map<string, string>();
+  /** What a former agent's probes have said of containers that were taken over. */
+  readonly #before = new Map<string, { readonly startup: boolean; readonly readiness: boolean }>();
   readonly #backoff = new RestartBackoff();
   readonly #busy = new Set<string>();
   readonly #waiting = new Map<string, Waiting>();
@@ -122,6 +124,10 @@ export class PodWorker {
     for (const container of containers) {
       // A former agent has run its hook; whether it had ended nobody knows.
       if (container.state === 'running') this.#hooked.add(container.id);
+      const { containerStatuses = [], initContainerStatuses = [] } = this.#pod.status ?? {};
+      const said = [...containerStatuses, ...initContainerStatuses].find(each => idOf(each) === container.id);
+      // It stays what it was until a probe says otherwise: an agent that starts anew disturbs nobody.
+      if (said) this.#before.set(container.id, { startup: said.started === true, readiness: said.ready });
       this.#observe(container);
     }
   }
@@ -136,6 +142,7 @@ export class PodWorker {
   update(pod: Pod): void {
     const old = this.#pod;
     this.#pod = pod;
+    this.#writer.seen(pod);
     if (pod.metadata.deletionTimestamp !== undefined)
       this.#stop(pod.metadata.deletionGracePeriodSeconds ?? this.#grace());
     else if (old !== pod) {
@@ -215,6 +222,32 @@ export class PodWorker {
     return this.#status();
   }
 
+  /** For a person who asks why a pod does not get on. */
+  get diagnosis(): object {
+    const nowMs = this.#host.clock.now();
+    const { namespace, name, uid, deletionTimestamp } = this.#pod.metadata;
+    return {
+      pod: { namespace, name, uid, deletionTimestamp },
+      underWay: [...this.#busy],
+      retriesInMs: Object.fromEntries([...this.#retries].map(([step, { atMs }]) => [step, atMs - nowMs])),
+      waiting: Object.fromEntries([...this.#waiting, ...this.#backoffs]),
+      volumesReady: this.#volumes !== undefined,
+      statusUnwritten: this.#writer.isBehind,
+      stopping: this.#stopping,
+      removed: this.#removed,
+      sandboxes: this.#sandboxList().map(({ id, state }) => ({ id, state })),
+      containers: [...this.#containers.values()].map(({ id, metadata, state, exitCode, reason }) => ({
+        ...metadata,
+        id,
+        state,
+        exitCode,
+        reason,
+        started: this.#isStarted(id),
+        ready: this.#probers.get(id)?.state.readiness,
+      })),
+    };
+  }
+
   /** Lets go of the pod; what runs goes on running. */
   async close(): Promise<void> {
     this.#finished = true;
@@ -261,6 +294,7 @@ export class PodWorker {
     this.#messages.delete(id);
     this.#hooked.delete(id);
     this.#failed.delete(id);
+    this.#before.delete(id);
     this.#probers.get(id)?.[Symbol.dispose]();
     this.#probers.delete(id);
   }
@@ -668,6 +702,7 @@ export class PodWorker {
       clock: this.#host.clock,
       log: this.#host.log,
       target: () => this.#target(id, container),
+      before: this.#before.get(id),
       changed: () => {
         if (prober.state.startup === false) this.#failed.set(id, 'startup');
         else if (prober.state.liveness === false) this.#failed.set(id, 'liveness');
@@ -792,6 +827,10 @@ function describes({ metadata: { labels, annotations } }: Pod): string {
 
 function rank({ state }: ContainerStatus): number {
   return { unknown: 0, created: 1, running: 2, exited: 3 }[state];
+}
+
+function idOf({ containerID = '' }: { readonly containerID?: string }): string {
+  return containerID.split('://')[1] ?? '';
 }
 
 function killText(name: string, why: Kill['why']): string {

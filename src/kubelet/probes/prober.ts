@@ -18,6 +18,8 @@ export interface ProberOptions {
   readonly log: Log;
   /** The target of the moment; `undefined` when the container is gone. */
   readonly target: () => Target | undefined;
+  /** What is known of the container from before: it holds until a probe says otherwise. */
+  readonly before?: { readonly startup: boolean; readonly readiness: boolean } | undefined;
   /** A result has changed. */
   readonly changed: () => void;
   /** One probe has failed. */
@@ -48,7 +50,10 @@ export class Prober implements Disposable {
     this.#container = container;
     this.#startedMs = startedMs;
     this.#options = options;
-    if (container.startupProbe) this.#arm('startup', container.startupProbe, true);
+    const { startup = false, readiness = false } = options.before ?? {};
+    if (startup) this.#results.set('startup', true);
+    if (readiness) this.#results.set('readiness', true);
+    if (container.startupProbe && !startup) this.#arm('startup', container.startupProbe, true);
     else this.#armOthers();
   }
 
