@@ -63,6 +63,12 @@ const shapeFlags: readonly Flag[] = [
     value: 'ADDRESS',
     does: 'where the CRI runtime listens (default unix:///run/containerd/containerd.sock)',
   },
+  {
+    name: 'datastore',
+    type: 'text',
+    value: 'URL',
+    does: 'where objects are kept: sqlite, or etcd://HOST:PORT[,HOST:PORT] (etcds:// with TLS) (default sqlite)',
+  },
 ];
 
 export const commands: readonly Command[] = [

@@ -33,6 +33,7 @@ import type { CertificateSigner } from '#controllers/controller.ts';
 import { startControllers } from '#controllers/controllers.ts';
 import { startScheduler, schedulerName } from '#scheduler/scheduler.ts';
 import type { Storage } from '#storage/storage.ts';
+import { actWhileLeading } from './leadership.ts';
 import type { KubeApiserverArguments } from './flags/kube-apiserver.ts';
 import type { KubeControllerManagerArguments } from './flags/kube-controller-manager.ts';
 import type { KubeSchedulerArguments } from './flags/kube-scheduler.ts';
@@ -225,44 +226,64 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     informers,
     trust: { clientCaPem: authentication.clientCaPem, proxyCaPem: authentication.frontProxy?.caPem },
     async startActing() {
-      const controllers = startControllers({
-        client,
-        // What upstream's controller manager does in its own name.
-        clientFor: name =>
-          clientOf(
-            name === 'kube-controller-manager'
-              ? { name: 'system:kube-controller-manager', groups: ['system:authenticated'] }
-              : serviceAccountUser('kube-system', name),
-          ),
-        informers,
-        clock,
-        random,
-        log: log.child('controllers'),
-        settings: {
-          clusterCidrs: [options.podCIDR],
-          caCertPem: credentials.caCertPem,
-          signer: lazySigner(credentials, { clock, random }),
-          accountToken: authentication.issueLegacy,
-          ...given({
-            nodeMonitorGraceMs: controllerManagerArguments['node-monitor-grace-period'],
-            terminatedPodsMax: controllerManagerArguments['terminated-pod-gc-threshold'],
-          }),
-        },
-      });
-      lifetime.own(controllers);
-      const schedulerClient = clientOf({ name: 'system:kube-scheduler', groups: ['system:authenticated'] });
-      const events = openEventRecorder({ client: schedulerClient, component: schedulerName, clock, log });
-      lifetime.own(events);
-      await startScheduler({
-        client: schedulerClient,
-        informers,
-        events,
-        clock,
-        random,
-        log: log.child('scheduler'),
-        signal: lifetime.signal,
-      });
+      if (!storage.shared) {
+        await Promise.all([actAsControllers(lifetime), actAsScheduler(lifetime)]);
+        return;
+      }
+      // One of the control planes beside each other acts.
+      for (const [name, act] of [
+        ['kube-controller-manager', actAsControllers],
+        ['kube-scheduler', actAsScheduler],
+      ] as const) {
+        const candidate = clientOf({ name: `system:${name}`, groups: ['system:authenticated'] });
+        const election = { client: candidate, name, clock, random, log: log.child('election') };
+        const leading = actWhileLeading(election, act, lifetime.signal);
+        lifetime.defer(() => leading);
+      }
     },
     [Symbol.asyncDispose]: () => lifetime[Symbol.asyncDispose](),
   };
+
+  async function actAsControllers(acting: Lifetime): Promise<void> {
+    const controllers = startControllers({
+      client,
+      // What upstream's controller manager does in its own name.
+      clientFor: name =>
+        clientOf(
+          name === 'kube-controller-manager'
+            ? { name: 'system:kube-controller-manager', groups: ['system:authenticated'] }
+            : serviceAccountUser('kube-system', name),
+        ),
+      informers,
+      clock,
+      random,
+      log: log.child('controllers'),
+      settings: {
+        clusterCidrs: [options.podCIDR],
+        caCertPem: credentials.caCertPem,
+        signer: lazySigner(credentials, { clock, random }),
+        accountToken: authentication.issueLegacy,
+        ...given({
+          nodeMonitorGraceMs: controllerManagerArguments['node-monitor-grace-period'],
+          terminatedPodsMax: controllerManagerArguments['terminated-pod-gc-threshold'],
+        }),
+      },
+    });
+    acting.own(controllers);
+  }
+
+  async function actAsScheduler(acting: Lifetime): Promise<void> {
+    const schedulerClient = clientOf({ name: 'system:kube-scheduler', groups: ['system:authenticated'] });
+    const events = openEventRecorder({ client: schedulerClient, component: schedulerName, clock, log });
+    acting.own(events);
+    await startScheduler({
+      client: schedulerClient,
+      informers,
+      events,
+      clock,
+      random,
+      log: log.child('scheduler'),
+      signal: acting.signal,
+    });
+  }
 }

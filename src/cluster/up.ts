@@ -17,6 +17,7 @@ import {
 import { decideComponentWords } from './flags/components.ts';
 import type { FromRole } from './messages.ts';
 import { endOrphans } from './orphans.ts';
+import { etcdServersIn } from './open-store.ts';
 import { installPackages, nodePackages } from './packages.ts';
 import { progressOn, type Progress } from './progress.ts';
 import { startSupervisor } from './supervise.ts';
@@ -144,6 +145,7 @@ function decideConfig(dir: DataDir, flags: Flags): { config: ClusterConfig; lack
   if (lacking && flags.given('nodes')) throw new Error(`cannot run real containers: ${lacking}`);
   const real = wantsReal && !lacking;
   const nodes = real ? (flags.number('nodes') ?? (before?.nodes || 1)) : 0;
+  const datastore = decideDatastore(flags, before);
   const ranges = before ?? (real ? claimFreeRanges(dir) : (rangeChoices[0] as NonNullable<(typeof rangeChoices)[0]>));
   const config: ClusterConfig = {
     port: flags.number('port') ?? before?.port ?? 6443,
@@ -157,9 +159,24 @@ function decideConfig(dir: DataDir, flags: Flags): { config: ClusterConfig; lack
     runtime,
     runtimeEndpoint:
       flags.text('runtime-endpoint') ?? before?.runtimeEndpoint ?? 'unix:///run/containerd/containerd.sock',
+    ...(datastore !== undefined && { datastore }),
     components: decideComponentWords(flags, before?.components),
   };
   return { config, lacking: lacking && `${lacking} Until then pods run on a simulated node.` };
+}
+
+/** Undefined: the file in the data directory. */
+function decideDatastore(flags: Flags, before: ClusterConfig | undefined): string | undefined {
+  const given = flags.text('datastore');
+  if (given === undefined) return before?.datastore;
+  const datastore = given === 'sqlite' ? undefined : given;
+  if (datastore !== undefined) etcdServersIn(datastore);
+  // Members of an etcd come and go; another kind of store would be an empty one.
+  if (before && (before.datastore === undefined) !== (datastore === undefined))
+    throw new Error(
+      `cannot keep the cluster's objects in ${given}: they are in ${before.datastore ?? 'its data directory'}; start a cluster of its own with another --data-dir`,
+    );
+  return datastore;
 }
 
 function whatIsMissing(): string | undefined {

@@ -61,19 +61,28 @@ export async function startScheduler(options: SchedulerOptions): Promise<Schedul
   let binding = 0;
   let running = false;
 
-  nodes.subscribe({
-    added: node => roomOn(cluster.setNode(node)),
-    updated: node => roomOn(cluster.setNode(node)),
-    deleted: node => cluster.removeNode(node.metadata.name ?? ''),
-  });
-  namespaces.subscribe({ added: seeNamespace, updated: seeNamespace, deleted: forgetNamespace });
-  pods.subscribe({ added: seePod, updated: seePod, deleted: forgetPod });
+  const unsubscribe = [
+    nodes.subscribe({
+      added: node => roomOn(cluster.setNode(node)),
+      updated: node => roomOn(cluster.setNode(node)),
+      deleted: node => cluster.removeNode(node.metadata.name ?? ''),
+    }),
+    namespaces.subscribe({ added: seeNamespace, updated: seeNamespace, deleted: forgetNamespace }),
+    pods.subscribe({ added: seePod, updated: seePod, deleted: forgetPod }),
+  ];
   queue.onReady = wake;
   let cancelFlush = clock.after(flushEveryMs, function flush() {
     queue.flushOld();
     cancelFlush = clock.after(flushEveryMs, flush);
   });
-  signal.addEventListener('abort', () => cancelFlush(), { once: true });
+  signal.addEventListener(
+    'abort',
+    () => {
+      cancelFlush();
+      for (const end of unsubscribe) end();
+    },
+    { once: true },
+  );
   await Promise.all([nodes.synced, pods.synced, namespaces.synced, budgets.synced]);
   wake();
   return {

@@ -1,4 +1,5 @@
-import type { ComponentArguments, ComponentFlag } from './component.ts';
+import { choice, file, list, text, type ComponentArguments, type ComponentFlag } from './component.ts';
+import { authenticationFlags } from './kube-apiserver-auth.ts';
 
 /**
  * The flags of upstream's kube-apiserver that `--kube-apiserver-arg NAME=VALUE` takes, by upstream's names. A flag is one
@@ -6,6 +7,16 @@ import type { ComponentArguments, ComponentFlag } from './component.ts';
  * does is wired in `../control-plane.ts`, which is given the parsed values as `apiServerArguments['audit-policy-file']`.
  */
 export const kubeApiserverFlags = {
+  ...authenticationFlags,
+  'etcd-servers': list('the etcd servers (scheme://host:port, comma separated) that keep the objects', 'URLS'),
+  'etcd-prefix': text('what stands before every key in etcd (default /registry)', 'PATH'),
+  'etcd-cafile': file('the authorities that etcd is verified with'),
+  'etcd-certfile': file('the certificate shown to etcd'),
+  'etcd-keyfile': file('the key of the certificate shown to etcd'),
+  'storage-media-type': choice('how built-in kinds are written into etcd (default application/json)', [
+    'application/json',
+    'application/vnd.kubernetes.protobuf',
+  ]),
   'service-node-port-range': portRange('the ports that NodePort Services get (default 30000-32767)'),
 };
 

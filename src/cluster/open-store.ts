@@ -1,0 +1,44 @@
+import { readFileSync } from 'node:fs';
+import type { Clock } from '#base/clock.ts';
+import type { Log } from '#base/log.ts';
+import { openSqliteStorage } from '#storage/sqlite/sqlite-storage.ts';
+import type { Storage } from '#storage/storage.ts';
+import type { ClusterConfig, DataDir } from './data-dir.ts';
+import { argumentsOf } from './flags/components.ts';
+
+/** `etcd://127.0.0.1:2379,127.0.0.1:22379` → `http://127.0.0.1:2379`, …; throws a sentence. */
+export function etcdServersIn(datastore: string): readonly string[] {
+  const [, scheme = '', hosts = ''] = /^(etcds?|https?):\/\/(.+)$/.exec(datastore) ?? [];
+  const servers = hosts.split(',').filter(host => host !== '');
+  if (servers.length === 0 || !servers.every(host => /^(\[[0-9a-fA-F:.]+\]|[^:/[\],]+)(:\d{1,5})?$/.test(host)))
+    throw new Error(`cannot use the datastore ${JSON.stringify(datastore)}: it is not like etcd://host:2379,host:2379`);
+  const secure = scheme === 'etcds' || scheme === 'https';
+  return servers.map(host => `${secure ? 'https' : 'http'}://${host}`);
+}
+
+/** The cluster's store: the file in its directory, or the etcd it was told of. */
+export async function openStore(
+  dir: DataDir,
+  config: ClusterConfig,
+  outside: { readonly clock: Clock; readonly log: Log },
+): Promise<Storage> {
+  const given = argumentsOf('kube-apiserver', config.components);
+  const servers = given['etcd-servers'] ?? (config.datastore === undefined ? [] : etcdServersIn(config.datastore));
+  if (servers.length === 0) return openSqliteStorage({ directory: dir.store });
+  // gRPC takes a tenth of a second to load: only those pay for it who use it.
+  const [{ openEtcdStorage }, { inUpstreamForm }] = await Promise.all([
+    import('#storage/etcd/etcd-storage.ts'),
+    import('#apiserver/upstream-form.ts'),
+  ]);
+  const pem = (file: string | undefined) => (file === undefined ? undefined : readFileSync(file, 'utf8'));
+  const storage = await openEtcdStorage({
+    servers,
+    caPem: pem(given['etcd-cafile']),
+    certPem: pem(given['etcd-certfile']),
+    keyPem: pem(given['etcd-keyfile']),
+    clock: outside.clock,
+    log: outside.log.child('etcd'),
+  });
+  const { 'etcd-prefix': keyPrefix, 'storage-media-type': mediaType } = given;
+  return inUpstreamForm(storage, { ...(keyPrefix !== undefined && { keyPrefix }), ...(mediaType && { mediaType }) });
+}
