@@ -15,9 +15,9 @@ import {
   type DataDir,
 } from './data-dir.ts';
 import { decideComponentWords } from './flags/components.ts';
+import { etcdServersIn } from './datastore.ts';
 import type { FromRole } from './messages.ts';
 import { endOrphans } from './orphans.ts';
-import { etcdServersIn } from './open-store.ts';
 import { installPackages, nodePackages } from './packages.ts';
 import { progressOn, type Progress } from './progress.ts';
 import { startSupervisor } from './supervise.ts';
