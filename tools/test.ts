@@ -34,6 +34,7 @@ const packages = installPackages([
   { command: 'docker-registry', debian: 'docker-registry' },
   { command: 'busybox', debian: 'busybox-static' },
   { command: 'curl', debian: 'curl' },
+  { command: 'openssl', debian: 'openssl' },
   { command: 'containerd', debian: 'containerd' },
   { command: 'etcd', debian: 'etcd-server' },
   { command: '/usr/lib/cni/bridge', debian: 'containernetworking-plugins' },
