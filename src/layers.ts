@@ -7,7 +7,7 @@ export const layers = {
   cel: ['base'],
   api: ['base', 'cel'],
   storage: ['base', 'api'],
-  auth: ['base', 'api', 'client'],
+  auth: ['base', 'cel', 'api', 'client'],
   admission: ['base', 'cel', 'api', 'client', 'auth'],
   // Only the API server reaches the store; everything else is a client of the API server.
   apiserver: ['base', 'cel', 'api', 'storage', 'auth', 'admission', 'client'],

@@ -93,7 +93,7 @@ export async function startCluster(options: ClusterOptions = {}): Promise<Cluste
     const listener = await controlPlane.apiServer.listen({
       host: '127.0.0.1',
       port,
-      tls: { ...serving, clientCaPem: authority.certPem },
+      tls: { ...serving, ...controlPlane.trust },
     });
     await controlPlane.startActing();
     const hollow = lifetime.own(await startNodes(controlPlane, nodes, { clock, random, log }));

@@ -41,9 +41,16 @@ export interface ControllerSettings {
   readonly caCertPem: string;
   /** Signs what the built-in signers are asked for; without one, requests wait for somebody else. */
   readonly signer: CertificateSigner | undefined;
+  /** Makes the token of a Secret for a service account; without it such Secrets wait for somebody else. */
+  readonly accountToken: AccountTokens | undefined;
   readonly nodeMonitorGraceMs: number;
   readonly terminatedPodsMax: number;
 }
+
+export type AccountTokens = (
+  account: { readonly namespace: string; readonly name: string; readonly uid: string },
+  secret: string,
+) => Promise<string>;
 
 /** What a request for a certificate asks for. */
 export interface RequestedCertificate {

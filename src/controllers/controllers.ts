@@ -28,6 +28,7 @@ import { resourceQuotaController } from './core/resource-quota.ts';
 import { replicationControllerController } from './core/replication-controller.ts';
 import { rootCaController } from './core/root-ca.ts';
 import { serviceAccountController } from './core/service-account.ts';
+import { serviceAccountTokensController } from './core/service-account-tokens.ts';
 import { tokenCleaner } from './core/token-cleaner.ts';
 import { claimProtectionController, volumeProtectionController } from './core/volume-protection.ts';
 import { endpointSliceMirroringController } from './discovery/endpoint-slice-mirroring.ts';
@@ -47,6 +48,7 @@ import { clusterRoleAggregationController } from './rbac/cluster-role-aggregatio
 export const controllers: readonly Controller[] = [
   // A pod needs its namespace's service account and the certificate authority.
   serviceAccountController,
+  serviceAccountTokensController,
   rootCaController,
   // Permissions that others wait for.
   clusterRoleAggregationController,
@@ -112,6 +114,7 @@ export const defaultSettings: ControllerSettings = {
   nodeCidrPrefixLengthV6: 64,
   caCertPem: '',
   signer: undefined,
+  accountToken: undefined,
   nodeMonitorGraceMs: 50_000,
   terminatedPodsMax: 12_500,
 };

@@ -4,7 +4,8 @@ import type { Log } from '#base/log.ts';
 import type { ApiRequest, ApiResponse } from '#client/transport.ts';
 import { http1Server } from './http1.ts';
 import { http2Server } from './http2.ts';
-import { certificatesIn, trustOf, type Peer, type PeerTrust } from './peer.ts';
+import { certificatesOf } from '#auth/certificates/certificate.ts';
+import { trustOf, type Peer, type PeerTrust } from './peer.ts';
 
 export type HandleRequest = (request: ApiRequest, peer: Peer) => Promise<ApiResponse>;
 
@@ -18,7 +19,7 @@ export interface ListenOptions {
     /** Authorities that client certificates are verified against. */
     readonly clientCaPem?: string;
     /** Authorities of front proxies, which say by headers who a user is. */
-    readonly proxyCaPem?: string;
+    readonly proxyCaPem?: string | undefined;
   };
 }
 
@@ -90,5 +91,5 @@ function secureContext({ certPem, keyPem, clientCaPem, proxyCaPem }: ListenOptio
 /** Only where there are two sorts of authorities they have to be told apart. */
 function peerTrust({ clientCaPem = '', proxyCaPem }: ListenOptions['tls']): PeerTrust | undefined {
   if (proxyCaPem === undefined) return undefined;
-  return { client: certificatesIn(clientCaPem), proxy: certificatesIn(proxyCaPem) };
+  return { client: certificatesOf(clientCaPem), proxy: certificatesOf(proxyCaPem) };
 }

@@ -36,12 +36,6 @@ export function peerOf(socket: TLSSocket): Peer {
   return peer;
 }
 
-/** The certificates of a PEM bundle. */
-export function certificatesIn(pem: string): X509Certificate[] {
-  const blocks = pem.match(/-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g) ?? [];
-  return blocks.map(block => new X509Certificate(block));
-}
-
 function read(socket: TLSSocket): Peer {
   if (typeof socket.getPeerCertificate !== 'function') return nobody;
   const certificate = socket.getPeerCertificate();

@@ -27,6 +27,8 @@ export interface TokenRequestOptions {
   readonly clock: Clock;
   /** Longer ones are shortened. */
   readonly validForSecondsMax?: number;
+  /** Whether tokens that node agents ask for live on for a year, and warn instead of failing. */
+  readonly extends?: boolean;
 }
 
 type BoundReference = NonNullable<TokenRequest['spec']['boundObjectRef']>;
@@ -34,6 +36,7 @@ type BoundReference = NonNullable<TokenRequest['spec']['boundObjectRef']>;
 /** Makes a token for a service account: `serviceaccounts/<name>/token`. */
 export function tokenRequest(options: TokenRequestOptions): SubresourceHandler {
   const { issue, objects, audiences, clock, validForSecondsMax = secondsMax } = options;
+  const mayExtend = options.extends ?? true;
   return async (_request, context) => {
     const account = context.object<ServiceAccount>();
     const request = await context.body(TokenRequest);
@@ -45,15 +48,18 @@ export function tokenRequest(options: TokenRequestOptions): SubresourceHandler {
     await context.admit('CREATE', request as unknown as ApiObject);
     request.spec.audiences = request.spec.audiences?.length ? request.spec.audiences : [...audiences];
 
-    const asked = Number(request.spec.expirationSeconds);
-    checkSpec(name, asked);
+    const wanted = Number(request.spec.expirationSeconds);
+    checkSpec(name, wanted);
+    const asked = Math.min(wanted, validForSecondsMax);
+    if (asked < wanted) context.warn(`requested expiration of ${wanted} seconds shortened to ${asked} seconds`);
     const reference = request.spec.boundObjectRef;
     const bound = reference?.kind ? await bind(reference, namespace, name, objects) : {};
     const extend =
+      mayExtend &&
       bound.pod !== undefined &&
       asked === warnOnlySeconds &&
       request.spec.audiences.every(each => audiences.includes(each));
-    const validForSeconds = Math.min(extend ? extendedSeconds : asked, validForSecondsMax);
+    const validForSeconds = extend ? extendedSeconds : asked;
     const issued = await issue({
       binding: { namespace, ...bound, serviceaccount: { name, uid } },
       audiences: request.spec.audiences,

@@ -11,7 +11,7 @@ export type AnonymousAccess = boolean | { readonly paths: readonly string[] };
  */
 export function authenticateWith(
   authenticators: readonly Authenticator[],
-  options: { readonly anonymous: AnonymousAccess },
+  options: { readonly anonymous: AnonymousAccess | (() => AnonymousAccess) },
 ): (credentials: Credentials) => Promise<User> {
   return async credentials => {
     let wrong: unknown;
@@ -24,7 +24,8 @@ export function authenticateWith(
       }
     }
     if (wrong !== undefined) throw wrong;
-    if (mayBeAnonymous(options.anonymous, credentials.path)) return anonymous;
+    const access = typeof options.anonymous === 'function' ? options.anonymous() : options.anonymous;
+    if (mayBeAnonymous(access, credentials.path)) return anonymous;
     throw errors.unauthorized();
   };
 }

@@ -33,6 +33,18 @@ export function bearerAuthenticator(tokens: TokenAuthenticator, audiences: reado
   };
 }
 
+/** Tokens that name no audience are for those of the API server, and for nobody else. */
+export function forAudiences(tokens: TokenAuthenticator, own: readonly string[]): TokenAuthenticator {
+  return {
+    async authenticate(token, audiences) {
+      const matching = own.filter(each => audiences.includes(each));
+      if (matching.length === 0) return undefined;
+      const holder = await tokens.authenticate(token, audiences);
+      return holder && { ...holder, audiences: matching };
+    },
+  };
+}
+
 /** The first authenticator that knows a token; the others' complaints are told together when none does. */
 export function anyToken(authenticators: readonly TokenAuthenticator[]): TokenAuthenticator {
   return {

@@ -1,7 +1,8 @@
-import { hash } from 'node:crypto';
+import { hash, timingSafeEqual } from 'node:crypto';
 import { decodeJwt, jwtVerify, SignJWT, errors as joseErrors, type JWTPayload } from 'jose';
 import type { Clock } from '#base/clock.ts';
 import type { Random } from '#base/random.ts';
+import type { Secret } from '#api/core/v1/secret.ts';
 import type { ApiObject } from '#api/machinery/kind.ts';
 import { serviceAccountUser } from '../user.ts';
 import type { TokenAuthenticator } from './bearer.ts';
@@ -73,9 +74,36 @@ export function tokenIssuer(options: {
   };
 }
 
+/** The issuer of tokens that live in Secrets and never expire. */
+export const legacyIssuer = 'kubernetes/serviceaccount';
+
+const legacyClaims = 'kubernetes.io/serviceaccount/';
+
+/** Makes the token of a Secret of type `kubernetes.io/service-account-token`: it lives as long as the Secret. */
+export function legacyTokenIssuer(
+  key: SigningKey,
+): (
+  account: { readonly namespace: string; readonly name: string; readonly uid: string },
+  secret: string,
+) => Promise<string> {
+  return ({ namespace, name, uid }, secret) =>
+    new SignJWT({
+      [`${legacyClaims}namespace`]: namespace,
+      [`${legacyClaims}secret.name`]: secret,
+      [`${legacyClaims}service-account.name`]: name,
+      [`${legacyClaims}service-account.uid`]: uid,
+    })
+      .setProtectedHeader({ alg: key.algorithm, kid: key.id })
+      .setIssuer(legacyIssuer)
+      .setSubject(`system:serviceaccount:${namespace}:${name}`)
+      .sign(key.privateKey);
+}
+
 /** A token whose signature holds. */
 interface VerifiedToken {
   readonly binding: TokenBinding;
+  /** The Secret that is the token's only home. */
+  readonly legacySecret?: string;
   readonly audiences: readonly string[];
   readonly id: string;
   readonly notBeforeMs: number;
@@ -97,8 +125,14 @@ export function serviceAccountTokenAuthenticator(options: {
   readonly keys: readonly VerificationKey[];
   readonly objects: BoundObjects;
   readonly clock: Clock;
+  /** Those of the API server: what tokens are for that name none. Without them the issuers. */
+  readonly audiences?: readonly string[];
+  /** Told of each use of a token that lives in a Secret. */
+  readonly usedLegacy?: (secret: Secret) => void;
 }): TokenAuthenticator {
-  const { issuers, objects, clock } = options;
+  const { objects, clock, usedLegacy } = options;
+  const issuers = [...options.issuers, legacyIssuer];
+  const own = options.audiences ?? options.issuers;
   const keys = new Map(options.keys.map(key => [key.id, key]));
   const verified = new Map<string, VerifiedToken>();
   return {
@@ -112,12 +146,14 @@ export function serviceAccountTokenAuthenticator(options: {
       remember(verified, digest, known);
       if (known.notBeforeMs > clock.now()) throw new Error('service account token is not valid yet');
       if (known.expiresMs <= clock.now()) throw new Error('service account token has expired');
-      const matching = known.audiences.filter(each => audiences.includes(each));
+      const made = known.audiences.length > 0 ? known.audiences : own;
+      const matching = made.filter(each => audiences.includes(each));
       if (matching.length === 0)
         throw new Error(
-          `token audiences [${known.audiences.map(each => JSON.stringify(each)).join(' ')}] is invalid for the target audiences [${audiences.map(each => JSON.stringify(each)).join(' ')}]`,
+          `token audiences [${made.map(each => JSON.stringify(each)).join(' ')}] is invalid for the target audiences [${audiences.map(each => JSON.stringify(each)).join(' ')}]`,
         );
-      await checkBoundObjects(known.binding, objects, clock);
+      if (known.legacySecret === undefined) await checkBoundObjects(known.binding, objects, clock);
+      else usedLegacy?.(await checkLegacy(known.binding, known.legacySecret, token, objects));
       return { user: userOf(known), audiences: matching };
     },
   };
@@ -157,6 +193,7 @@ async function verify(
 }
 
 function verifiedToken(payload: JWTPayload): VerifiedToken {
+  if (payload.iss === legacyIssuer) return verifiedLegacyToken(payload);
   const binding = payload['kubernetes.io'] as Partial<TokenBinding> | undefined;
   const { namespace, serviceaccount } = binding ?? {};
   if (!namespace || !serviceaccount?.name || !serviceaccount.uid || payload.exp === undefined)
@@ -170,6 +207,56 @@ function verifiedToken(payload: JWTPayload): VerifiedToken {
     notBeforeMs: (payload.nbf ?? 0) * 1000,
     expiresMs: payload.exp * 1000,
   };
+}
+
+function verifiedLegacyToken(payload: JWTPayload): VerifiedToken {
+  const [namespace, secret, name, uid] = [
+    'namespace',
+    'secret.name',
+    'service-account.name',
+    'service-account.uid',
+  ].map(each => {
+    const value = payload[`${legacyClaims}${each}`];
+    if (typeof value !== 'string' || value === '') throw new Error(`${each} claim is missing`);
+    return value;
+  }) as [string, string, string, string];
+  if (payload.sub !== `system:serviceaccount:${namespace}:${name}`) throw new Error('sub claim is invalid');
+  return {
+    binding: { namespace, serviceaccount: { name, uid } },
+    legacySecret: secret,
+    audiences: [],
+    id: '',
+    notBeforeMs: 0,
+    expiresMs: Number.POSITIVE_INFINITY,
+  };
+}
+
+const invalidSinceLabel = 'kubernetes.io/legacy-token-invalid-since';
+
+/** Such a token dies at once with its Secret or account, and when the Secret holds another one. */
+async function checkLegacy(
+  { namespace, serviceaccount }: TokenBinding,
+  secretName: string,
+  token: string,
+  objects: BoundObjects,
+): Promise<Secret> {
+  const secret = (await objects.secret(namespace, secretName)) as Secret | undefined;
+  if (!secret || secret.metadata.deletionTimestamp) throw new Error('Token has been invalidated');
+  const kept = Buffer.from(secret.data?.['token'] ?? '', 'base64');
+  const sent = Buffer.from(token);
+  if (kept.length !== sent.length || !timingSafeEqual(kept, sent))
+    throw new Error("Token does not match server's copy");
+  const account = await objects.serviceAccount(namespace, serviceaccount.name);
+  if (!account) throw new Error(`serviceaccounts ${JSON.stringify(serviceaccount.name)} not found`);
+  if (account.metadata.deletionTimestamp)
+    throw new Error(`ServiceAccount ${namespace}/${serviceaccount.name} has been deleted`);
+  if (account.metadata.uid !== serviceaccount.uid)
+    throw new Error(`ServiceAccount UID (${account.metadata.uid}) does not match claim (${serviceaccount.uid})`);
+  if (secret.metadata.labels?.[invalidSinceLabel])
+    throw new Error(
+      `the token in secret ${namespace}/${secretName} for service account ${namespace}/${serviceaccount.name} has been marked invalid. Use tokens from the TokenRequest API or manually created secret-based tokens, or remove the '${invalidSinceLabel}' label from the secret to temporarily allow use of this token`,
+    );
+  return secret;
 }
 
 async function checkBoundObjects(binding: TokenBinding, objects: BoundObjects, clock: Clock): Promise<void> {

@@ -20,6 +20,14 @@ export function verificationKey(publicKeyPem: string): VerificationKey {
   return keyOf(createPublicKey(publicKeyPem));
 }
 
+/** Every key of a PEM file: public ones, and the public halves of private ones. */
+export function verificationKeysIn(pem: string): VerificationKey[] {
+  const blocks = pem.match(/-----BEGIN ([A-Z ]+)-----[^-]+-----END \1-----/g) ?? [];
+  const keys = blocks.filter(each => each.includes('KEY-----')).map(verificationKey);
+  if (keys.length === 0) throw new Error('data does not contain any valid RSA or ECDSA public keys');
+  return keys;
+}
+
 /** The keys as a JSON Web Key Set, as `/openid/v1/jwks` publishes it. */
 export function keySet(keys: readonly VerificationKey[]): {
   readonly keys: readonly Readonly<Record<string, unknown>>[];

@@ -53,6 +53,19 @@ export function authorityExpires(certPem: string, clock: Clock, renewBeforeMs: n
   );
 }
 
+/** The certificates of a PEM bundle; what cannot be read is none. */
+export function certificatesOf(pem: string): X509Certificate[] {
+  const blocks = pem.match(/-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g) ?? [];
+  return blocks.flatMap(block => {
+    try {
+      return [new X509Certificate(block)];
+    } catch {
+      // The caller sees that there are fewer.
+      return [];
+    }
+  });
+}
+
 export function newKeyPem(): string {
   return generateKeyPairSync('ec', {
     namedCurve: 'prime256v1',
