@@ -41,8 +41,8 @@ export class CachedObject {
   /** JSON with resourceVersion, without kind and apiVersion for built-in kinds. */
   readonly item: Buffer;
   readonly #kind: Kind;
-  /** The store has the object in an older form: the next write puts it there in this one, even if nothing else changed. */
-  readonly isStale: boolean;
+  /** What the store has, where an older schema has left it in another form than `item`. */
+  readonly #older: Uint8Array | undefined;
   #object: ApiObject | undefined;
   #derived: Map<string, unknown> | undefined;
 
@@ -54,10 +54,10 @@ export class CachedObject {
     revision: number,
     createRevision: number,
     object?: ApiObject,
-    isStale = false,
+    older?: Uint8Array,
   ) {
     this.#kind = kind;
-    this.isStale = isStale;
+    this.#older = older;
     this.key = key;
     this.revision = revision;
     this.createRevision = createRevision;
@@ -74,6 +74,16 @@ export class CachedObject {
   /** The stored bytes behind `{"metadata":{`. */
   get storedTail(): Buffer {
     return this.item.subarray(itemTailOffset(this.revision));
+  }
+
+  /** The store has the object in an older form: the next write puts it there in this one, even if nothing else changed. */
+  get isStale(): boolean {
+    return this.#older !== undefined;
+  }
+
+  /** The bytes that the store has. */
+  get stored(): Uint8Array {
+    return this.#older ?? Buffer.concat([metadataHead, this.storedTail]);
   }
 
   /** Forgets what can be made again from the bytes; for objects that only the history still holds. */
@@ -102,14 +112,16 @@ export class CachedObject {
   }
 }
 
-/** The entry as a custom kind's schema of today has it: pruned, defaulted, in the version that is stored now. */
+/**
+ * The entry as a custom kind's schema of today has it: pruned, defaulted, in the version that is stored now. It is made of
+ * what is in the store, not of what yesterday's schema had made of that.
+ */
 export function revived(kind: Kind, entry: CachedObject): CachedObject {
-  const stored = Buffer.concat([metadataHead, entry.storedTail]);
+  const { key, revision, createRevision, stored } = entry;
   const object = kind.revive?.(decodeJson(stored) as never);
   const bytes = object && encodeStored(kind, object);
-  const isSame = !bytes || bytes.equals(stored);
-  const { key, revision, createRevision } = entry;
-  return new CachedObject(kind, key, bytes ?? stored, revision, createRevision, undefined, entry.isStale || !isSame);
+  if (!bytes || bytes.equals(stored)) return new CachedObject(kind, key, stored, revision, createRevision);
+  return new CachedObject(kind, key, bytes, revision, createRevision, undefined, stored);
 }
 
 const metadataHead = Buffer.from('{"metadata":{');

@@ -12,7 +12,7 @@ import {
   StorageUnavailableError,
   type StoredValue,
 } from '#storage/storage.ts';
-import { CachedObject, encodeStored, revived } from './entry.ts';
+import { CachedObject, revived } from './entry.ts';
 import { CacheEvent, ResourceCache } from './resource-cache.ts';
 
 /**
@@ -105,8 +105,8 @@ export class WatchCache implements AsyncDisposable {
     const cache = this.#resources.get(name);
     if (!cache) return;
     this.#resources.delete(name);
-    for (const { key, revision, createRevision, object } of cache.all()) {
-      const value = { bytes: encodeStored(cache.kind, object) };
+    for (const { key, revision, createRevision, stored } of cache.all()) {
+      const value = { bytes: stored };
       this.#keepUnserved(name, { type: 'put', key: `${prefix}${name}/${key}`, revision, value, createRevision });
     }
     cache.end();
