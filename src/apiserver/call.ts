@@ -38,6 +38,11 @@ export class Call implements RequestContext {
   readonly warnings = new Warnings();
   readonly annotations = new Map<string, string>();
   user: User;
+  /** What priority and fairness made of the request: headers of its answer. */
+  flow: { readonly schemaUid: string; readonly levelUid: string } | undefined;
+  /** Of a watch: called when it has sent the state it begins with, and when it ends. */
+  onWatchReady: (() => void) | undefined;
+  onWatchEnd: (() => void) | undefined;
   #pretty: boolean | undefined;
 
   constructor(request: ApiRequest, info: RequestInfo, user: User, foundation: Foundation) {

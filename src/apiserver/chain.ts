@@ -4,7 +4,6 @@ import type { Attributes } from '#auth/authorization/authorizer.ts';
 import type { ApiResponse } from '#client/transport.ts';
 import type { Call } from './call.ts';
 import { deadline } from './deadline.ts';
-import type { InFlightLimit } from './in-flight.ts';
 
 /** One step of the way of a request; it answers itself or asks the next one. */
 export type Step = (call: Call, next: () => Promise<ApiResponse>) => Promise<ApiResponse>;
@@ -18,14 +17,8 @@ export interface AuditHook {
  * The steps between authentication and the verbs, outermost first, in upstream's order: flow control judges the
  * impersonated user, and what is refused by it is not worth an authorization.
  */
-export function chainOf(audit: AuditHook | undefined, inFlight: InFlightLimit): readonly Step[] {
-  return [
-    deadline,
-    ...(audit ? [audit] : []),
-    impersonation,
-    (call, next) => inFlight.admit(call, next),
-    authorization,
-  ];
+export function chainOf(audit: AuditHook | undefined, flowControl: Step | undefined): readonly Step[] {
+  return [deadline, ...(audit ? [audit] : []), impersonation, ...(flowControl ? [flowControl] : []), authorization];
 }
 
 /** Runs the steps around what finally answers. */

@@ -20,7 +20,8 @@ export async function deadline(call: Call, next: () => Promise<ApiResponse>): Pr
   }
 }
 
-function timeoutOf({ request: { query } }: Call): number {
+/** Throws ApiError BadRequest for a timeout that cannot be read. */
+export function timeoutOf({ request: { query } }: Call): number {
   const asked = query.get('timeout') ?? '';
   if (asked === '') return limits.requestTimeoutMs;
   const wantedMs = goDurationMs(asked);

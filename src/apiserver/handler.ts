@@ -9,7 +9,7 @@ import { type AuditHook, chainOf, runChain, type Step } from './chain.ts';
 import type { Dispatcher } from './dispatch.ts';
 import { statusKind } from './encoding/meta-kinds.ts';
 import { valueBytes } from './encoding/object.ts';
-import { InFlightLimit, isLongRunning } from './in-flight.ts';
+import { isLongRunning } from './in-flight.ts';
 import { parseRequestInfo } from './request-info.ts';
 
 export interface HandlerParts {
@@ -17,6 +17,8 @@ export interface HandlerParts {
   readonly dispatcher: Dispatcher;
   readonly authenticate: (credentials: Credentials) => Promise<User> | User;
   readonly audit?: AuditHook;
+  /** Decides who waits and who is refused; without it everybody goes on. */
+  readonly flowControl?: Step;
   readonly log: Log;
 }
 
@@ -30,7 +32,7 @@ export class Handler {
 
   constructor(parts: HandlerParts) {
     this.#parts = parts;
-    this.#steps = chainOf(parts.audit, new InFlightLimit(parts.foundation.metrics));
+    this.#steps = chainOf(parts.audit, parts.flowControl);
   }
 
   /** A request from outside: its credentials say who makes it. */
@@ -116,6 +118,10 @@ function addHeaders(call: Call, response: ApiResponse): void {
   const asked = call.request.headers[auditId];
   headers[auditId] = typeof asked === 'string' && asked !== '' ? asked : call.foundation.random.uuid();
   headers['cache-control'] ??= 'no-cache, private';
+  if (call.flow) {
+    headers['x-kubernetes-pf-flowschema-uid'] = call.flow.schemaUid;
+    headers['x-kubernetes-pf-prioritylevel-uid'] = call.flow.levelUid;
+  }
   const warnings = call.warnings.headers;
   if (warnings) headers['warning'] = warnings;
 }

@@ -14,12 +14,13 @@ import type { Authorizer } from '#auth/authorization/authorizer.ts';
 import { loopbackAdmin, type User } from '#auth/user.ts';
 import { CustomResourceDefinition } from '#api/apiextensions/v1/custom-resource-definition.ts';
 import { kinds as allKinds } from '#api/kinds.ts';
+import type { Client } from '#client/client.ts';
 import { inProcessClient } from '#client/in-process.ts';
 import type { ApiRequest, ApiResponse } from '#client/transport.ts';
 import type { Storage } from '#storage/storage.ts';
 import { WatchCache } from './cache/watch-cache.ts';
 import type { Foundation } from './call.ts';
-import type { AuditHook } from './chain.ts';
+import type { AuditHook, Step } from './chain.ts';
 import { startCustomResources } from './crd/controller.ts';
 import { Dispatcher } from './dispatch.ts';
 import { startExpiry } from './expiry.ts';
@@ -29,6 +30,10 @@ import { indexPath } from './index-path.ts';
 import { openAggregation, type Aggregation, type AggregationOptions } from './aggregation/aggregation.ts';
 import type { ComputedResource } from './computed-resource.ts';
 import { Hooks } from './hooks.ts';
+import { flowControlDebugPaths } from './flow-control/debug-paths.ts';
+import { FlowControl, flowControlKinds } from './flow-control/flow-control.ts';
+import { followConfiguration } from './flow-control/follow-configuration.ts';
+import { InFlightLimit, type InFlightLimits } from './in-flight.ts';
 import { listen, type ListenOptions, type Listener } from './http/listen.ts';
 import type { Peer } from './http/peer.ts';
 import { ApiMetrics } from './metrics.ts';
@@ -62,6 +67,8 @@ export interface ApiServerOptions {
   readonly computed?: readonly ComputedResource[];
   readonly healthChecks?: readonly HealthCheck[];
   readonly audit?: AuditHook;
+  /** How many requests are worked on at once; `fair`: divided by priority and fairness (the default). */
+  readonly inFlight?: (InFlightLimits & { readonly fair: boolean }) | undefined;
   /** For tests: objects that are shared are frozen. */
   readonly freezes?: boolean;
   /** Instead of every built-in kind that a default server serves. */
@@ -110,6 +117,17 @@ export async function startApiServer(options: ApiServerOptions): Promise<ApiServ
     ]),
   );
   const foundation: Foundation = { registry, cache, writer, hooks, admission, authorizer, clock, random, metrics };
+  const inFlight = options.inFlight ?? defaultInFlight;
+  const flowControl = inFlight.fair
+    ? new FlowControl({
+        clock,
+        seatsMax: inFlight.readOnlyMax + inFlight.mutatingMax,
+        sizeOf({ group, version, resource }) {
+          const found = registry.find(group, version, resource)?.cache;
+          return found && { count: found.size, meanBytes: found.size === 0 ? 0 : found.bytes / found.size };
+        },
+      })
+    : undefined;
   const { computed = [] } = options;
   registry.add(computed.map(each => each.kind));
   const aggregation =
@@ -124,6 +142,7 @@ export async function startApiServer(options: ApiServerOptions): Promise<ApiServ
     versionPath,
     ...healthPaths(checks),
     metricsPath(metrics),
+    ...(flowControl ? flowControlDebugPaths(flowControl, () => clock.now() - clock.monotonic()) : []),
     ...(options.rawPaths?.(registry, aggregation) ?? []),
   ];
   const dispatcher = new Dispatcher(
@@ -134,18 +153,23 @@ export async function startApiServer(options: ApiServerOptions): Promise<ApiServ
   const { authenticate, audit } = options;
   // The server's own work on definitions and their objects is nobody's request: nobody is asked whether it may be done.
   const definesKinds = kinds.some(kind => (kind as unknown) === CustomResourceDefinition);
-  const loopback = definesKinds
-    ? new Handler({
-        foundation: { ...foundation, authorizer: alwaysAllow, admission: [] },
-        dispatcher,
-        authenticate,
-        log,
-      })
-    : undefined;
-  const handler = new Handler({ foundation, dispatcher, authenticate, log, ...(audit && { audit }) });
+  const loopback = new Handler({
+    foundation: { ...foundation, authorizer: alwaysAllow, admission: [] },
+    dispatcher,
+    authenticate,
+    log,
+  });
+  const client = inProcessClient((user: User, request) => loopback.handleAs(user, request), loopbackAdmin);
+  const handler = new Handler({
+    foundation,
+    dispatcher,
+    authenticate,
+    log,
+    flowControl: flowControl ? limitFairly(flowControl, metrics) : limitSimply(new InFlightLimit(metrics, inFlight)),
+    ...(audit && { audit }),
+  });
   lifetime.own(startExpiry(foundation, log));
-  if (loopback) {
-    const client = inProcessClient((user: User, request) => loopback.handleAs(user, request), loopbackAdmin);
+  if (definesKinds) {
     // Only a definition that names a webhook needs somebody to call it.
     const webhooks = once(() => lifetime.own(httpsWebhookCaller(clock)));
     lifetime.own(
@@ -162,8 +186,8 @@ export async function startApiServer(options: ApiServerOptions): Promise<ApiServ
       }),
     );
   }
-  if (loopback)
-    aggregation?.start(inProcessClient((user: User, request) => loopback.handleAs(user, request), loopbackAdmin));
+  if (definesKinds) aggregation?.start(client);
+  if (flowControl) lifetime.defer(startFlowControl(flowControl, { registry, cache, client, clock, log }));
   compactRegularly(cache, clock, log, lifetime.signal);
   let url: string | undefined;
   return {
@@ -188,6 +212,44 @@ export async function startApiServer(options: ApiServerOptions): Promise<ApiServ
       return listener;
     },
     [Symbol.asyncDispose]: () => lifetime[Symbol.asyncDispose](),
+  };
+}
+
+/** Upstream's defaults. */
+const defaultInFlight = {
+  readOnlyMax: limits.readOnlyRequestsInFlightMax,
+  mutatingMax: limits.mutatingRequestsInFlightMax,
+  fair: true,
+};
+
+function limitFairly(flowControl: FlowControl, metrics: ApiMetrics): Step {
+  metrics.collectInFlight(() => flowControl.metrics.inFlight());
+  flowControl.metrics.registerIn(metrics.registry);
+  return (call, next) => flowControl.admit(call, next);
+}
+
+function limitSimply(limit: InFlightLimit): Step {
+  return (call, next) => limit.admit(call, next);
+}
+
+/** The returned function ends it. A server without these kinds works by what is mandatory. */
+function startFlowControl(
+  flowControl: FlowControl,
+  parts: Pick<Foundation, 'registry' | 'cache' | 'clock'> & {
+    readonly client: Client;
+    readonly log: Log;
+  },
+): () => void {
+  const { registry } = parts;
+  const [levels, schemas] = [flowControlKinds.levels, flowControlKinds.schemas].map(
+    ({ group, version, plural }) => registry.find(group, version, plural)?.cache,
+  );
+  const stops = [flowControl.start()];
+  if (levels && schemas) {
+    stops.push(followConfiguration({ ...parts, flowControl, levels, schemas }));
+  }
+  return () => {
+    for (const stop of stops) stop();
   };
 }
 

@@ -26,6 +26,9 @@ export interface WatchPlan {
   readonly currentRevision: () => number;
   readonly signal: AbortSignal;
   readonly onSent?: (bytes: number) => void;
+  /** The state at the beginning is sent. */
+  readonly onReady?: (() => void) | undefined;
+  readonly onEnd?: (() => void) | undefined;
 }
 
 /** Upstream sends one about every minute, and one shortly before the watch times out. */
@@ -118,6 +121,7 @@ export class WatchStream<Item> implements CacheWatcher {
   }
 
   #goLive(): void {
+    this.#plan.onReady?.();
     const pending = this.#pending ?? [];
     this.#pending = undefined;
     for (const event of pending) this.#live(event);
@@ -205,6 +209,8 @@ export class WatchStream<Item> implements CacheWatcher {
   #end(): void {
     if (this.#ended) return;
     this.#ended = true;
+    this.#plan.onReady?.();
+    this.#plan.onEnd?.();
     this.#leave?.();
     this.#cancelTimeout?.();
     this.#cancelBookmark?.();

@@ -16,9 +16,11 @@ export const limits = {
   watchHistoryEventsMax: 10_000,
   /** Upstream's deadline for a request that is not long-running. */
   requestTimeoutMs: 60_000,
-  /** Requests at once, read-only and mutating (upstream's defaults without priority and fairness). */
+  /** Requests at once, read-only and mutating (upstream's defaults); priority and fairness divides the sum of both. */
   readOnlyRequestsInFlightMax: 400,
   mutatingRequestsInFlightMax: 200,
+  /** Shapes of requests (who, what) whose priority level is remembered. */
+  flowShapesMax: 8_192,
   /** A response shorter than this is not worth compressing (upstream's value). */
   gzipBytesMin: 128 * 1024,
   /** Upstream's cap on all Warning headers of one response, in characters. */

@@ -2,11 +2,16 @@ import type { Clock } from '#base/clock.ts';
 import { Lifetime } from '#base/lifetime.ts';
 import type { Log } from '#base/log.ts';
 import type { Random } from '#base/random.ts';
+import { metricsServerAccount, openMetricsServer } from '#addons/metrics-server/metrics-server.ts';
 import { admissionChain } from '#admission/chain.ts';
 import { httpsWebhookCaller } from '#admission/webhooks/call.ts';
 import { Secret } from '#api/core/v1/secret.ts';
 import { ensureBootstrapObjects } from '#apiserver/bootstrap.ts';
 import { discoveryPaths } from '#apiserver/discovery/discovery.ts';
+import {
+  ensureFlowControlConfiguration,
+  keepFlowControlConfiguration,
+} from '#apiserver/flow-control/ensure-configuration.ts';
 import { openIdPaths } from '#apiserver/discovery/openid.ts';
 import { openApiPaths } from '#apiserver/openapi/openapi.ts';
 import { reviewHandlers } from '#apiserver/reviews/reviews.ts';
@@ -35,6 +40,7 @@ import { startScheduler, schedulerName } from '#scheduler/scheduler.ts';
 import type { Storage } from '#storage/storage.ts';
 import { actWhileLeading } from './leadership.ts';
 import type { KubeApiserverArguments } from './flags/kube-apiserver.ts';
+import { inFlightFrom } from './request-options.ts';
 import type { KubeControllerManagerArguments } from './flags/kube-controller-manager.ts';
 import type { KubeSchedulerArguments } from './flags/kube-scheduler.ts';
 
@@ -166,6 +172,14 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     nodeAgents({ client, ...(credentials.kubeletClient ?? noCertificate), caPem: credentials.caCertPem }),
   );
   const address = advertise ? `${advertise.address}:${advertise.port}` : 'localhost';
+  const metrics = lifetime.own(
+    openMetricsServer({
+      client: clientOf(serviceAccountUser('kube-system', metricsServerAccount)),
+      informers,
+      clock,
+      log: log.child('metrics-server'),
+    }),
+  );
   const apiServer = await startApiServer({
     storage,
     clock,
@@ -182,6 +196,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
       checkEscalation,
       webhookCaller: lifetime.own(httpsWebhookCaller(clock)),
     }),
+    inFlight: inFlightFrom(apiServerArguments),
     serviceCIDR: options.serviceCIDR,
     nodePorts: apiServerArguments['service-node-port-range'],
     handlers: {
@@ -196,7 +211,8 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
       }),
       ...streamingHandlers({ client, agents, random }),
     },
-    aggregation: { certificate: () => credentials.frontProxyClient },
+    aggregation: { certificate: () => credentials.frontProxyClient, addOns: [metrics.apiService] },
+    computed: metrics.resources,
     rawPaths: (registry, aggregation) => [
       ...discoveryPaths({ ...served(registry), serverAddress: address, ...(aggregation && { ranking: aggregation }) }),
       ...openApiPaths({ ...served(registry), clock, ...(aggregation && { aggregation }) }),
@@ -212,10 +228,13 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
   await ensureBootstrapObjects(client, { serviceCIDR: options.serviceCIDR, serviceIP: options.serviceIP, advertise });
   await Promise.all([
     reconcileBootstrapPolicy(client, apiServer.seed),
+    ensureFlowControlConfiguration(client, apiServer.seed),
     ensureTrustConfigMap(client, authentication),
     ensureLegacyTokenTracking(client, clock),
   ]);
+  lifetime.defer(keepFlowControlConfiguration(client, apiServer.seed, clock, log));
   begun.resolve(apiServer);
+  await metrics.start(client);
   // What plugins and authorizers look at must be complete before the first request from outside.
   await Promise.all([roles.synced, informers.synced]);
 

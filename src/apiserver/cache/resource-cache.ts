@@ -62,6 +62,7 @@ export class ResourceCache {
   #revision: number;
   readonly #watchers = new Map<string, Set<CacheWatcher>>();
   #watcherCount = 0;
+  #bytes = 0;
   readonly #bucketReaders: [field: string, read: (object: ApiObject) => string][] = [];
 
   constructor(kind: Kind, revision: number) {
@@ -81,7 +82,12 @@ export class ResourceCache {
   /** The same objects as the kind has them whose schema took the place of another. Watches end, history is forgotten. */
   become(kind: Kind, revision: number, remake: (entry: CachedObject) => CachedObject): void {
     this.#kind = kind;
-    for (const entry of this.all()) this.#objects.set(entry.key, remake(entry));
+    this.#bytes = 0;
+    for (const entry of this.all()) {
+      const remade = remake(entry);
+      this.#objects.set(entry.key, remade);
+      this.#bytes += remade.item.length;
+    }
     this.#labelIndexes.clear();
     this.#fieldIndexes.clear();
     this.#history = [];
@@ -91,6 +97,11 @@ export class ResourceCache {
 
   get size(): number {
     return this.#objects.size;
+  }
+
+  /** What the encoded objects take. */
+  get bytes(): number {
+    return this.#bytes;
   }
 
   get watcherCount(): number {
@@ -109,12 +120,14 @@ export class ResourceCache {
   /** What is there at start-up; not a change. */
   seed(entry: CachedObject): void {
     this.#objects.set(entry.key, entry);
+    this.#bytes += entry.item.length;
   }
 
   apply(event: CacheEvent): void {
     const { key, entry, previous } = event;
     if (event.deleted) this.#objects.delete(key);
     else this.#objects.set(key, entry);
+    this.#bytes += (event.deleted ? 0 : entry.item.length) - (previous?.item.length ?? 0);
     this.#revision = event.revision;
     const before = previous?.object;
     const after = event.deleted ? undefined : entry.object;

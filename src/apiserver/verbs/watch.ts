@@ -52,6 +52,8 @@ export async function watch(call: Call, resource: Resource): Promise<ApiResponse
     currentRevision: () => cache.revision,
     signal: request.signal,
     onSent: bytes => foundation.metrics.watchEvent(kind, bytes),
+    onReady: call.onWatchReady,
+    onEnd: call.onWatchEnd,
   };
   if (sendsState && revision !== undefined && revision > cache.revision) await cache.waitFor(revision);
   const contentType =

@@ -1,5 +1,6 @@
 import { choice, file, list, text, type ComponentArguments, type ComponentFlag } from './component.ts';
 import { authenticationFlags } from './kube-apiserver-auth.ts';
+import { requestFlags } from './kube-apiserver-requests.ts';
 
 /**
  * The flags of upstream's kube-apiserver that `--kube-apiserver-arg NAME=VALUE` takes, by upstream's names. A flag is one
@@ -8,6 +9,7 @@ import { authenticationFlags } from './kube-apiserver-auth.ts';
  */
 export const kubeApiserverFlags = {
   ...authenticationFlags,
+  ...requestFlags,
   'etcd-servers': list('the etcd servers (scheme://host:port, comma separated) that keep the objects', 'URLS'),
   'etcd-prefix': text('what stands before every key in etcd (default /registry)', 'PATH'),
   'etcd-cafile': file('the authorities that etcd is verified with'),
