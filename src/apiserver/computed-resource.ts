@@ -1,8 +1,7 @@
 import { errors } from '#api/machinery/errors.ts';
 import { apiVersionOf, type ApiObject, type Kind, listKindOf } from '#api/machinery/kind.ts';
-import { encodeListProtobuf, encodeMessage } from '#api/machinery/protobuf.ts';
 import type { ApiResponse } from '#client/transport.ts';
-import { objectMedia, objectResponse } from './answer.ts';
+import { objectResponse } from './answer.ts';
 import { internalType } from './body.ts';
 import { selectionOf } from './cache/selection.ts';
 import type { Call } from './call.ts';
@@ -25,7 +24,7 @@ export function serveComputed(computed: ComputedResource) {
 
 async function one(computed: ComputedResource, call: Call, resource: Resource): Promise<ApiResponse> {
   const { namespace, name } = call.info;
-  const media = objectMedia(call, resource);
+  const media = mediaOf(call);
   const found = await computed.get(namespace, name);
   if (!found) throw errors.notFound(resource.kind, name);
   return objectResponse(call, 200, resource, found, media);
@@ -34,7 +33,7 @@ async function one(computed: ComputedResource, call: Call, resource: Resource): 
 async function all(computed: ComputedResource, call: Call, resource: Resource): Promise<ApiResponse> {
   const { kind } = resource;
   const { namespace, labelSelector = '', fieldSelector = '' } = call.info;
-  const media = objectMedia(call, resource);
+  const media = mediaOf(call);
   const { matches } = selectionOf(kind, labelSelector, fieldSelector);
   const objects = (await computed.list(namespace)).filter(each => !matches || matches(each));
   const sorted = objects.map(each => ({
@@ -61,7 +60,10 @@ function listResponse(call: Call, kind: Kind, items: readonly ApiObject[], media
   }
   if (media.as) throw errors.notAcceptable(`the requested object is a list (*${internalType(kind)}List)`);
   const list = { kind: listKindOf(kind), apiVersion: apiVersionOf(kind), metadata: {}, items };
-  if (media.format !== 'protobuf') return call.valueResponse(200, list, media);
-  const messages = items.map(each => encodeMessage(kind.schema, each as never));
-  return call.valueResponse(200, list, media, () => encodeListProtobuf(kind, { resourceVersion: '' }, messages));
+  return call.valueResponse(200, list, media);
+}
+
+/** As JSON or YAML: nobody has agreed on the numbers of fields that are not stored. */
+function mediaOf(call: Call): Media {
+  return call.media({ protobuf: false, transforms: true, stream: false });
 }
