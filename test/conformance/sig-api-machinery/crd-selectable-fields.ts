@@ -1,0 +1,72 @@
+import assert from 'node:assert/strict';
+import { conformance } from '../conformance.ts';
+import { define, definitionOf, type Custom } from '../custom.ts';
+import { startWebhookServer } from '../webhook-server.ts';
+
+conformance(it => {
+  it('[sig-api-machinery] CustomResourceFieldSelectors [Privileged:ClusterAdmin] CustomResourceFieldSelectors MUST list and watch custom resources matching the field selector [Conformance]', async t => {
+    const server = await startWebhookServer(t, {
+      convert: `
+          const convertedObjects = request.objects.map(({ hostPort, host, port, ...rest }) => {
+            const [first, second] = hostPort?.split(':') ?? [host, port];
+            const fields = request.desiredAPIVersion.endsWith('/v1') ? { hostPort: first + ':' + second } : { host: first, port: second };
+            return { ...rest, apiVersion: request.desiredAPIVersion, ...fields };
+          });
+          return { convertedObjects, result: { status: 'Success' } };`,
+    });
+    const text = { type: 'string' };
+    const schema = (...fields: readonly string[]) => ({
+      schema: {
+        openAPIV3Schema: { type: 'object', properties: Object.fromEntries(fields.map(field => [field, text])) },
+      },
+      selectableFields: fields.map(field => ({ jsonPath: `.${field}` })),
+    });
+    const { kind } = await define(
+      t,
+      definitionOf(t, {
+        conversion: {
+          strategy: 'Webhook',
+          webhook: { clientConfig: server.clientConfig('convert'), conversionReviewVersions: ['v1'] },
+        },
+        versions: [
+          { name: 'v1', served: true, storage: false, ...schema('hostPort') },
+          { name: 'v2', served: true, storage: true, ...schema('host', 'port') },
+        ] as never,
+      }),
+    );
+    const { client, namespace } = t;
+    const watch = async (version: string, fieldSelector: string, count: number) => {
+      const events: string[] = [];
+      const options = { namespace, fieldSelector, resourceVersion: start, timeoutSeconds: 60 };
+      for await (const event of client.watch(kind(version), options)) {
+        if (event.type !== 'BOOKMARK') events.push(`${event.type} ${event.object.metadata.name}`);
+        if (events.length === count) break;
+      }
+      return events;
+    };
+    const start = (await client.list(kind('v2'), { namespace })).metadata.resourceVersion;
+    const watches = Promise.all([
+      watch('v2', 'host=host1', 4),
+      watch('v2', 'host=host1,port=80', 2),
+      watch('v1', 'hostPort=host1:8080', 2),
+    ]);
+    const create = (name: string, host: string, port: string) =>
+      client.create<Custom>(kind('v2'), { metadata: { name }, host, port } as never, { namespace });
+    await create('one', 'host1', '80');
+    await create('two', 'host1', '8080');
+    await create('three', 'host2', '80');
+    const names = async (version: string, fieldSelector: string) =>
+      (await client.list(kind(version), { namespace, fieldSelector })).items.map(({ metadata }) => metadata.name);
+    assert.deepEqual(await names('v2', 'host=host1'), ['one', 'two']);
+    assert.deepEqual(await names('v2', 'host=host1,port=80'), ['one']);
+    assert.deepEqual(await names('v1', 'hostPort=host1:8080'), ['two']);
+    await client.delete(kind('v2'), 'one', { namespace });
+    // What no longer matches is gone for who selects it.
+    await client.patch(kind('v2'), 'two', { type: 'merge', patch: { host: 'host9' } }, { namespace });
+    assert.deepEqual(await watches, [
+      ['ADDED one', 'ADDED two', 'DELETED one', 'DELETED two'],
+      ['ADDED one', 'DELETED one'],
+      ['ADDED two', 'DELETED two'],
+    ]);
+  });
+});
