@@ -1,39 +1,11 @@
 import assert from 'node:assert/strict';
 import { conformance } from '../conformance.ts';
-import { define, definitionOf, type Custom } from '../custom.ts';
-import { startWebhookServer } from '../webhook-server.ts';
+import { defineConverted } from '../converted.ts';
+import type { Custom } from '../custom.ts';
 
 conformance(it => {
   it('[sig-api-machinery] CustomResourceFieldSelectors [Privileged:ClusterAdmin] CustomResourceFieldSelectors MUST list and watch custom resources matching the field selector [Conformance]', async t => {
-    const server = await startWebhookServer(t, {
-      convert: `
-          const convertedObjects = request.objects.map(({ hostPort, host, port, ...rest }) => {
-            const [first, second] = hostPort?.split(':') ?? [host, port];
-            const fields = request.desiredAPIVersion.endsWith('/v1') ? { hostPort: first + ':' + second } : { host: first, port: second };
-            return { ...rest, apiVersion: request.desiredAPIVersion, ...fields };
-          });
-          return { convertedObjects, result: { status: 'Success' } };`,
-    });
-    const text = { type: 'string' };
-    const schema = (...fields: readonly string[]) => ({
-      schema: {
-        openAPIV3Schema: { type: 'object', properties: Object.fromEntries(fields.map(field => [field, text])) },
-      },
-      selectableFields: fields.map(field => ({ jsonPath: `.${field}` })),
-    });
-    const { kind } = await define(
-      t,
-      definitionOf(t, {
-        conversion: {
-          strategy: 'Webhook',
-          webhook: { clientConfig: server.clientConfig('convert'), conversionReviewVersions: ['v1'] },
-        },
-        versions: [
-          { name: 'v1', served: true, storage: false, ...schema('hostPort') },
-          { name: 'v2', served: true, storage: true, ...schema('host', 'port') },
-        ] as never,
-      }),
-    );
+    const { kind } = await defineConverted(t, { stored: 'v2', selectable: true });
     const { client, namespace } = t;
     const watch = async (version: string, fieldSelector: string, count: number) => {
       const events: string[] = [];

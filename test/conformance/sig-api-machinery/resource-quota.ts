@@ -22,7 +22,9 @@ conformance(it => {
 
   it(`${should} be able to update and delete ResourceQuota. [Conformance]`, async t => {
     const { client, namespace } = t;
-    const made = await makeQuota(t, { cpu: '1', memory: '500Mi' });
+    await makeQuota(t, { cpu: '1', memory: '500Mi' });
+    await used(t, { cpu: '0', memory: '0' });
+    const made = await client.get(ResourceQuota, quota, { namespace });
     const hard = { cpu: '2', memory: '1Gi' };
     await client.update(ResourceQuota, { ...made, spec: { ...made.spec, hard } } as ResourceQuota, { namespace });
     const read = await client.get(ResourceQuota, quota, { namespace });
@@ -77,7 +79,7 @@ conformance(it => {
     await used(t, { services: '2', 'services.nodeports': '1', 'services.loadbalancers': '0' });
     const refused = await refusal(make('balanced', { type: 'LoadBalancer', allocateLoadBalancerNodePorts: true }));
     assert.equal(refused.code, 403);
-    assert.match(refused.message, /exceeded quota: test-quota/);
+    assert.match(refused.message ?? '', /exceeded quota: test-quota/);
     for (const name of ['plain', 'nodeport']) await client.delete(Service, name, { namespace });
     await used(t, { services: '0', 'services.nodeports': '0', 'services.loadbalancers': '0' });
   });
@@ -96,7 +98,10 @@ conformance(it => {
     await used(t, { pods: '1', cpu: '500m', memory: '252Mi', 'ephemeral-storage': '30Gi', [extended]: '2' });
     const refused = await refusal(ask('too-big', { cpu: '600m', memory: '100Mi', 'ephemeral-storage': '30Gi' }));
     assert.equal(refused.code, 403);
-    assert.match(refused.message, /exceeded quota: test-quota, requested: cpu=600m.*used: cpu=500m.*limited: cpu=1/);
+    assert.match(
+      refused.message ?? '',
+      /exceeded quota: test-quota, requested: cpu=600m.*used: cpu=500m.*limited: cpu=1/,
+    );
     const greedy = ask(
       'greedy',
       { cpu: '100m', memory: '10Mi', 'ephemeral-storage': '1Gi' },
