@@ -24,12 +24,18 @@ const priorityClasses = [
 
 /** Makes the objects that every cluster begins with, and brings the API server's own address up to date. */
 export async function ensureBootstrapObjects(client: Client, options: BootstrapOptions): Promise<void> {
-  await Promise.all(namespaces.map(name => createIfAbsent(client, Namespace, { metadata: { name } })));
+  await Promise.all([
+    ...namespaces.map(name => createIfAbsent(client, Namespace, { metadata: { name } })),
+    // Before the first Service gets an address.
+    createIfAbsent(client, ServiceCIDR, {
+      metadata: { name: 'kubernetes' },
+      spec: { cidrs: options.serviceCIDR.split(',').map(cidr => cidr.trim()) },
+    }),
+  ]);
   await Promise.all([
     ...priorityClasses.map(({ name, value, description }) =>
       createIfAbsent(client, PriorityClass, { metadata: { name }, value, description }),
     ),
-    createIfAbsent(client, ServiceCIDR, { metadata: { name: 'kubernetes' }, spec: { cidrs: [options.serviceCIDR] } }),
     ensureKubernetesService(client, options),
   ]);
 }

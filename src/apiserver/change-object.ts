@@ -124,21 +124,21 @@ async function store(
   dryRun: boolean,
 ): Promise<Written> {
   const { writer, hooks } = call.foundation;
-  const allocation = hooks.allocate(resource.kind, object, old, dryRun);
+  const taking = hooks.allocate(resource.kind, object, old, dryRun);
+  const allocation = taking && (await taking);
+  if (dryRun) return { entry: undefined, object };
+  let written: CachedObject | undefined;
   try {
-    if (dryRun) {
-      allocation?.release();
-      return { entry: undefined, object };
-    }
-    if (isFinished(resource.kind, object)) {
-      await writer.delete(resource, entry);
-      return { entry: undefined, object };
-    }
-    return { entry: await writer.update(resource, entry, object) };
+    if (isFinished(resource.kind, object)) await writer.delete(resource, entry);
+    else written = await writer.update(resource, entry, object);
   } catch (error) {
-    allocation?.release();
+    await allocation?.release();
     throw error;
   }
+  await allocation?.settle();
+  if (written) return { entry: written };
+  await hooks.deleted(resource.kind, object);
+  return { entry: undefined, object };
 }
 
 /** The last finalizer of an object that is being deleted is gone, and nobody grants it more time. */

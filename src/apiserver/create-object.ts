@@ -113,16 +113,20 @@ const keepsStatusOnCreate = new Set(['Node']);
 async function store(call: Call, resource: Resource, draft: Draft<ApiObject>, dryRun: boolean): Promise<Written> {
   const { metadata } = draft;
   const key = keyOf(resource.kind, metadata.namespace ?? '', metadata.name as string);
-  const allocation = call.foundation.hooks.allocate(resource.kind, draft as ApiObject, undefined, dryRun);
+  const { hooks, writer } = call.foundation;
+  const taking = hooks.allocate(resource.kind, draft as ApiObject, undefined, dryRun);
+  const allocation = taking && (await taking);
+  let entry: CachedObject | undefined;
   try {
-    if (!dryRun) return { entry: await call.foundation.writer.create(resource, key, draft as ApiObject) };
-    if (resource.cache.get(key)) throw new StaleError(`${key} exists`);
-    allocation?.release();
-    return { entry: undefined, object: draft as ApiObject };
+    if (!dryRun) entry = await writer.create(resource, key, draft as ApiObject);
+    else if (resource.cache.get(key)) throw new StaleError(`${key} exists`);
   } catch (error) {
-    allocation?.release();
+    await allocation?.release();
     throw error;
   }
+  if (!entry) return { entry, object: draft as ApiObject };
+  await allocation?.settle();
+  return { entry };
 }
 
 const serverFields = [

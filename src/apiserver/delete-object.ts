@@ -76,12 +76,13 @@ async function deleteOnce(
   });
   await admission.admit();
   await admission.validate();
-  const { writer, clock } = call.foundation;
+  const { writer, hooks, clock } = call.foundation;
   const marked = markedForDeletion(kind, object, options, clock.now());
   if (marked === 'pending') return { gone: false, object, entry };
   if (marked === 'now') {
     if (options.dryRun) return { gone: true, object };
     const deleted = await writer.delete(resource, entry);
+    await hooks.deleted(kind, object);
     return { gone: true, object: viewOf(resource, deleted), entry: deleted };
   }
   if (options.dryRun) return { gone: false, object: marked };

@@ -1,14 +1,19 @@
 import type { ApiObject, Kind } from '#api/machinery/kind.ts';
 
-/** Something that a write has taken (an address, a port) and gives back when the write fails. */
+/** Something that a write has taken (an address, a port). */
 export interface Allocation {
-  release(): void;
+  /** The write has failed, or was only tried: gives it back. */
+  release(): Promise<void>;
+  /** The write is done: gives back what the old object had and the new one has not. */
+  settle(): Promise<void>;
 }
 
 /** What some kinds need beyond their own definition, because it looks at other objects. */
 export interface KindHook {
   /** Takes what the object needs, after validation, just before it is stored. Changes the object. */
-  allocate?(object: ApiObject, old: ApiObject | undefined, dryRun: boolean): Allocation | undefined;
+  allocate?(object: ApiObject, old: ApiObject | undefined, dryRun: boolean): Promise<Allocation>;
+  /** The object is gone: gives back what it had. */
+  deleted?(object: ApiObject): Promise<void>;
 }
 
 /** Kind name → its hook. */
@@ -19,8 +24,21 @@ export class Hooks {
     this.#hooks = hooks;
   }
 
-  allocate(kind: Kind, object: ApiObject, old: ApiObject | undefined, dryRun: boolean): Allocation | undefined {
-    if (kind.group !== '') return undefined;
-    return this.#hooks.get(kind.kind)?.allocate?.(object, old, dryRun);
+  /** Undefined for kinds that take nothing. */
+  allocate(
+    kind: Kind,
+    object: ApiObject,
+    old: ApiObject | undefined,
+    dryRun: boolean,
+  ): Promise<Allocation> | undefined {
+    return this.#of(kind)?.allocate?.(object, old, dryRun);
+  }
+
+  deleted(kind: Kind, object: ApiObject): Promise<void> | undefined {
+    return this.#of(kind)?.deleted?.(object);
+  }
+
+  #of(kind: Kind): KindHook | undefined {
+    return kind.group === '' ? this.#hooks.get(kind.kind) : undefined;
   }
 }

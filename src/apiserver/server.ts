@@ -106,13 +106,20 @@ export async function startApiServer(options: ApiServerOptions): Promise<ApiServ
     new Map([
       [
         'Service',
-        serviceHook({
-          registry,
-          cache,
-          random,
-          serviceCIDR: options.serviceCIDR,
-          nodePorts: options.nodePorts ?? defaultNodePorts,
-        }),
+        serviceHook(
+          {
+            registry,
+            cache,
+            writer,
+            storage,
+            clock,
+            random,
+            log,
+            serviceCIDR: options.serviceCIDR,
+            nodePorts: options.nodePorts ?? defaultNodePorts,
+          },
+          lifetime.signal,
+        ),
       ],
     ]),
   );

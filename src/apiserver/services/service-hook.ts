@@ -1,100 +1,165 @@
+import type { Clock } from '#base/clock.ts';
+import type { Log } from '#base/log.ts';
 import type { Random } from '#base/random.ts';
 import { Service } from '#api/core/v1/service.ts';
 import { isHeadless, needsClusterIp, needsHealthCheck, needsNodePort } from '#api/core/v1/service-strategy.ts';
 import { errors } from '#api/machinery/errors.ts';
 import type { Draft } from '#api/machinery/kind.ts';
 import type { FieldError } from '#api/machinery/validation.ts';
+import type { Storage } from '#storage/storage.ts';
 import type { WatchCache } from '../cache/watch-cache.ts';
 import type { Allocation, KindHook } from '../hooks.ts';
-import type { Registry } from '../registry.ts';
-import { AddressAllocator, type AllocationProblem } from './address-allocator.ts';
-import { PortAllocator } from './port-allocator.ts';
+import type { Registry, Resource } from '../registry.ts';
+import type { Writer } from '../writer.ts';
+import type { AddressFamily } from './address-range.ts';
+import { NodePorts, nodePortsOf, type PortRange } from './node-ports.ts';
+import { type AddressProblem, addressesOf, nameOf, ServiceAddresses, type ServiceName } from './service-addresses.ts';
 
 type Spec = Draft<Service['spec']>;
 
-/** Addresses and node ports of Services: kept in memory, rebuilt from the cache, so that nothing can leak. */
-export function serviceHook(parts: {
-  readonly registry: Registry;
-  readonly cache: WatchCache;
-  readonly random: Random;
-  /** One network, or one of each family separated by a comma. */
-  readonly serviceCIDR: string;
-  readonly nodePorts: { readonly first: number; readonly last: number };
-}): KindHook {
-  const { registry, cache, random } = parts;
-  const addresses = parts.serviceCIDR.split(',').map(cidr => new AddressAllocator(cidr.trim(), random));
-  const ports = new PortAllocator(parts.nodePorts, random);
+/** Addresses and node ports of Services, taken in the store, and put right where a server died between two writes. */
+export function serviceHook(
+  parts: {
+    readonly registry: Registry;
+    readonly cache: WatchCache;
+    readonly writer: Writer;
+    readonly storage: Storage;
+    readonly clock: Clock;
+    readonly random: Random;
+    readonly log: Log;
+    /** One network, or one of each family separated by a comma. */
+    readonly serviceCIDR: string;
+    readonly nodePorts: PortRange;
+  },
+  signal: AbortSignal,
+): KindHook {
+  const { registry, cache, clock, random, log, storage } = parts;
+  const configured = parts.serviceCIDR.split(',').map(cidr => cidr.trim());
+  const addresses = new ServiceAddresses({ ...parts, configured });
+  const ports = new NodePorts(parts.nodePorts, random, storage);
   const services = registry.find(Service.group, Service.version, Service.plural);
-  const taken = new Ledger(addresses, ports);
-  for (const entry of services?.cache.all() ?? []) taken.confirm(entry.object as Service);
-  cache.listen((resource, event) => {
-    if (resource !== services?.cache) return;
-    const now = event.deleted ? undefined : (event.entry.object as Service);
-    if (event.previous) taken.forget(event.previous.object as Service, now);
-    if (now) taken.confirm(now);
-  });
+  const count = (service: Service, by: 1 | -1) => {
+    addresses.count(service, by);
+    ports.count(service.spec, by);
+  };
+  if (services) {
+    for (const entry of services.cache.all()) count(entry.object as Service, 1);
+    cache.listen((resource, event) => {
+      if (resource !== services.cache) return;
+      if (!event.deleted) count(event.entry.object as Service, 1);
+      if (event.previous) count(event.previous.object as Service, -1);
+    });
+    repairRegularly({ addresses, ports, services, clock, log }, signal);
+  }
+  const giveBack: GiveBack = async (service, addressesGiven, portsGiven) => {
+    try {
+      for (const address of addressesGiven) await addresses.release(address, service);
+      await ports.release(portsGiven);
+    } catch (error) {
+      // The write itself is done, and the client hears that; the next repair gives back what is left.
+      log.warn('cannot give back what a Service had', { ...service, error });
+    }
+  };
   return {
-    allocate(object, old, dryRun) {
+    async allocate(object, old, dryRun) {
       const service = object as Draft<Service>;
       const before = old as Service | undefined;
-      const allocation = new ServiceAllocation(service.metadata.name ?? '', addresses, ports);
+      const allocation = new ServiceAllocation(service as Service, before, { addresses, ports, dryRun, giveBack });
       try {
-        allocation.addresses(service.spec, before?.spec);
-        allocation.ports(service.spec, before?.spec);
+        await allocation.addresses(service.spec);
+        await allocation.ports(service.spec);
       } catch (error) {
-        allocation.release();
+        await allocation.release();
         throw error;
       }
-      if (dryRun) allocation.release();
       return allocation;
+    },
+    async deleted(object) {
+      const service = object as Service;
+      await giveBack(nameOf(service), addressesOf(service.spec), nodePortsOf(service.spec));
     },
   };
 }
 
-/** Brings the allocators in line with what the store holds. */
-class Ledger {
-  readonly #addresses: readonly AddressAllocator[];
-  readonly #ports: PortAllocator;
+type GiveBack = (service: ServiceName, addresses: readonly string[], ports: readonly number[]) => Promise<void>;
 
-  constructor(addresses: readonly AddressAllocator[], ports: PortAllocator) {
-    this.#addresses = addresses;
-    this.#ports = ports;
-  }
+/** Upstream's interval. */
+const repairIntervalMs = 180_000;
 
-  confirm({ spec }: Service): void {
-    for (const address of addressesOf(spec))
-      for (const allocator of this.#addresses) if (allocator.contains(address)) allocator.confirm(address);
-    for (const port of nodePortsOf(spec)) this.#ports.confirm(port);
-  }
-
-  forget({ spec }: Service, now: Service | undefined): void {
-    const keptAddresses = new Set(now ? addressesOf(now.spec) : []);
-    const keptPorts = new Set(now ? nodePortsOf(now.spec) : []);
-    for (const address of addressesOf(spec))
-      if (!keptAddresses.has(address)) for (const allocator of this.#addresses) allocator.release(address);
-    for (const port of nodePortsOf(spec)) if (!keptPorts.has(port)) this.#ports.release(port);
-  }
+/** At once, for Services from before there were such objects, and then every three minutes. */
+function repairRegularly(
+  parts: {
+    readonly addresses: ServiceAddresses;
+    readonly ports: NodePorts;
+    readonly services: Resource;
+    readonly clock: Clock;
+    readonly log: Log;
+  },
+  signal: AbortSignal,
+): void {
+  const { addresses, ports, services, clock, log } = parts;
+  const repair = async () => {
+    try {
+      await addresses.repair(services);
+      await ports.repair(services);
+    } catch (error) {
+      if (!signal.aborted) log.warn('cannot repair the addresses of Services', { error });
+    }
+    if (!signal.aborted) cancel = clock.after(repairIntervalMs, () => void repair());
+  };
+  let cancel = clock.after(0, () => void repair());
+  signal.addEventListener('abort', () => cancel(), { once: true });
 }
 
 /** What one write takes; given back when it fails. */
 class ServiceAllocation implements Allocation {
-  readonly #name: string;
-  readonly #addresses: readonly AddressAllocator[];
-  readonly #ports: PortAllocator;
-  #undo: (() => void)[] = [];
+  readonly #service: ServiceName;
+  readonly #old: Service | undefined;
+  readonly #pool: ServiceAddresses;
+  readonly #portPool: NodePorts;
+  readonly #dryRun: boolean;
+  readonly #giveBack: GiveBack;
+  readonly #object: Service;
+  readonly #takenAddresses: string[] = [];
+  readonly #takenPorts: number[] = [];
 
-  constructor(name: string, addresses: readonly AddressAllocator[], ports: PortAllocator) {
-    this.#name = name;
-    this.#addresses = addresses;
-    this.#ports = ports;
+  constructor(
+    object: Service,
+    old: Service | undefined,
+    parts: {
+      readonly addresses: ServiceAddresses;
+      readonly ports: NodePorts;
+      readonly dryRun: boolean;
+      readonly giveBack: GiveBack;
+    },
+  ) {
+    this.#object = object;
+    this.#service = nameOf(object);
+    this.#old = old;
+    this.#pool = parts.addresses;
+    this.#portPool = parts.ports;
+    this.#dryRun = parts.dryRun;
+    this.#giveBack = parts.giveBack;
   }
 
-  release(): void {
-    for (const undo of this.#undo) undo();
-    this.#undo = [];
+  release(): Promise<void> {
+    return this.#giveBack(this.#service, this.#takenAddresses.splice(0), this.#takenPorts.splice(0));
   }
 
-  addresses(spec: Spec, old: Service['spec'] | undefined): void {
+  async settle(): Promise<void> {
+    for (const address of this.#takenAddresses) this.#pool.settle(address);
+    this.#portPool.settle(this.#takenPorts);
+    if (!this.#old) return;
+    const keptAddresses = new Set(addressesOf(this.#object.spec));
+    const keptPorts = new Set(nodePortsOf(this.#object.spec));
+    await this.#giveBack(
+      this.#service,
+      addressesOf(this.#old.spec).filter(address => !keptAddresses.has(address)),
+      nodePortsOf(this.#old.spec).filter(port => !keptPorts.has(port)),
+    );
+  }
+
+  async addresses(spec: Spec): Promise<void> {
     if (!needsClusterIp(spec as Service['spec'])) return;
     const wanted = spec.clusterIPs ?? [];
     this.#families(spec, wanted);
@@ -102,37 +167,33 @@ class ServiceAllocation implements Allocation {
       spec.clusterIP = 'None';
       return;
     }
-    const before = new Set(old ? addressesOf(old) : []);
+    const before = new Set(this.#old ? addressesOf(this.#old.spec) : []);
     const families = spec.ipFamilies ?? [];
     const given: string[] = [];
     for (const [index, family] of families.entries()) {
-      const allocator = this.#addresses.find(each => each.family === family);
-      if (!allocator) throw this.#unavailable(index, family);
+      if (!this.#pool.families.includes(family as AddressFamily)) throw this.#unavailable(index, family);
       const asked = wanted[index] ?? '';
       if (asked !== '' && before.has(asked)) given.push(asked);
-      else
-        given.push(
-          asked === '' ? this.#nextAddress(allocator, wanted) : this.#certainAddress(allocator, asked, wanted),
-        );
+      else if (asked === '') given.push(await this.#nextAddress(family as AddressFamily, wanted));
+      else given.push(await this.#certainAddress(asked, wanted));
     }
     spec.clusterIPs = given;
     spec.clusterIP = given[0] ?? '';
   }
 
-  ports(spec: Spec, old: Service['spec'] | undefined): void {
-    if (!needsNodePort(spec as Service['spec'])) {
-      if (!needsHealthCheck(spec as Service['spec'])) return;
-    } else this.#nodePorts(spec, old);
+  async ports(spec: Spec): Promise<void> {
+    if (needsNodePort(spec as Service['spec'])) await this.#nodePorts(spec);
     if (!needsHealthCheck(spec as Service['spec'])) return;
-    const before = old?.healthCheckNodePort ?? 0;
+    const before = this.#old?.spec.healthCheckNodePort ?? 0;
     const asked = spec.healthCheckNodePort ?? 0;
     if (asked !== 0 && asked === before) return;
-    spec.healthCheckNodePort =
-      asked === 0 ? this.#nextPort('spec.healthCheckNodePort') : this.#certainPort(asked, 'spec.healthCheckNodePort');
+    spec.healthCheckNodePort = await (asked === 0
+      ? this.#nextPort('spec.healthCheckNodePort')
+      : this.#certainPort(asked, 'spec.healthCheckNodePort'));
   }
 
-  #nodePorts(spec: Spec, old: Service['spec'] | undefined): void {
-    const before = new Set(old ? nodePortsOf(old) : []);
+  async #nodePorts(spec: Spec): Promise<void> {
+    const before = new Set(this.#old ? nodePortsOf(this.#old.spec) : []);
     // The same number for TCP and UDP of one port, as upstream gives it.
     const mine = new Map<number, Set<string>>();
     for (const [index, port] of (spec.ports ?? []).entries()) {
@@ -141,9 +202,9 @@ class ServiceAllocation implements Allocation {
       const protocol = port.protocol ?? 'TCP';
       if (asked === 0) {
         const shared = this.#sharedPort(spec, index, mine, protocol);
-        port.nodePort = shared ?? this.#nextPort(field);
+        port.nodePort = shared ?? (await this.#nextPort(field));
       } else if (!before.has(asked) && !(mine.has(asked) && !mine.get(asked)?.has(protocol))) {
-        this.#certainPort(asked, field);
+        await this.#certainPort(asked, field);
       }
       const number = port.nodePort as number;
       mine.set(number, (mine.get(number) ?? new Set<string>()).add(protocol));
@@ -166,7 +227,7 @@ class ServiceAllocation implements Allocation {
 
   /** Which families a Service has, from what it asks for and what the cluster has. */
   #families(spec: Spec, wanted: readonly string[]): void {
-    const available = this.#addresses.map(each => each.family);
+    const available: readonly string[] = this.#pool.families;
     const selectorless = isHeadless(spec as Service['spec']) && Object.keys(spec.selector ?? {}).length === 0;
     const families: string[] = [...(spec.ipFamilies ?? [])];
     if (families.length === 0)
@@ -193,44 +254,50 @@ class ServiceAllocation implements Allocation {
     spec.ipFamilies = families;
   }
 
-  #nextAddress(allocator: AddressAllocator, wanted: readonly string[]): string {
-    const address = allocator.next();
+  async #nextAddress(family: AddressFamily, wanted: readonly string[]): Promise<string> {
+    const address = await this.#pool.next(family, this.#service, this.#dryRun);
     if (address === undefined)
       throw this.#invalid('spec.clusterIPs', wanted, 'failed to allocate a serviceIP: range is full');
-    this.#undo.push(() => allocator.release(address));
+    if (!this.#dryRun) this.#takenAddresses.push(address);
     return address;
   }
 
-  #certainAddress(allocator: AddressAllocator, address: string, wanted: readonly string[]): string {
-    const problem = allocator.take(address);
+  async #certainAddress(address: string, wanted: readonly string[]): Promise<string> {
+    const problem = await this.#pool.take(address, this.#service, this.#dryRun);
     if (problem)
-      throw this.#invalid('spec.clusterIPs', wanted, `failed to allocate IP ${address}: ${addressProblems[problem]}`);
-    this.#undo.push(() => allocator.release(address));
+      throw this.#invalid(
+        'spec.clusterIPs',
+        wanted,
+        `failed to allocate IP ${address}: ${sentenceOf(problem, address)}`,
+      );
+    if (!this.#dryRun) this.#takenAddresses.push(address);
     return address;
   }
 
-  #nextPort(field: string): number {
-    const port = this.#ports.next();
+  async #nextPort(field: string): Promise<number> {
+    const port = await this.#portPool.next(this.#dryRun);
     if (port === undefined)
       throw this.#fail({
         type: 'InternalError',
         field,
         message: 'Internal error: failed to allocate a nodePort: range is full',
       });
-    this.#undo.push(() => this.#ports.release(port));
+    if (!this.#dryRun) this.#takenPorts.push(port);
     return port;
   }
 
-  #certainPort(port: number, field: string): number {
-    const problem = this.#ports.take(port);
+  async #certainPort(port: number, field: string): Promise<number> {
+    const problem = await this.#portPool.take(port, this.#dryRun);
     if (problem === 'taken') throw this.#invalid(field, port, 'provided port is already allocated');
-    if (problem === 'outside')
+    if (problem === 'outside') {
+      const { first, last } = this.#portPool;
       throw this.#invalid(
         field,
         port,
-        `provided port is not in the valid range. The range of valid ports is ${this.#ports.first}-${this.#ports.last}`,
+        `provided port is not in the valid range. The range of valid ports is ${first}-${last}`,
       );
-    this.#undo.push(() => this.#ports.release(port));
+    }
+    if (!this.#dryRun) this.#takenPorts.push(port);
     return port;
   }
 
@@ -247,22 +314,12 @@ class ServiceAllocation implements Allocation {
   }
 
   #fail(problem: FieldError) {
-    return errors.invalid('', 'Service', this.#name, [problem]);
+    return errors.invalid('', 'Service', this.#service.name, [problem]);
   }
 }
 
-const addressProblems: Readonly<Record<AllocationProblem, string>> = {
-  full: 'range is full',
-  taken: 'provided IP is already allocated',
-  outside: 'the provided network does not match the current range',
-  malformed: 'the provided network does not match the current range',
-};
-
-function addressesOf(spec: Service['spec']): readonly string[] {
-  return (spec.clusterIPs ?? []).filter(address => address !== 'None' && address !== '');
-}
-
-function nodePortsOf(spec: Service['spec']): readonly number[] {
-  const own = (spec.ports ?? []).map(port => port.nodePort ?? 0);
-  return [...own, spec.healthCheckNodePort ?? 0].filter(port => port !== 0);
+function sentenceOf(problem: AddressProblem, address: string): string {
+  if (problem === 'taken') return 'provided IP is already allocated';
+  if (problem === 'elsewhere') return 'the provided network does not match the current range';
+  return `the provided IP (${address}) is not in the valid range. The range of valid IPs is ${problem.notGivenIn}`;
 }
