@@ -292,6 +292,9 @@ async function diagnosis(cluster: ScenarioCluster): Promise<string> {
     (await look('get', 'events', '--sort-by=.lastTimestamp')).split('\n').slice(-40).join('\n'),
     await look('describe', 'node', node),
     await look('get', '--raw', `/api/v1/nodes/${node}/proxy/debug/pods`),
+    ...(await look('get', '--raw', '/metrics'))
+      .split('\n')
+      .filter(line => /^[^#].*(inflight|executing|longrunning)/.test(line)),
     ...tail('node-agent'),
     ...tail('control-plane'),
   ].join('\n');

@@ -21,6 +21,25 @@ export const annotations = {
 /** Marks this node agent's sandboxes among those of other nodes on the same machine. */
 export const nodeLabel = 'windlass.dev/node';
 
+/** Where a pod came from and what it is a picture of, by upstream's annotations. */
+export const sourceAnnotations = {
+  source: 'kubernetes.io/config.source',
+  hash: 'kubernetes.io/config.hash',
+  seen: 'kubernetes.io/config.seen',
+  mirror: 'kubernetes.io/config.mirror',
+} as const;
+
+/** From a file of the node, not from the API. */
+export function isStatic({ metadata }: Pod): boolean {
+  const source = metadata.annotations?.[sourceAnnotations.source];
+  return source !== undefined && source !== 'api';
+}
+
+/** The API's picture of a static pod. */
+export function isMirror({ metadata }: Pod): boolean {
+  return metadata.annotations?.[sourceAnnotations.mirror] !== undefined;
+}
+
 /** `name_namespace(uid)`, as upstream's messages have it. */
 export function podText({ metadata }: Pod): string {
   return `${metadata.name}_${metadata.namespace}(${metadata.uid})`;

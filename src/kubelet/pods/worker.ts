@@ -232,7 +232,7 @@ export class PodWorker {
       retriesInMs: Object.fromEntries([...this.#retries].map(([step, { atMs }]) => [step, atMs - nowMs])),
       waiting: Object.fromEntries([...this.#waiting, ...this.#backoffs]),
       volumesReady: this.#volumes !== undefined,
-      statusUnwritten: this.#writer.isBehind,
+      ...(this.#writer.waitingSinceMs !== undefined && { statusUnansweredMs: nowMs - this.#writer.waitingSinceMs }),
       stopping: this.#stopping,
       removed: this.#removed,
       sandboxes: this.#sandboxList().map(({ id, state }) => ({ id, state })),
@@ -367,7 +367,7 @@ export class PodWorker {
   #status(): PodStatus {
     const isOver = this.#torn || (this.#stopping !== undefined && !this.#isAnythingAlive());
     const view = {
-      pod: this.#pod,
+      pod: this.#writer.ahead(this.#pod),
       sandbox: this.sandbox,
       podIps: this.#podIps(),
       hostIps: this.#host.nodeIps,

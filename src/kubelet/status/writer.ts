@@ -18,6 +18,7 @@ export class StatusWriter {
   /** The version of the pod that the last write made. */
   #writtenVersion = 0;
   #writing: Promise<void> | undefined;
+  #waitingSinceMs: number | undefined;
 
   constructor(pod: Pod, client: Client, clock: Clock, log: Log, signal: AbortSignal) {
     this.#pod = pod;
@@ -32,9 +33,7 @@ export class StatusWriter {
   write(status: PodStatus): void {
     if (JSON.stringify(status) === (this.#wanted ? JSON.stringify(this.#wanted) : this.#sentText)) return;
     this.#wanted = status;
-    this.#writing ??= this.#drain().finally(() => {
-      this.#writing = undefined;
-    });
+    this.#writing ??= this.#drain();
   }
 
   /**
@@ -46,9 +45,22 @@ export class StatusWriter {
     if (this.#sent && differs(pod.status, this.#sent)) this.#sentText = undefined;
   }
 
-  /** Something is still to be written. */
-  get isBehind(): boolean {
-    return this.#writing !== undefined;
+  /**
+   * The pod with the status that the next one is to be made from: what is on its way counts before it has come back.
+   * Otherwise two statuses that differ in a time only would follow each other for ever.
+   */
+  ahead(pod: Pod): Pod {
+    const isBehind = this.#writing !== undefined || Number(pod.metadata.resourceVersion) < this.#writtenVersion;
+    const newest = this.#wanted ?? (isBehind && this.#sentText !== undefined ? this.#sent : undefined);
+    if (!newest) return pod;
+    const own = new Set((newest.conditions ?? []).map(({ type }) => type));
+    const others = (pod.status?.conditions ?? []).filter(({ type }) => !own.has(type));
+    return { ...pod, status: { ...pod.status, ...newest, conditions: [...(newest.conditions ?? []), ...others] } };
+  }
+
+  /** Since when a write is on its way that the API has not answered. */
+  get waitingSinceMs(): number | undefined {
+    return this.#waitingSinceMs;
   }
 
   /** Everything has been written, or the pod is gone. */
@@ -57,27 +69,44 @@ export class StatusWriter {
   }
 
   async #drain(): Promise<void> {
-    for (let delayMs = 100; this.#wanted && !this.#signal.aborted; ) {
-      const status = this.#wanted;
-      const text = JSON.stringify(status);
-      this.#wanted = undefined;
-      if (text === this.#sentText) continue;
-      // From here on: what is written while this one is on its way is compared with it.
-      this.#sentText = text;
-      this.#sent = status;
-      try {
-        this.#writtenVersion = Number((await this.#patch(status)).metadata.resourceVersion);
-        delayMs = 100;
-      } catch (error) {
-        this.#sentText = undefined;
-        // The pod is gone, or is another one by now: nobody wants to know.
-        if (isReason(error, 'NotFound') || (isReason(error, 'Conflict') && isOther(error))) return;
-        if (this.#signal.aborted) return;
-        this.#log.warn('cannot write the status of a pod', { pod: this.#pod.metadata.name, error });
+    try {
+      for (let delayMs = 100; this.#wanted && !this.#signal.aborted; ) {
+        const status = this.#wanted;
+        this.#wanted = undefined;
+        if (await this.#send(status)) {
+          delayMs = 100;
+          continue;
+        }
         this.#wanted ??= status;
         await this.#clock.sleep(delayMs, this.#signal).catch(() => undefined);
         delayMs = Math.min(10_000, delayMs * 2);
       }
+    } finally {
+      // At once: what is wanted in the next moment begins anew.
+      this.#writing = undefined;
+    }
+  }
+
+  /** False: it has to be tried again. */
+  async #send(status: PodStatus): Promise<boolean> {
+    const text = JSON.stringify(status);
+    if (text === this.#sentText) return true;
+    // From here on: what is written while this one is on its way is compared with it.
+    this.#sentText = text;
+    this.#sent = status;
+    this.#waitingSinceMs = this.#clock.now();
+    try {
+      this.#writtenVersion = Number((await this.#patch(status)).metadata.resourceVersion);
+      return true;
+    } catch (error) {
+      this.#sentText = undefined;
+      // The pod is gone, or is another one by now: nobody wants to know.
+      if (isReason(error, 'NotFound') || (isReason(error, 'Conflict') && isOther(error))) return true;
+      if (this.#signal.aborted) return true;
+      this.#log.warn('cannot write the status of a pod', { pod: this.#pod.metadata.name, error });
+      return false;
+    } finally {
+      this.#waitingSinceMs = undefined;
     }
   }
 
