@@ -17,6 +17,7 @@ import { silentLog } from '#base/log.ts';
 import { systemRandom } from '#base/random.ts';
 import type { Client } from '#client/client.ts';
 import { startControlPlane, type ControlPlane } from '#cluster/control-plane.ts';
+import { startNodes } from '#cluster/start-cluster.ts';
 import { machineAddress } from '#cluster/nodes.ts';
 import { openMemoryStorage } from '#storage/memory/memory-storage.ts';
 
@@ -48,7 +49,9 @@ export interface Extension extends AsyncDisposable {
   readonly port: number;
 }
 
-export async function startAggregatedCluster(): Promise<AggregatedCluster> {
+export async function startAggregatedCluster(
+  options: { readonly hollowNodes?: number } = {},
+): Promise<AggregatedCluster> {
   const lifetime = new Lifetime();
   const [authority, proxyAuthority, extensionAuthority] = await Promise.all(
     ['kubernetes', 'front-proxy-ca', 'extension-ca'].map(commonName =>
@@ -88,6 +91,11 @@ export async function startAggregatedCluster(): Promise<AggregatedCluster> {
     port: 0,
     tls: { ...serving, clientCaPem: authority.certPem },
   });
+  const { hollowNodes = 0 } = options;
+  if (hollowNodes > 0) {
+    await plane.startActing();
+    lifetime.own(await startNodes(plane, hollowNodes, { clock: systemClock, random: systemRandom, log: silentLog }));
+  }
   const directory = mkdtempSync(join(tmpdir(), 'windlass-aggregation-'));
   lifetime.defer(() => rmSync(directory, { recursive: true, force: true }));
   const kubeconfig = join(directory, 'kubeconfig');

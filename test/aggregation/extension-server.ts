@@ -116,7 +116,31 @@ async function answer(request: IncomingMessage, response: ServerResponse): Promi
       response.setHeader('location', 'https://10.0.0.1/secrets');
       return reply(response, 302, undefined);
   }
+  const measured = metricsAt(path, url.searchParams);
+  if (measured) return reply(response, 200, measured);
   return resource(request, response, url, accept);
+}
+
+/** What the metrics APIs say: three requests a pod, 40 on the Service, 25 and 15 in a queue outside. */
+function metricsAt(path: string, query: URLSearchParams): object | undefined {
+  const timestamp = new Date().toISOString();
+  const custom = '/apis/custom.metrics.k8s.io/v1beta2';
+  const list = (kind: string, items: readonly object[]) => ({ kind, apiVersion: 'v1', metadata: {}, items });
+  if (path === custom || path === '/apis/external.metrics.k8s.io/v1beta1')
+    return { kind: 'APIResourceList', apiVersion: 'v1', groupVersion: path.slice('/apis/'.length), resources: [] };
+  if (path === `${custom}/namespaces/default/pods/*/requests` && query.get('labelSelector') === 'app=web')
+    return list(
+      'MetricValueList',
+      ['web-1', 'web-2'].map(name => ({ describedObject: { kind: 'Pod', name }, timestamp, value: '3' })),
+    );
+  if (path === `${custom}/namespaces/default/services/web/hits` && query.get('metricLabelSelector') === 'verb=GET')
+    return list('MetricValueList', [{ describedObject: { kind: 'Service', name: 'web' }, timestamp, value: '40' }]);
+  if (path === '/apis/external.metrics.k8s.io/v1beta1/namespaces/default/queue')
+    return list(
+      'ExternalMetricValueList',
+      ['25', '15000m'].map(value => ({ metricName: 'queue', metricLabels: {}, timestamp, value })),
+    );
+  return undefined;
 }
 
 async function resource(request: IncomingMessage, response: ServerResponse, url: URL, accept: string): Promise<void> {

@@ -2,7 +2,7 @@ import type { HorizontalPodAutoscaler } from '#api/autoscaling/v2/horizontal-pod
 import { conditionOf } from '../conditions.ts';
 import type { Pod } from '#api/core/v1/pod.ts';
 import { milliValue } from '#api/machinery/quantity.ts';
-import { isTerminal } from '../core/pod-state.ts';
+import { isReady, isTerminal } from '../core/pod-state.ts';
 import { timeMs } from '../time.ts';
 
 /** Upstream's flags: how far off a measure may be, and how long a starting pod's load does not count. */
@@ -79,6 +79,21 @@ export function proposeForResource(
   const replicas = Math.ceil(careful * counted.length);
   const backwards = (careful < 1 && replicas > current) || (careful > 1 && replicas < current);
   return { ...about, replicas: backwards ? current : replicas };
+}
+
+/** For one number about the whole: as many times the pods that are ready as it is off its target. */
+export function replicasForRatio(ratio: number, current: number, pods: readonly Pod[]): number {
+  // Nobody is ready to be counted: so scaling up from nothing works.
+  if (current === 0) return Math.ceil(ratio);
+  if (Math.abs(ratio - 1) <= tolerance) return current;
+  const ready = pods.filter(pod => pod.status?.phase === 'Running' && isReady(pod)).length;
+  return Math.ceil(ratio * ready);
+}
+
+/** For one number that is shared out among the pods. */
+export function replicasForAverage(milli: number, targetMilli: number, current: number): number {
+  const ratio = milli / (targetMilli * current);
+  return Math.abs(ratio - 1) > tolerance ? Math.ceil(milli / targetMilli) : current;
 }
 
 function grouped(resource: string, pods: readonly Pod[], measures: ReadonlyMap<string, PodMeasure>, nowMs: number) {

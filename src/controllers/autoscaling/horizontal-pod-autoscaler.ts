@@ -6,8 +6,8 @@ import {
 import type { Scale } from '#api/autoscaling/v1/scale.ts';
 import { Pod } from '#api/core/v1/pod.ts';
 import { defineKind, type ApiObject, type Kind } from '#api/machinery/kind.ts';
-import { compileRequirements, parseLabelSelector } from '#api/machinery/selector.ts';
-import { milliValue } from '#api/machinery/quantity.ts';
+import { compileRequirements, formatLabelSelector, parseLabelSelector } from '#api/machinery/selector.ts';
+import { formatQuantity, milliValue } from '#api/machinery/quantity.ts';
 import type { Client } from '#client/client.ts';
 import { discover } from '#client/discovery.ts';
 import { keyOf } from '#client/informer.ts';
@@ -17,7 +17,16 @@ import { defineController } from '../controller.ts';
 import { lookup, type Read } from '../reads.ts';
 import { sameApartFromZeros } from '../same.ts';
 import { timeMs, timeText } from '../time.ts';
-import { proposeForResource, requestedMilli, withinLimits, type History, type PodMeasure } from './desired-replicas.ts';
+import { customValue, type CustomValue } from './custom-metrics.ts';
+import {
+  proposeForResource,
+  replicasForAverage,
+  replicasForRatio,
+  requestedMilli,
+  withinLimits,
+  type History,
+  type PodMeasure,
+} from './desired-replicas.ts';
 
 /** Upstream's `--horizontal-pod-autoscaler-sync-period`. */
 const periodMs = 15_000;
@@ -124,6 +133,8 @@ interface Observed {
   readonly pods: readonly Pod[];
   /** Container name → thousandths of each resource, by pod; or why there is nothing. */
   readonly measures: ReadonlyMap<string, Measured> | { readonly problem: string };
+  /** What metrics APIs of others say of the metrics that are theirs. */
+  readonly custom: ReadonlyMap<Metric, CustomValue>;
 }
 
 interface Measured {
@@ -150,7 +161,20 @@ async function observe(
     const selector = scale.status?.selector ?? '';
     const matches = selector === '' ? () => false : compileRequirements(parseLabelSelector(selector));
     const own = [...pods].filter(pod => matches(pod.metadata.labels));
-    return { kind, scale, pods: own, measures: await measuresOf(client, namespace, selector, signal) };
+    const metrics = autoscaler.spec.metrics ?? [];
+    const about = {
+      namespace,
+      podSelector: selector,
+      kindNamed: (version: string, name: string) => kindNamed(client, version, name, signal),
+    };
+    const [measures, values] = await Promise.all([
+      metrics.some(each => each.resource ?? each.containerResource)
+        ? measuresOf(client, namespace, selector, signal)
+        : { problem: 'nobody asked' },
+      Promise.all(metrics.map(each => customValue(client, each, about, signal))),
+    ]);
+    const custom = new Map(metrics.flatMap((each, index) => (values[index] ? [[each, values[index]] as const] : [])));
+    return { kind, scale, pods: own, measures, custom };
   } catch (error) {
     signal.throwIfAborted();
     return { problem: (error as Error).message };
@@ -260,7 +284,9 @@ function failureReason({ type }: Metric): string {
   return known.includes(type) ? `FailedGet${type}Metric` : 'InvalidMetricSourceType';
 }
 
-function proposalFor(metric: Metric, { pods, measures }: Observed, current: number, nowMs: number) {
+function proposalFor(metric: Metric, { scale, pods, measures, custom }: Observed, current: number, nowMs: number) {
+  const value = custom.get(metric);
+  if (value) return proposalForCustom(metric, value, scale.status?.replicas ?? current, current, pods, nowMs);
   const source = metric.resource ?? metric.containerResource;
   if (!source) throw new Error(`no ${metric.type.toLowerCase()} metrics API is served`);
   const container = metric.containerResource?.container;
@@ -285,7 +311,7 @@ function proposalFor(metric: Metric, { pods, measures }: Observed, current: numb
     pod => requestedMilli(resource, container, pod),
     nowMs,
   );
-  const value = {
+  const now = {
     averageValue: resource === 'cpu' ? `${proposal.averageMilli}m` : String(Math.round(proposal.averageMilli / 1000)),
     ...(byUtilization && proposal.utilization !== undefined && { averageUtilization: proposal.utilization }),
   };
@@ -294,9 +320,65 @@ function proposalFor(metric: Metric, { pods, measures }: Observed, current: numb
     name: byUtilization ? `${about} utilization (percentage of request)` : about,
     status:
       container === undefined
-        ? { type: metric.type, resource: { name: resource, current: value } }
-        : { type: metric.type, containerResource: { name: resource, container, current: value } },
+        ? { type: metric.type, resource: { name: resource, current: now } }
+        : { type: metric.type, containerResource: { name: resource, container, current: now } },
   };
+}
+
+function proposalForCustom(
+  { type, pods: podsMetric, object, external }: Metric,
+  value: CustomValue,
+  statusReplicas: number,
+  current: number,
+  pods: readonly Pod[],
+  nowMs: number,
+) {
+  if (value.kind === 'problem') throw new Error(value.message);
+  if (podsMetric && value.kind === 'pods') {
+    const target = milliValue(podsMetric.target.averageValue);
+    const none = () => undefined;
+    const { replicas, averageMilli } = proposeForResource(
+      '',
+      { kind: 'value', milli: target },
+      current,
+      pods,
+      value.measures,
+      none,
+      nowMs,
+    );
+    const averageValue = milliText(averageMilli);
+    return {
+      replicas,
+      name: `pods metric ${podsMetric.metric.name}`,
+      status: { type, pods: { metric: podsMetric.metric, current: { averageValue } } },
+    };
+  }
+  const source = object ?? external;
+  if (!source || value.kind !== 'one') throw new Error(`invalid metric source type ${JSON.stringify(type)}`);
+  const { target, metric } = source;
+  const { milli } = value;
+  const byPod = target.value === undefined;
+  const replicas = byPod
+    ? replicasForAverage(milli, milliValue(target.averageValue), statusReplicas)
+    : replicasForRatio(milli / milliValue(target.value), current, pods);
+  const now = byPod
+    ? { averageValue: milliText(Math.ceil(milli / Math.max(1, statusReplicas))) }
+    : { value: milliText(milli) };
+  return object
+    ? {
+        replicas,
+        name: `${object.describedObject.kind} metric ${metric.name}`,
+        status: { type, object: { metric, describedObject: object.describedObject, current: now } },
+      }
+    : {
+        replicas,
+        name: `external metric ${metric.name}(${formatLabelSelector(metric.selector ?? {})})`,
+        status: { type, external: { metric, current: now } },
+      };
+}
+
+function milliText(milli: number): string {
+  return formatQuantity({ nano: BigInt(Math.round(milli)) * 1_000_000n, format: 'decimal' });
 }
 
 function rescale(
