@@ -1,3 +1,4 @@
+import { errors } from '#api/machinery/errors.ts';
 import { impersonate } from '#auth/authentication/impersonation.ts';
 import { denied } from '#auth/authorization/denial.ts';
 import type { Attributes } from '#auth/authorization/authorizer.ts';
@@ -46,7 +47,11 @@ const impersonation: Step = async (call, next) => {
 
 const authorization: Step = async (call, next) => {
   const attributes = attributesOf(call);
-  const { decision, reason } = await call.foundation.authorizer.authorize(attributes);
+  const { decision, reason, error } = await call.foundation.authorizer.authorize(attributes);
+  if (error !== undefined && decision !== 'allow') {
+    call.annotate('authorization.k8s.io/reason', 'internal error');
+    throw errors.internal(error);
+  }
   call.annotate('authorization.k8s.io/decision', decision === 'allow' ? 'allow' : 'forbid');
   if (reason !== '') call.annotate('authorization.k8s.io/reason', reason);
   if (decision !== 'allow') throw denied(attributes, reason);

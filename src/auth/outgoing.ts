@@ -119,8 +119,14 @@ const firstPauseMs = 500;
 const pauseFactor = 1.5;
 
 /** Asks again where the fault may pass: no connection, 5xx that says so, too many requests. */
-export async function postWithRetries(outgoing: Outgoing, body: string, clock: Clock, signal: AbortSignal) {
-  for (let attempt = 1, pauseMs = firstPauseMs; ; attempt++, pauseMs *= pauseFactor) {
+export async function postWithRetries(
+  outgoing: Outgoing,
+  body: string,
+  clock: Clock,
+  signal: AbortSignal,
+  initialPauseMs = firstPauseMs,
+) {
+  for (let attempt = 1, pauseMs = initialPauseMs; ; attempt++, pauseMs *= pauseFactor) {
     let answer: Answered | undefined;
     let failure: unknown;
     try {

@@ -22,8 +22,7 @@ import { boundObjectsFrom, getIfThere } from '#auth/authentication/bound-objects
 import { authenticationFrom } from '#auth/authentication/configured.ts';
 import { ensureLegacyTokenTracking, legacyTokenUse } from '#auth/authentication/legacy-token-use.ts';
 import { ensureTrustConfigMap } from '#auth/authentication/trust-config-map.ts';
-import { mastersAuthorizer } from '#auth/authorization/always-allow.ts';
-import { union } from '#auth/authorization/authorizer.ts';
+import { authorizationFrom } from '#auth/authorization/configured.ts';
 import { rbacEscalationCheck } from '#auth/authorization/escalation.ts';
 import { followRoles } from '#auth/authorization/follow.ts';
 import { nodeAuthorizer, nodeRelationsFrom } from '#auth/authorization/node.ts';
@@ -145,11 +144,15 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
   lifetime.defer(() => informers[Symbol.dispose]());
 
   const roles = followRoles(informers);
-  const authorizer = union([
-    mastersAuthorizer,
-    nodeAuthorizer(nodeRelationsFrom(informers)),
-    rbacAuthorizer(roles.index),
-  ]);
+  const authorizer = lifetime.own(
+    await authorizationFrom(apiServerArguments, {
+      node: nodeAuthorizer(nodeRelationsFrom(informers)),
+      rbac: rbacAuthorizer(roles.index),
+      expressions: celExpressions,
+      clock,
+      log: log.child('authorization'),
+    }),
+  );
   const objects = boundObjectsFrom(informers, client);
   const authentication = lifetime.own(
     await authenticationFrom(apiServerArguments, {

@@ -68,11 +68,12 @@ export function answered(kind: Kind, review: Draft<ApiObject>, status: object): 
   return { ...review, apiVersion: apiVersionOf(kind), kind: kind.kind, status };
 }
 
-function statusOf({ decision, reason }: Decision): object {
+function statusOf({ decision, reason, error }: Decision): object {
   return {
     allowed: decision === 'allow',
     ...(decision === 'deny' && { denied: true }),
     ...(reason !== '' && { reason }),
+    ...(error !== undefined && { evaluationError: error }),
   };
 }
 

@@ -7,7 +7,7 @@ const everything = {
   incomplete: false,
 } as const;
 
-/** For embedding in tests: everybody may do everything. */
+/** Everybody may do everything: for tests, and for `--authorization-mode=AlwaysAllow`. */
 export const alwaysAllow: Authorizer = {
   name: 'AlwaysAllow',
   authorize: () => ({ decision: 'allow', reason: '' }),
@@ -22,5 +22,12 @@ export const mastersAuthorizer: Authorizer = {
       ? { decision: 'allow', reason: '' }
       : { decision: 'noOpinion', reason: '' },
   // The binding of cluster-admin says the same, and says it once.
+  rulesFor: () => ({ resourceRules: [], nonResourceRules: [], incomplete: false }),
+};
+
+/** Nobody may do anything; `system:masters` still may. */
+export const alwaysDeny: Authorizer = {
+  name: 'AlwaysDeny',
+  authorize: () => ({ decision: 'noOpinion', reason: 'Everything is forbidden.' }),
   rulesFor: () => ({ resourceRules: [], nonResourceRules: [], incomplete: false }),
 };

@@ -21,6 +21,8 @@ export interface Attributes {
 export interface Decision {
   readonly decision: 'allow' | 'deny' | 'noOpinion';
   readonly reason: string;
+  /** What kept an authorizer from deciding: a webhook that cannot be reached. */
+  readonly error?: string;
 }
 
 export interface Authorizer {
@@ -51,12 +53,18 @@ export function union(authorizers: readonly Authorizer[]): Authorizer {
     name: authorizers.map(each => each.name).join(','),
     async authorize(attributes) {
       const reasons: string[] = [];
+      const failures: string[] = [];
       for (const authorizer of authorizers) {
         const said = await authorizer.authorize(attributes);
         if (said.decision !== 'noOpinion') return said;
         if (said.reason !== '') reasons.push(said.reason);
+        if (said.error !== undefined) failures.push(said.error);
       }
-      return { decision: 'noOpinion', reason: reasons.join('\n') };
+      return {
+        decision: 'noOpinion',
+        reason: reasons.join('\n'),
+        ...(failures.length > 0 && { error: failures.length === 1 ? (failures[0] ?? '') : `[${failures.join(', ')}]` }),
+      };
     },
     async rulesFor(user, namespace) {
       const all = await Promise.all(authorizers.map(each => each.rulesFor?.(user, namespace)));

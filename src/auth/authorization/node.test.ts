@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Pod } from '#api/core/v1/pod.ts';
+import type { ResourceSlice } from '#api/resource/v1/resource-slice.ts';
 import type { PersistentVolume } from '#api/core/v1/persistent-volume.ts';
 import { nodeUser, type User } from '../user.ts';
 import type { Attributes } from './authorizer.ts';
@@ -47,6 +48,8 @@ const relations: NodeRelations = {
   persistentVolume: name => (name === 'pv-1' ? volume : undefined),
   volumeOfClaim: (namespace, name) => (`${namespace}/${name}` === 'ns/data' ? volume : undefined),
   volumeAttachment: () => undefined,
+  resourceSlice: name =>
+    name.startsWith('slice-') ? ({ spec: { nodeName: name.slice(6) } } as unknown as ResourceSlice) : undefined,
 };
 const { authorize } = nodeAuthorizer(relations);
 
@@ -102,6 +105,49 @@ test('a node touches only itself', async () => {
   assert.ok(!(await may(n1, 'get', 'pods', 'other')));
   assert.ok(await may(n1, 'list', 'services', '', { namespace: '' }));
   assert.ok(!(await may(n1, 'delete', 'services', 'x')));
+});
+
+test('verbs that a node agent has no need of are refused, whatever the object', async () => {
+  const n1 = nodeUser('n1');
+  const cluster = { namespace: '' };
+  for (const verb of ['create', 'update', 'patch']) assert.ok(await may(n1, verb, 'nodes', 'n1', cluster), verb);
+  assert.ok(!(await may(n1, 'delete', 'nodes', 'n1', cluster)));
+  assert.ok(await may(n1, 'patch', 'nodes/status', 'n1', cluster));
+  for (const [verb, what] of [
+    ['get', 'nodes/status'],
+    ['get', 'nodes/proxy'],
+    ['create', 'pods/exec'],
+    ['create', 'pods/binding'],
+    ['get', 'pods/log'],
+    ['update', 'pods'],
+    ['patch', 'pods'],
+    ['deletecollection', 'pods'],
+    ['update', 'pods/ephemeralcontainers'],
+  ] as const)
+    assert.ok(!(await may(n1, verb, what, 'web')), `${verb} ${what}`);
+  assert.ok(await may(n1, 'create', 'pods/eviction', 'web'));
+  assert.ok(await may(n1, 'watch', 'pods', 'web'), 'one pod of its own by name');
+  assert.ok(!(await may(n1, 'watch', 'pods', 'other')));
+  // A selector that says more than one node, or not that it is this one.
+  for (const fieldSelector of [
+    'metadata.name!=x\\,spec.nodeName=n1',
+    'spec.nodeName!=n2',
+    'spec.nodeName=n1x',
+    'metadata.name=web',
+  ])
+    assert.ok(!(await may(n1, 'list', 'pods', '', { ...cluster, fieldSelector })), fieldSelector);
+});
+
+test('a node sees and changes the resource slices that are its own', async () => {
+  const n1 = nodeUser('n1');
+  const slices = { group: 'resource.k8s.io', namespace: '' };
+  for (const verb of ['get', 'update', 'patch', 'delete']) {
+    assert.ok(await may(n1, verb, 'resourceslices', 'slice-n1', slices), verb);
+    assert.ok(!(await may(n1, verb, 'resourceslices', 'slice-n2', slices)), verb);
+  }
+  assert.ok(await may(n1, 'create', 'resourceslices', '', slices));
+  assert.ok(!(await may(n1, 'list', 'resourceslices', '', slices)));
+  assert.ok(await may(n1, 'deletecollection', 'resourceslices', '', { ...slices, fieldSelector: 'spec.nodeName=n1' }));
 });
 
 test('only a member of system:nodes is a node', async () => {

@@ -1,6 +1,8 @@
 import { PersistentVolume } from '#api/core/v1/persistent-volume.ts';
 import { Pod } from '#api/core/v1/pod.ts';
+import { ResourceSlice } from '#api/resource/v1/resource-slice.ts';
 import { VolumeAttachment } from '#api/storage/v1/volume-attachment.ts';
+import { parseFieldSelector } from '#api/machinery/selector.ts';
 import type { Informers } from '#client/informers.ts';
 import { wellKnownGroups, type User } from '../user.ts';
 import type { Attributes, Authorizer, Decision } from './authorizer.ts';
@@ -19,6 +21,7 @@ export interface NodeRelations {
   /** The volume that a claim is bound to. */
   volumeOfClaim(namespace: string, name: string): PersistentVolume | undefined;
   volumeAttachment(name: string): VolumeAttachment | undefined;
+  resourceSlice(name: string): ResourceSlice | undefined;
 }
 
 export function nodeRelationsFrom(informers: Informers): NodeRelations {
@@ -29,12 +32,14 @@ export function nodeRelationsFrom(informers: Informers): NodeRelations {
     `${spec?.claimRef?.namespace ?? ''}/${spec?.claimRef?.name ?? ''}`,
   ]);
   const attachments = informers.of(VolumeAttachment);
+  const slices = informers.of(ResourceSlice);
   return {
     podsOf: node => byNode.get(node).values(),
     pod: (namespace, name) => pods.get(name, namespace),
     persistentVolume: name => volumes.get(name),
     volumeOfClaim: (namespace, name) => byClaim.get(`${namespace}/${name}`).values().next().value,
     volumeAttachment: name => attachments.get(name),
+    resourceSlice: name => slices.get(name),
   };
 }
 
@@ -59,11 +64,13 @@ export function nodeAuthorizer(relations: NodeRelations): Authorizer {
       const decide = deciders[`${asked.resource}.${asked.group}`];
       return decide ? decide(node, asked, relations) : byRole(asked);
     },
-    rulesFor: () => ({
+    rulesFor: user => ({
       resourceRules: [],
       nonResourceRules: [],
-      incomplete: true,
-      evaluationError: 'node authorizer does not support user rule resolution',
+      // Others have nothing from this authorizer, and that is all.
+      ...(nodeNameOf(user) === undefined
+        ? { incomplete: false }
+        : { incomplete: true, evaluationError: 'node authorizer does not support user rule resolution' }),
     }),
   };
 }
@@ -103,10 +110,30 @@ const deciders: Readonly<Record<string, Decider>> = {
       node,
       some(relations.podsOf(node), pod => inPod(pod, asked) && podReferences(pod).resourceClaims.has(asked.name)),
     ),
-  'resourceslices.resource.k8s.io': (node, asked) =>
-    asked.verb === 'create' || asked.name !== '' || selects(asked.fieldSelector, 'spec.nodeName', node)
-      ? allow
-      : noOpinion('can only access ResourceSlice with the "spec.nodeName" field selector set to its own node'),
+  'resourceslices.resource.k8s.io': (node, asked, relations) => {
+    if (asked.subresource !== '') return noOpinion('cannot authorize ResourceSlice subresources');
+    switch (asked.verb) {
+      case 'create':
+        // Whose it is stands in its body, which NodeRestriction looks at.
+        return allow;
+      case 'get':
+      case 'update':
+      case 'patch':
+      case 'delete':
+        if (asked.name === '') return noOpinion('No Object name found');
+        return related(node, relations.resourceSlice(asked.name)?.spec?.nodeName === node);
+      case 'list':
+      case 'watch':
+      case 'deletecollection':
+        return selects(asked.fieldSelector, 'spec.nodeName', node)
+          ? allow
+          : noOpinion('can only list/watch/deletecollection resourceslices with spec.nodeName field selector');
+      default:
+        return noOpinion(
+          'only the following verbs are allowed for a ResourceSlice: get, watch, list, create, update, patch, delete, deletecollection',
+        );
+    }
+  },
   'volumeattachments.storage.k8s.io': (node, asked, relations) =>
     getOnly(asked) ?? related(node, relations.volumeAttachment(asked.name)?.spec?.nodeName === node),
   'serviceaccounts.': (node, asked, relations) => {
@@ -140,19 +167,46 @@ const deciders: Readonly<Record<string, Decider>> = {
       return noOpinion('can only access CSINode with the same name as the requesting node');
     return allow;
   },
-  'nodes.': (node, asked) => {
-    if (!['get', 'list', 'watch'].includes(asked.verb)) return byRole(asked);
-    if (asked.subresource === '' && asked.name === node) return allow;
-    return noOpinion(`node '${node}' cannot read '${asked.name}', only its own Node object`);
+  'nodes.': (node, { verb, subresource, name }) => {
+    // NodeRestriction sees to it that a node creates and changes itself only.
+    if (subresource === 'status') return verb === 'update' || verb === 'patch' ? allow : noOpinion('');
+    if (subresource !== '') return noOpinion('');
+    if (verb === 'create' || verb === 'update' || verb === 'patch') return allow;
+    if (verb !== 'get' && verb !== 'list' && verb !== 'watch') return noOpinion('');
+    if (name === node) return allow;
+    return noOpinion(
+      name === ''
+        ? `node '${node}' cannot read all nodes, only its own Node object`
+        : `node '${node}' cannot read '${name}', only its own Node object`,
+    );
   },
   'pods.': (node, asked, relations) => {
-    if (asked.subresource === '' && (asked.verb === 'list' || asked.verb === 'watch')) {
-      if (selects(asked.fieldSelector, 'spec.nodeName', node)) return allow;
-      return noOpinion('can only list/watch pods with spec.nodeName field selector');
+    const { verb, subresource, namespace, name } = asked;
+    const isOwn = () => relations.pod(namespace, name)?.spec?.nodeName === node;
+    switch (subresource) {
+      case '':
+        switch (verb) {
+          case 'get':
+            return name === '' ? noOpinion('No Object name found') : related(node, isOwn());
+          case 'list':
+          case 'watch':
+            if (selects(asked.fieldSelector, 'spec.nodeName', node)) return allow;
+            if (name !== '') return related(node, isOwn());
+            return noOpinion('can only list/watch pods with spec.nodeName field selector');
+          case 'create':
+          case 'delete':
+            // Mirror pods; NodeRestriction looks at whose they are.
+            return allow;
+          default:
+            return noOpinion('');
+        }
+      case 'status':
+        return verb === 'update' || verb === 'patch' ? allow : noOpinion('');
+      case 'eviction':
+        return verb === 'create' ? allow : noOpinion('');
+      default:
+        return noOpinion('');
     }
-    if (asked.subresource === '' && asked.verb === 'get')
-      return related(node, relations.pod(asked.namespace, asked.name)?.spec?.nodeName === node);
-    return byRole(asked);
   },
 };
 
@@ -164,12 +218,14 @@ function readNamespaced(asked: Attributes): Decision | undefined {
   if (!['get', 'list', 'watch'].includes(asked.verb)) return noOpinion('can only read resources of this type');
   if (asked.subresource !== '') return noOpinion('cannot read subresource');
   if (asked.namespace === '') return noOpinion('can only read namespaced object of this type');
+  if (asked.name === '') return noOpinion('No Object name found');
   return undefined;
 }
 
 function getOnly(asked: Attributes): Decision | undefined {
-  if (asked.verb !== 'get' || asked.name === '') return noOpinion('can only get individual resources of this type');
+  if (asked.verb !== 'get') return noOpinion('can only get individual resources of this type');
   if (asked.subresource !== '') return noOpinion('cannot get subresource');
+  if (asked.name === '') return noOpinion('No Object name found');
   return undefined;
 }
 
@@ -207,8 +263,17 @@ function usesClaim(node: string, namespace: string, claim: string, relations: No
   );
 }
 
+/** Read as the list reads it: in `metadata.name!=x\\,spec.nodeName=n1` the comma is part of a name. */
 function selects(selector: string | undefined, field: string, value: string): boolean {
-  return (selector ?? '').split(',').some(each => each === `${field}=${value}` || each === `${field}==${value}`);
+  if (selector === undefined || !selector.includes(field)) return false;
+  try {
+    return parseFieldSelector(selector).some(
+      each => each.field === field && each.operator === '=' && each.value === value,
+    );
+  } catch {
+    // Nobody will list by it.
+    return false;
+  }
 }
 
 function some<Item>(items: Iterable<Item>, is: (item: Item) => boolean): boolean {

@@ -1,3 +1,4 @@
+import type { AuthorizerType } from '#auth/authorization/authorization-configuration.ts';
 import { boolean, choice, duration, file, list, text, type ComponentFlag } from './component.ts';
 
 /** The flags of kube-apiserver about who somebody is and what they may do; wired in `#auth/…/configured.ts`. */
@@ -40,6 +41,30 @@ export const authenticationFlags = {
   'service-account-signing-key-file': file("the key that signs them (default: the cluster's own)"),
   'token-auth-file': file('a file of tokens: token,user,uid[,"group1,group2"]'),
 };
+
+export const authorizationFlags = {
+  'authorization-config': file('an AuthorizationConfiguration: authorizers in their order, several webhooks'),
+  'authorization-mode': modes('who is asked in turn (default Node,RBAC)'),
+  'authorization-policy-file': file('the policies of ABAC, one JSON object a line'),
+  'authorization-webhook-cache-authorized-ttl': duration('how long a yes is remembered (default 5m)'),
+  'authorization-webhook-cache-unauthorized-ttl': duration('how long a no is remembered (default 30s)'),
+  'authorization-webhook-config-file': file('a kubeconfig that says where the authorization webhook is'),
+  'authorization-webhook-version': choice('the version of SubjectAccessReview for it (default v1beta1)', [
+    'v1beta1',
+    'v1',
+  ]),
+};
+
+function modes(does: string): ComponentFlag<readonly AuthorizerType[]> {
+  // Here again, so that the command line loads no more than it needs.
+  const one = choice<AuthorizerType>(does, ['ABAC', 'AlwaysAllow', 'AlwaysDeny', 'Node', 'RBAC', 'Webhook']);
+  return {
+    does,
+    value: 'LIST',
+    parse: given => given.split(',').map(each => one.parse(each.trim())),
+    merge: (before, next) => [...before, ...next],
+  };
+}
 
 /** Given several times, every value counts. */
 function each(flag: ComponentFlag<string>): ComponentFlag<readonly string[]> {

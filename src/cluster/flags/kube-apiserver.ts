@@ -1,5 +1,5 @@
 import { choice, file, list, text, type ComponentArguments, type ComponentFlag } from './component.ts';
-import { authenticationFlags } from './kube-apiserver-auth.ts';
+import { authenticationFlags, authorizationFlags } from './kube-apiserver-auth.ts';
 import { requestFlags } from './kube-apiserver-requests.ts';
 
 /**
@@ -9,6 +9,7 @@ import { requestFlags } from './kube-apiserver-requests.ts';
  */
 export const kubeApiserverFlags = {
   ...authenticationFlags,
+  ...authorizationFlags,
   ...requestFlags,
   'etcd-servers': list('the etcd servers (scheme://host:port, comma separated) that keep the objects', 'URLS'),
   'etcd-prefix': text('what stands before every key in etcd (default /registry)', 'PATH'),
