@@ -1,18 +1,19 @@
-import { Endpoints } from '#api/core/v1/endpoints.ts';
 import { Namespace } from '#api/core/v1/namespace.ts';
 import { Service } from '#api/core/v1/service.ts';
-import { EndpointSlice } from '#api/discovery/v1/endpoint-slice.ts';
 import { ServiceCIDR } from '#api/networking/v1/service-cidr.ts';
 import { PriorityClass } from '#api/scheduling/v1/priority-class.ts';
 import type { Client } from '#client/client.ts';
 import { createIfAbsent, createOrPatch } from '#client/ensure.ts';
+import { type Advertised, writeEndpoints } from './endpoint-leases.ts';
 
 export interface BootstrapOptions {
   readonly serviceCIDR: string;
   /** The first address of the service range: the `kubernetes` Service's. */
   readonly serviceIP: string;
   /** Where the API server is reached behind that Service; absent where only this machine reaches it. */
-  readonly advertise: { readonly address: string; readonly port: number } | undefined;
+  readonly advertise: Advertised | undefined;
+  /** The only API server: the Service's endpoints are its address. */
+  readonly isAlone: boolean;
 }
 
 const namespaces = ['default', 'kube-system', 'kube-public', 'kube-node-lease'];
@@ -40,27 +41,15 @@ export async function ensureBootstrapObjects(client: Client, options: BootstrapO
   ]);
 }
 
-async function ensureKubernetesService(client: Client, { serviceIP, advertise }: BootstrapOptions): Promise<void> {
+async function ensureKubernetesService(
+  client: Client,
+  { serviceIP, advertise, isAlone }: BootstrapOptions,
+): Promise<void> {
   const labels = { component: 'apiserver', provider: 'kubernetes' };
   const port = { name: 'https', port: 443, protocol: 'TCP', targetPort: advertise?.port ?? 443 };
   await createOrPatch(client, Service, {
     metadata: { name: 'kubernetes', namespace: 'default', labels },
     spec: { type: 'ClusterIP', clusterIP: serviceIP, clusterIPs: [serviceIP], ports: [port], sessionAffinity: 'None' },
   });
-  if (!advertise) return;
-  const ports = [{ name: 'https', port: advertise.port, protocol: 'TCP' }];
-  await createOrPatch(client, Endpoints, {
-    metadata: {
-      name: 'kubernetes',
-      namespace: 'default',
-      labels: { 'endpointslice.kubernetes.io/skip-mirror': 'true' },
-    },
-    subsets: [{ addresses: [{ ip: advertise.address }], ports }],
-  });
-  await createOrPatch(client, EndpointSlice, {
-    metadata: { name: 'kubernetes', namespace: 'default', labels: { 'kubernetes.io/service-name': 'kubernetes' } },
-    addressType: advertise.address.includes(':') ? 'IPv6' : 'IPv4',
-    endpoints: [{ addresses: [advertise.address], conditions: { ready: true } }],
-    ports,
-  });
+  if (advertise && isAlone) await writeEndpoints(client, [advertise.address], advertise.port);
 }

@@ -13,6 +13,8 @@ import {
   keepFlowControlConfiguration,
 } from '#apiserver/flow-control/ensure-configuration.ts';
 import { openIdPaths } from '#apiserver/discovery/openid.ts';
+import { keepEndpoints } from '#apiserver/endpoint-leases.ts';
+import { keepIdentityLease } from '#apiserver/identity-lease.ts';
 import { openApiPaths } from '#apiserver/openapi/openapi.ts';
 import { reviewHandlers } from '#apiserver/reviews/reviews.ts';
 import { startApiServer, type ApiServer } from '#apiserver/server.ts';
@@ -70,6 +72,8 @@ export interface ControlPlaneOptions {
   readonly clusterDomain: string;
   /** How the API server is reached from pods and nodes; absent where nobody but this machine reaches it. */
   readonly advertise: { readonly address: string; readonly port: number } | undefined;
+  /** Under which name this API server says that it lives; absent: it does not. */
+  readonly identity?: { readonly hostname: string; readonly identity: string };
   /** Upstream's flags by their names: see `flags/`. */
   readonly apiServerArguments?: KubeApiserverArguments;
   readonly controllerManagerArguments?: KubeControllerManagerArguments;
@@ -228,7 +232,16 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
   });
   lifetime.own(apiServer);
   starting.resolve(apiServer);
-  await ensureBootstrapObjects(client, { serviceCIDR: options.serviceCIDR, serviceIP: options.serviceIP, advertise });
+  const isShared = storage.shared !== undefined;
+  await ensureBootstrapObjects(client, {
+    serviceCIDR: options.serviceCIDR,
+    serviceIP: options.serviceIP,
+    advertise,
+    isAlone: !isShared,
+  });
+  if (isShared && advertise)
+    lifetime.own(await keepEndpoints({ storage, client, clock, log: log.child('endpoints'), advertise }));
+  if (options.identity) keepIdentityLease({ client, clock, random, log, ...options.identity }, lifetime.signal);
   await Promise.all([
     reconcileBootstrapPolicy(client, apiServer.seed),
     ensureFlowControlConfiguration(client, apiServer.seed),

@@ -102,7 +102,12 @@ async function assemble(lifetime: Lifetime, options: ControlPlaneOptions): Promi
     const newest = Math.max(0, ...items.map(({ metadata }) => Number(metadata.resourceVersion)));
     await informers.of(kind).reached(String(newest));
   }
-  await ensureBootstrapObjects(client, { serviceCIDR: '10.96.0.0/16', serviceIP: '10.96.0.1', advertise: undefined });
+  await ensureBootstrapObjects(client, {
+    serviceCIDR: '10.96.0.0/16',
+    serviceIP: '10.96.0.1',
+    advertise: undefined,
+    isAlone: true,
+  });
   lifetime.own(
     startControllers({
       client,

@@ -1,6 +1,8 @@
+import { hostname } from 'node:os';
 import { Lifetime } from '#base/lifetime.ts';
 import { openLog, type Log } from '#base/log.ts';
 import { systemRandom } from '#base/random.ts';
+import { serverIdentity } from '#apiserver/identity-lease.ts';
 import { kubeconfigFor } from '#auth/certificates/kubeconfig.ts';
 import { ensurePki, type Pki } from '#auth/certificates/pki.ts';
 import type { Flags } from '../commands.ts';
@@ -66,6 +68,7 @@ async function start(
       serviceCIDR: config.serviceCIDR,
       serviceIP: config.serviceIP,
       clusterDomain: config.clusterDomain,
+      identity: { hostname: hostname(), identity: serverIdentity(hostname(), `:${config.port}`) },
       advertise: real ? { address: machineAddress(), port: config.port } : undefined,
       apiServerArguments: argumentsOf('kube-apiserver', config.components),
       controllerManagerArguments: argumentsOf('kube-controller-manager', config.components),
