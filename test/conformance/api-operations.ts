@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { apiVersionOf, type ApiObject, type Kind, type Partly } from '#api/machinery/kind.ts';
 import type { Trial } from './conformance.ts';
-import { until, untilGone, type Stored } from './waiting.ts';
+import { untilGone, type Stored } from './waiting.ts';
 
 export interface Operations<Type extends ApiObject> {
   readonly kind: Kind<Type>;
