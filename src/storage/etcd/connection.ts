@@ -36,7 +36,7 @@ export type Failure =
 
 /** One operation with all its attempts takes no longer; a cluster has a new leader in a second or two. */
 export const operationMsMax = 10_000;
-const attemptMsMax = 5_000;
+const attemptMsMax = 3_000;
 
 const channelOptions = {
   // Lists are longer than gRPC's 4 MiB.

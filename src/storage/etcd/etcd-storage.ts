@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { existsSync } from 'node:fs';
 import { open, rename, rm } from 'node:fs/promises';
 import type { Clock } from '#base/clock.ts';
 import type { Log } from '#base/log.ts';
@@ -205,6 +206,7 @@ class EtcdStorage implements Storage {
   }
 
   async snapshot(file: string): Promise<void> {
+    if (existsSync(file)) throw new Error(`cannot snapshot etcd into ${file}: it exists`);
     const part = `${file}.part`;
     const handle = await open(part, 'wx', 0o600);
     try {

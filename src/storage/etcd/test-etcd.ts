@@ -1,7 +1,7 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
-import { createServer } from 'node:net';
+import { connect, createServer, type Server, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
@@ -14,35 +14,56 @@ export interface TestEtcd extends AsyncDisposable {
   kill(): Promise<void>;
   /** On the same port and data, once it was killed. */
   start(): Promise<void>;
-  /** SIGSTOP and SIGCONT: it hangs, and goes on. */
-  pause(): void;
-  resume(): void;
 }
 
-export async function startEtcd(
-  arguments_: readonly string[] = [],
-  scheme: 'http' | 'https' = 'http',
+export interface TestEtcdOptions {
+  readonly arguments?: readonly string[];
+  readonly scheme?: 'http' | 'https';
+}
+
+export async function startEtcd(options: TestEtcdOptions = {}): Promise<TestEtcd> {
+  const [only] = await startEtcdCluster(1, options);
+  return only as TestEtcd;
+}
+
+/** Members of one cluster. Each is closed for itself. */
+export async function startEtcdCluster(size: number, options: TestEtcdOptions = {}): Promise<readonly TestEtcd[]> {
+  const ports = await freePorts(size * 2);
+  const peers = ports.slice(size).map(port => `http://127.0.0.1:${port}`);
+  const initialCluster = peers.map((url, index) => `member-${index}=${url}`).join(',');
+  return Promise.all(
+    peers.map((peerUrl, index) =>
+      startMember(`member-${index}`, ports[index] as number, peerUrl, initialCluster, options),
+    ),
+  );
+}
+
+async function startMember(
+  name: string,
+  port: number,
+  peerUrl: string,
+  initialCluster: string,
+  options: TestEtcdOptions,
 ): Promise<TestEtcd> {
   const directory = mkdtempSync(join(tmpdir(), 'windlass-etcd-'));
-  const [port, peerPort] = await freePorts();
-  const url = `${scheme}://127.0.0.1:${port}`;
-  const peerUrl = `http://127.0.0.1:${peerPort}`;
+  const url = `${options.scheme ?? 'http'}://127.0.0.1:${port}`;
   let child: ChildProcess | undefined;
   const start = async () => {
     child = spawn(
       'etcd',
       [
+        `--name=${name}`,
         `--data-dir=${directory}`,
         `--listen-client-urls=${url}`,
         `--advertise-client-urls=${url}`,
         `--listen-peer-urls=${peerUrl}`,
         `--initial-advertise-peer-urls=${peerUrl}`,
-        `--initial-cluster=default=${peerUrl}`,
+        `--initial-cluster=${initialCluster}`,
         '--heartbeat-interval=20',
         '--election-timeout=200',
         '--logger=zap',
         '--log-outputs=stderr',
-        ...arguments_,
+        ...(options.arguments ?? []),
       ],
       { stdio: ['ignore', 'ignore', 'pipe'] },
     );
@@ -61,12 +82,68 @@ export async function startEtcd(
     port,
     kill,
     start,
-    pause: () => void child?.kill('SIGSTOP'),
-    resume: () => void child?.kill('SIGCONT'),
     async [Symbol.asyncDispose]() {
       await kill();
       rmSync(directory, { recursive: true, force: true });
     },
+  };
+}
+
+/** A way to an etcd that can be cut and mended. */
+export interface TestProxy extends AsyncDisposable {
+  readonly url: string;
+  /** Ends all connections and takes no others. */
+  cut(): Promise<void>;
+  mend(): Promise<void>;
+  /** From now on answers do not come through, requests do. */
+  swallowAnswers(): void;
+}
+
+export async function startProxy(target: number): Promise<TestProxy> {
+  const sockets = new Set<Socket>();
+  let swallows = false;
+  const serve = (client: Socket) => {
+    const upstream = connect(target, '127.0.0.1');
+    for (const socket of [client, upstream]) {
+      sockets.add(socket);
+      socket.on('error', () => {});
+      socket.on('close', () => {
+        sockets.delete(socket);
+        client.destroy();
+        upstream.destroy();
+      });
+    }
+    client.on('data', chunk => upstream.write(chunk));
+    upstream.on('data', chunk => {
+      if (!swallows) client.write(chunk);
+    });
+  };
+  let server: Server | undefined;
+  let port = 0;
+  const mend = async () => {
+    swallows = false;
+    server = createServer(serve);
+    server.listen(port, '127.0.0.1');
+    await once(server, 'listening');
+    ({ port } = server.address() as { port: number });
+  };
+  const cut = async () => {
+    const closing = server;
+    server = undefined;
+    if (!closing) return;
+    const closed = new Promise(resolve => closing.close(resolve));
+    for (const socket of sockets) socket.destroy();
+    await closed;
+  };
+  await mend();
+  return {
+    url: `http://127.0.0.1:${port}`,
+    cut,
+    mend,
+    swallowAnswers() {
+      swallows = true;
+    },
+    [Symbol.asyncDispose]: cut,
   };
 }
 
@@ -82,8 +159,8 @@ function isServing(child: ChildProcess): Promise<void> {
   });
 }
 
-async function freePorts(): Promise<readonly [number, number]> {
-  const servers = [createServer(), createServer()];
+async function freePorts(count: number): Promise<readonly number[]> {
+  const servers = Array.from({ length: count }, () => createServer());
   const ports = await Promise.all(
     servers.map(async server => {
       server.listen(0, '127.0.0.1');
@@ -92,5 +169,5 @@ async function freePorts(): Promise<readonly [number, number]> {
     }),
   );
   await Promise.all(servers.map(server => new Promise(resolve => server.close(resolve))));
-  return ports as [number, number];
+  return ports;
 }
