@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
@@ -292,6 +292,22 @@ describe('kubelet on a hollow runtime', () => {
       );
       await node.ready(true);
     }
+  });
+
+  test('a pod that fills its emptyDir beyond the limit is evicted', async () => {
+    await using node = await open();
+    const { metadata } = await node.create({ volumes: [{ name: 'data', emptyDir: { sizeLimit: '1Mi' } }] });
+    await node.ready(true);
+    const volume = join(node.rootDir, 'pods', metadata.uid ?? '', 'volumes', 'kubernetes.io~empty-dir', 'data');
+    await writeFile(join(volume, 'much'), Buffer.alloc(2 * 1024 * 1024, 'x'));
+    for (let look = 0; look < 3; look++) await node.clock.advance(10_000);
+    await node.phase('Failed');
+    const { status } = node.pod() ?? {};
+    assert.equal(status?.reason, 'Evicted');
+    assert.equal(status?.message, 'Usage of EmptyDir volume "data" exceeds the limit "1Mi". ');
+    const target = status?.conditions?.find(({ type }) => type === 'DisruptionTarget');
+    assert.deepEqual([target?.status, target?.reason], ['True', 'TerminationByKubelet']);
+    assert.ok(node.reasons().includes('Evicted'));
   });
 
   test('pods that were deleted while no agent was there are cleaned up', async () => {

@@ -12,12 +12,17 @@ import { openEventRecorder, type EventRecorder } from '#client/events.ts';
 import { openInformer } from '#client/informer.ts';
 import type { ContainerEvent, ContainerStatus, PodSandboxStatus, Runtime } from '#runtime/runtime.ts';
 import { tearDownVolumes } from '#volumes/pod-volumes.ts';
+import { defaultKubeletConfiguration, type KubeletConfiguration } from './configuration.ts';
+import { pressureRefusal } from './eviction/decide.ts';
+import { Evictor } from './eviction/evictor.ts';
+import type { Pressure } from './eviction/thresholds.ts';
 import { OwnNode } from './node/node.ts';
 import { ImageCollector } from './node/image-collector.ts';
 import { Objects } from './objects.ts';
 import { refusal } from './pods/admission.ts';
 import { logDirectory, type NodePaths } from './pods/config.ts';
 import { dnsOf, hostDns } from './pods/dns.ts';
+import type { Failure } from './pods/decide.ts';
 import { Images } from './pods/images.ts';
 import { labels as runtimeLabels, nodeLabel } from './pods/names.ts';
 import { PodWorker, type PodHost } from './pods/worker.ts';
@@ -43,9 +48,8 @@ export interface KubeletOptions {
   readonly cgroupParent?: string;
   readonly labels?: Readonly<Record<string, string>>;
   readonly taints?: readonly { readonly key: string; readonly value?: string; readonly effect: string }[];
-  readonly podsMax?: number;
-  readonly reserved?: { readonly cpuMilli: number; readonly memoryBytes: number };
-  readonly resolvConf?: string;
+  /** Everything else that upstream's kubelet is told by a file. */
+  readonly configuration?: KubeletConfiguration;
   /** Told when the API has given the node its range; the runtime is told as well. */
   readonly podCIDRs?: (podCidrs: readonly string[]) => void;
 }
@@ -57,6 +61,8 @@ export interface Kubelet extends AsyncDisposable {
   readonly port: number;
   /** Pods of this node, for the server and for tests. */
   readonly pods: ReadonlyMap<string, PodWorker>;
+  /** The server takes a renewed certificate into use. */
+  renewServing(tls: ServerSecurity['tls']): void;
 }
 
 /**
@@ -76,6 +82,7 @@ export async function startKubelet(options: KubeletOptions, signal?: AbortSignal
 async function start(options: KubeletOptions, lifetime: Lifetime, signal?: AbortSignal): Promise<Kubelet> {
   const { client, runtime, nodeName, clock, random, rootDir } = options;
   const log = options.log.child('kubelet');
+  const { configuration = defaultKubeletConfiguration } = options;
   const paths: NodePaths = {
     pods: join(rootDir, 'pods'),
     logs: join(rootDir, 'logs'),
@@ -84,6 +91,7 @@ async function start(options: KubeletOptions, lifetime: Lifetime, signal?: Abort
   for (const directory of Object.values(paths)) await mkdir(directory, { recursive: true, mode: 0o755 });
   const events = lifetime.own(openEventRecorder({ client, component: 'kubelet', host: nodeName, clock, log }));
   const workers = new Map<string, PodWorker>();
+  let evictor: Evictor | undefined;
   let server: KubeletServer | undefined;
   const known = Promise.withResolvers<void>();
   let telling: Promise<void> = Promise.resolve();
@@ -101,9 +109,9 @@ async function start(options: KubeletOptions, lifetime: Lifetime, signal?: Abort
       nodeIps: options.nodeIPs,
       port: () => server?.port ?? 10250,
       labels: options.labels ?? {},
-      taints: options.taints ?? [],
-      podsMax: options.podsMax ?? 110,
-      reserved: options.reserved ?? { cpuMilli: 0, memoryBytes: 0 },
+      taints: [...(options.taints ?? []), ...configuration.registerWithTaints],
+      configuration,
+      pressures: () => evictor?.pressures ?? new Set<Pressure>(),
       podCidrs: cidrs => {
         options.podCIDRs?.(cidrs);
         const told = runtime.updateRuntimeConfig({ podCidrs: cidrs });
@@ -139,11 +147,7 @@ async function start(options: KubeletOptions, lifetime: Lifetime, signal?: Abort
     },
     nodeIps: options.nodeIPs,
     dns: pod =>
-      dnsOf(
-        pod,
-        { servers: options.clusterDNS, domain: options.clusterDomain },
-        hostDns(options.resolvConf ?? '/etc/resolv.conf'),
-      ),
+      dnsOf(pod, { servers: options.clusterDNS, domain: options.clusterDomain }, hostDns(configuration.resolvConf)),
     gone: uid => {
       workers.delete(uid);
       objects.release(uid);
@@ -162,17 +166,33 @@ async function start(options: KubeletOptions, lifetime: Lifetime, signal?: Abort
         node: () => node.current,
         paths,
         nodeName,
+        configuration,
       }),
     );
   }
-  const pods = lifetime.own(new Pods(host, workers, node, events, lifetime.signal, random));
+  const pressures = () => evictor?.pressures ?? new Set<Pressure>();
+  const pods = lifetime.own(new Pods(host, workers, node, events, pressures, lifetime.signal, random));
   await node.start(signal);
   recordStart(events, node.current);
   // Requests that wait for it end with the server.
   known.promise.catch(() => undefined);
   await pods.start(known);
-  lifetime.own(new ImageCollector({ runtime, clock, log, workers, rootDir }));
-  lifetime.own(new LogRotation({ runtime, clock, log, workers }));
+  const images = lifetime.own(new ImageCollector({ runtime, clock, log, configuration, rootDir }));
+  lifetime.own(new LogRotation({ runtime, clock, log, workers, configuration }));
+  evictor = lifetime.own(
+    new Evictor({
+      configuration,
+      runtime,
+      clock,
+      log,
+      events,
+      nodeName,
+      workers,
+      paths,
+      removeImages: () => images.removeUnused(),
+      changed: () => void node.refresh().catch((error: unknown) => log.warn('cannot tell of a pressure', { error })),
+    }),
+  );
   return {
     nodeName,
     pods: workers,
@@ -182,6 +202,7 @@ async function start(options: KubeletOptions, lifetime: Lifetime, signal?: Abort
     get port() {
       return server?.port ?? 0;
     },
+    renewServing: tls => server?.renew(tls),
     [Symbol.asyncDispose]: () => lifetime[Symbol.asyncDispose](),
   };
 }
@@ -205,6 +226,7 @@ class Pods implements AsyncDisposable {
   readonly #node: OwnNode;
   readonly #events: EventRecorder;
   readonly #random: Random;
+  readonly #pressures: () => ReadonlySet<Pressure>;
   readonly #abort = new AbortController();
   #following: Promise<void> = Promise.resolve();
   /** Which pod a container or sandbox belongs to, for events that say no more than its id. */
@@ -215,9 +237,11 @@ class Pods implements AsyncDisposable {
     workers: Map<string, PodWorker>,
     node: OwnNode,
     events: EventRecorder,
+    pressures: () => ReadonlySet<Pressure>,
     signal: AbortSignal,
     random: Random,
   ) {
+    this.#pressures = pressures;
     this.#host = host;
     this.#workers = workers;
     this.#node = node;
@@ -267,7 +291,7 @@ class Pods implements AsyncDisposable {
     const isNew =
       !running && (pod.status?.phase ?? 'Pending') === 'Pending' && pod.metadata.deletionTimestamp === undefined;
     const others = [...this.#workers.values()].filter(each => !each.isOver).map(each => each.pod);
-    const refused = isNew ? refusal(pod, this.#node.current, others) : undefined;
+    const refused = isNew ? this.#refusal(pod, others) : undefined;
     this.#workers.set(uid, worker);
     if (!refused) return worker.begin();
     this.#events.event(
@@ -277,6 +301,11 @@ class Pods implements AsyncDisposable {
       refused.message.replace('Pod was rejected: ', ''),
     );
     worker.fail(refused, 0);
+  }
+
+  #refusal(pod: Pod, others: readonly Pod[]): Failure | undefined {
+    const message = pressureRefusal(pod, this.#pressures());
+    return message === undefined ? refusal(pod, this.#node.current, others) : { reason: 'Evicted', message };
   }
 
   /** Everything that the runtime has of this node. */

@@ -12,6 +12,7 @@ import type { Clock } from '#base/clock.ts';
 import type { Log } from '#base/log.ts';
 import type { Client } from '#client/client.ts';
 import type { Runtime } from '#runtime/runtime.ts';
+import type { KubeletConfiguration } from './configuration.ts';
 import type { NodePaths } from './pods/config.ts';
 import type { PodWorker } from './pods/worker.ts';
 import { allow, identify, type Identity } from './server/access.ts';
@@ -46,10 +47,13 @@ export interface ServerOptions extends ServerSecurity {
   readonly known: Promise<void>;
   readonly node: () => Node | undefined;
   readonly paths: NodePaths;
+  readonly configuration: KubeletConfiguration;
 }
 
 export interface KubeletServer extends AsyncDisposable {
   readonly port: number;
+  /** Takes a renewed certificate into use for new connections. */
+  renew(tls: ServerSecurity['tls']): void;
 }
 
 /** Serves logs, exec, attach, port-forward and figures of the node, to whom it may. Every path needs authorization. */
@@ -93,6 +97,7 @@ export async function startServer(options: ServerOptions): Promise<KubeletServer
   });
   return {
     port: (server.address() as AddressInfo).port,
+    renew: renewed => server.setSecureContext({ key: renewed.key, cert: renewed.cert, ca: renewed.clientCa }),
     async [Symbol.asyncDispose]() {
       const closed = new Promise(resolve => server.close(resolve));
       for (const socket of sockets) socket.destroy();
@@ -151,7 +156,11 @@ async function answer(options: ServerOptions, request: IncomingMessage, response
       return reply(response, 404, notFoundText);
     case 'configz':
       return json(response, {
-        kubeletconfig: { kind: 'KubeletConfiguration', apiVersion: 'kubelet.config.k8s.io/v1beta1', maxPods: 110 },
+        kubeletconfig: {
+          kind: 'KubeletConfiguration',
+          apiVersion: 'kubelet.config.k8s.io/v1beta1',
+          ...options.configuration,
+        },
       });
     // Ours alone: how far each pod has got.
     case 'debug':

@@ -59,8 +59,7 @@ export async function startScenarioCluster(...flags: readonly string[]): Promise
   try {
     await windlass('up', '--detach', '--port', String(port), ...flags);
   } catch (error) {
-    await windlass('down', '--delete');
-    await registry[Symbol.asyncDispose]();
+    await windlass('down', '--delete').finally(() => registry[Symbol.asyncDispose]());
     throw error;
   }
   return {

@@ -27,6 +27,7 @@ import { argumentsOf } from '../flags/components.ts';
 import { imageSocketPath, serveImages, type NodeImages } from '../image-socket.ts';
 import { localNodes, machineAddress, type LocalNode } from '../nodes.ts';
 import { programVersion } from '../version.ts';
+import { kubeletConfiguration } from './kubelet-configuration.ts';
 import { roleProcess, type RoleProcess } from './role.ts';
 
 interface Agent {
@@ -218,7 +219,6 @@ async function startNode(
   const client = lifetime.own(clientOf(agent, `${file}-client`));
   const serving = readPair(dir, `${file}-serving`);
   const isFirst = local.name === localNodes(config)[0]?.name;
-  const { 'max-pods': podsMax } = argumentsOf('kubelet', config.components);
   const kubelet = await startKubelet(
     {
       client,
@@ -232,7 +232,7 @@ async function startNode(
       clusterDNS: [config.clusterDNS],
       clusterDomain: config.clusterDomain,
       cgroupParent: `/windlass-${networkId(agent, local)}`,
-      ...(podsMax !== undefined && { podsMax }),
+      configuration: kubeletConfiguration(argumentsOf('kubelet', config.components), log),
       // DNS runs once on a machine, on the bridge of its first node.
       ...(isFirst && { labels: { [dnsNodeLabel]: 'true' } }),
       ...(config.runtime === 'cri' && {

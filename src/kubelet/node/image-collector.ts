@@ -1,22 +1,20 @@
 import { statfsSync } from 'node:fs';
+import { parseGoDuration } from '#api/machinery/duration.ts';
 import type { Clock } from '#base/clock.ts';
 import type { Log } from '#base/log.ts';
 import type { Image, Runtime } from '#runtime/runtime.ts';
-import type { PodWorker } from '../pods/worker.ts';
+import type { KubeletConfiguration } from '../configuration.ts';
 
 export interface ImageCollectorOptions {
   readonly runtime: Runtime;
   readonly clock: Clock;
   readonly log: Log;
-  readonly workers: ReadonlyMap<string, PodWorker>;
+  readonly configuration: KubeletConfiguration;
   readonly rootDir: string;
 }
 
-/** Upstream's: looks every five minutes, begins above 85 % of the disk, frees down to 80 %, spares young images. */
+/** Upstream's. */
 const everyMs = 300_000;
-const highShare = 0.85;
-const lowShare = 0.8;
-const ageMsMin = 120_000;
 
 /** Removes images that no container uses when the disk gets full, those unused for longest first. */
 export class ImageCollector implements Disposable {
@@ -42,26 +40,46 @@ export class ImageCollector implements Disposable {
     });
   }
 
-  async #collect(): Promise<void> {
-    const { runtime, clock, rootDir, log } = this.#options;
+  /** All of them, because the disk is full; answers whether there was one. */
+  async removeUnused(): Promise<boolean> {
+    const unused = await this.#unused();
+    await this.#remove(unused);
+    return unused.length > 0;
+  }
+
+  async #unused(): Promise<readonly Image[]> {
+    const { runtime, clock } = this.#options;
     const nowMs = clock.now();
     const [images, containers] = await Promise.all([runtime.listImages(), runtime.listContainers()]);
     const used = new Set(containers.map(({ imageId }) => imageId));
     for (const { id } of images) if (used.has(id) || !this.#lastUsedMs.has(id)) this.#lastUsedMs.set(id, nowMs);
-    const disk = statfsSync(rootDir);
-    const usedShare = 1 - disk.bavail / disk.blocks;
-    if (usedShare < highShare) return;
-    const unused = images.filter(({ id, pinned }) => !pinned && !used.has(id));
-    for (const { id, sizeBytes } of toRemove(
-      unused,
-      this.#lastUsedMs,
-      (usedShare - lowShare) * disk.blocks * disk.bsize,
-      nowMs,
-    )) {
+    return images.filter(({ id, pinned }) => !pinned && !used.has(id));
+  }
+
+  async #remove(images: readonly Image[]): Promise<void> {
+    const { runtime, log } = this.#options;
+    for (const { id, sizeBytes } of images) {
       log.info('removing an unused image', { image: id, sizeBytes });
       await runtime.removeImage({ image: id });
       this.#lastUsedMs.delete(id);
     }
+  }
+
+  async #collect(): Promise<void> {
+    const { clock, rootDir, configuration } = this.#options;
+    const { imageGCHighThresholdPercent, imageGCLowThresholdPercent } = configuration;
+    const ageMsMin = parseGoDuration(configuration.imageMinimumGCAge);
+    const ageMsMax = parseGoDuration(configuration.imageMaximumGCAge);
+    const nowMs = clock.now();
+    const unused = await this.#unused();
+    if (ageMsMax > 0)
+      await this.#remove(unused.filter(({ id }) => nowMs - (this.#lastUsedMs.get(id) ?? nowMs) > ageMsMax));
+    const left = unused.filter(({ id }) => this.#lastUsedMs.has(id));
+    const disk = statfsSync(rootDir);
+    const usedShare = 1 - disk.bavail / disk.blocks;
+    if (usedShare * 100 < imageGCHighThresholdPercent) return;
+    const bytes = (usedShare - imageGCLowThresholdPercent / 100) * disk.blocks * disk.bsize;
+    await this.#remove(toRemove(left, this.#lastUsedMs, bytes, nowMs, ageMsMin));
   }
 }
 
@@ -71,6 +89,7 @@ export function toRemove(
   lastUsedMs: ReadonlyMap<string, number>,
   bytes: number,
   nowMs: number,
+  ageMsMin: number,
 ): readonly Image[] {
   const chosen: Image[] = [];
   let freed = 0;

@@ -2,6 +2,7 @@ import os from 'node:os';
 import { Lease } from '#api/coordination/v1/lease.ts';
 import { Node, type NodeStatus } from '#api/core/v1/node.ts';
 import { isReason } from '#api/machinery/errors.ts';
+import { parseGoDuration } from '#api/machinery/duration.ts';
 import { formatMicroTime } from '#api/machinery/time.ts';
 import type { Clock } from '#base/clock.ts';
 import type { Log } from '#base/log.ts';
@@ -9,6 +10,8 @@ import type { Random } from '#base/random.ts';
 import type { Client } from '#client/client.ts';
 import { openInformer } from '#client/informer.ts';
 import type { Runtime } from '#runtime/runtime.ts';
+import type { KubeletConfiguration } from '../configuration.ts';
+import type { Pressure } from '../eviction/thresholds.ts';
 import { identifyMachine, measureMachine } from './machine.ts';
 import { differs, nodeStatus } from './status.ts';
 
@@ -24,16 +27,12 @@ export interface OwnNodeOptions {
   readonly rootDir: string;
   readonly labels: Readonly<Record<string, string>>;
   readonly taints: readonly { readonly key: string; readonly value?: string; readonly effect: string }[];
-  readonly podsMax: number;
-  readonly reserved: { readonly cpuMilli: number; readonly memoryBytes: number };
+  readonly configuration: KubeletConfiguration;
+  readonly pressures: () => ReadonlySet<Pressure>;
   /** Rejects when the network could not be made; then it is told again. */
   readonly podCidrs: (podCidrs: readonly string[]) => Promise<void>;
 }
 
-const leaseSeconds = 40;
-const renewMs = 10_000;
-const statusMs = 10_000;
-const heartbeatMs = 300_000;
 const retryMs = 1000;
 
 /** The Node object of this agent: registered, kept alive by a lease, and told when something has changed. */
@@ -45,12 +44,16 @@ export class OwnNode implements AsyncDisposable {
   #lease: Lease | undefined;
   #written: NodeStatus | undefined;
   #writtenMs = Number.NEGATIVE_INFINITY;
+  readonly #statusMs: number;
+  readonly #heartbeatMs: number;
   #toldRange = '';
   #refreshing: Promise<void> = Promise.resolve();
   #loops: Promise<void>[] = [];
 
   constructor(options: OwnNodeOptions) {
     this.#options = options;
+    this.#statusMs = parseGoDuration(options.configuration.nodeStatusUpdateFrequency);
+    this.#heartbeatMs = parseGoDuration(options.configuration.nodeStatusReportFrequency);
   }
 
   get current(): Node | undefined {
@@ -86,7 +89,11 @@ export class OwnNode implements AsyncDisposable {
       void this.#followRange(node);
     };
     informer.subscribe({ added: seen, updated: seen });
-    this.#loops = [this.#repeat(renewMs, () => this.#renew()), this.#repeat(statusMs, () => this.#refresh())];
+    this.#loops = [
+      // As upstream: a quarter of what the lease is good for.
+      this.#repeat(this.#options.configuration.nodeLeaseDurationSeconds * 250, () => this.#renew()),
+      this.#repeat(this.#statusMs, () => this.#refresh()),
+    ];
   }
 
   /** Looks at once, because something about readiness or images has changed. */
@@ -144,13 +151,14 @@ export class OwnNode implements AsyncDisposable {
   }
 
   async #status(): Promise<NodeStatus> {
-    const { runtime, rootDir, clock, port, ...rest } = this.#options;
+    const { runtime, rootDir, clock, port, pressures, ...rest } = this.#options;
     const [version, status, images] = await Promise.all([runtime.version(), runtime.status(), runtime.listImages()]);
     const machine = measureMachine(rootDir);
     const view = {
       ...rest,
       hostname: rest.nodeName,
       port: port(),
+      pressures: pressures(),
       machine,
       identity: this.#identity,
       version,
@@ -205,7 +213,7 @@ export class OwnNode implements AsyncDisposable {
     const nowMs = clock.now();
     // Somebody else may have said of a node that was silent that it is not ready.
     const isDisputed = this.#node !== undefined && readiness(this.#node.status) !== readiness(status);
-    if (!differs(status, this.#written) && !isDisputed && nowMs - this.#writtenMs < heartbeatMs) return;
+    if (!differs(status, this.#written) && !isDisputed && nowMs - this.#writtenMs < this.#heartbeatMs) return;
     try {
       const patch = { status: { ...status, addresses: [{ $patch: 'replace' }, ...(status.addresses ?? [])] } };
       this.#node = await client.patch(Node, nodeName, { type: 'strategic', patch }, { subresource: 'status' });
@@ -219,7 +227,7 @@ export class OwnNode implements AsyncDisposable {
   }
 
   async #renew(): Promise<void> {
-    const { client, clock, nodeName } = this.#options;
+    const { client, clock, nodeName, configuration } = this.#options;
     const renewTime = formatMicroTime(clock.now());
     const where = { namespace: 'kube-node-lease' };
     if (this.#lease) {
@@ -232,7 +240,7 @@ export class OwnNode implements AsyncDisposable {
     }
     const { uid = '' } = this.#node?.metadata ?? {};
     const ownerReferences = [{ apiVersion: 'v1', kind: 'Node', name: nodeName, uid }];
-    const spec = { holderIdentity: nodeName, leaseDurationSeconds: leaseSeconds, renewTime };
+    const spec = { holderIdentity: nodeName, leaseDurationSeconds: configuration.nodeLeaseDurationSeconds, renewTime };
     try {
       this.#lease = await client.create(
         Lease,

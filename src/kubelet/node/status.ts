@@ -2,6 +2,8 @@ import type { Node, NodeCondition, NodeStatus } from '#api/core/v1/node.ts';
 import { formatTime } from '#api/machinery/time.ts';
 import { kubernetesVersion } from '#api/machinery/version.ts';
 import type { Image, RuntimeStatus, RuntimeVersion } from '#runtime/runtime.ts';
+import { type KubeletConfiguration, reservedOf } from '../configuration.ts';
+import { amountIn, type Pressure, type Signal, thresholdsOf } from '../eviction/thresholds.ts';
 import type { Machine, MachineIdentity } from './machine.ts';
 
 export interface NodeView {
@@ -9,8 +11,8 @@ export interface NodeView {
   readonly hostname: string;
   readonly nodeIps: readonly string[];
   readonly port: number;
-  readonly podsMax: number;
-  readonly reserved: { readonly cpuMilli: number; readonly memoryBytes: number };
+  readonly configuration: KubeletConfiguration;
+  readonly pressures: ReadonlySet<Pressure>;
   readonly machine: Machine;
   readonly identity: MachineIdentity;
   readonly version: RuntimeVersion;
@@ -20,16 +22,14 @@ export interface NodeView {
 
 /** Images that are named in the status: the biggest, for the scheduler's image locality. */
 const imagesMax = 50;
-const evictionMemoryBytes = 100 * 1024 * 1024;
-const diskPressureBelow = 0.05;
 
 /** The status of the node. Pure; `old` keeps the times of conditions that have not changed. */
 export function nodeStatus(view: NodeView, old: Node | undefined, nowMs: number): NodeStatus {
-  const { nodeIps, hostname, machine, identity, version, runtime } = view;
+  const { nodeIps, hostname, identity, version, runtime } = view;
   return {
     addresses: [...nodeIps.map(address => ({ type: 'InternalIP', address })), { type: 'Hostname', address: hostname }],
     ...amounts(view),
-    conditions: conditions(machine, runtime, old, nowMs),
+    conditions: conditions(view, old, nowMs),
     daemonEndpoints: { kubeletEndpoint: { Port: view.port } },
     nodeInfo: {
       ...identity,
@@ -47,36 +47,44 @@ export function nodeStatus(view: NodeView, old: Node | undefined, nowMs: number)
   };
 }
 
-function amounts({ machine, podsMax, reserved }: NodeView) {
+function amounts({ machine, configuration }: NodeView) {
   const kibi = (bytes: number) => `${Math.floor(bytes / 1024)}Ki`;
+  const { maxPods, podsPerCore } = configuration;
+  const pods = podsPerCore > 0 ? Math.min(maxPods, podsPerCore * machine.cpuCount) : maxPods;
   const capacity = {
     cpu: String(machine.cpuCount),
     'ephemeral-storage': kibi(machine.diskBytes),
     'hugepages-1Gi': '0',
     'hugepages-2Mi': '0',
     memory: kibi(machine.memoryBytes),
-    pods: String(podsMax),
+    pods: String(pods),
   };
+  const reserved = reservedOf(configuration);
+  // What is evicted for is not for pods either.
+  const kept = (signal: Signal, of: number) =>
+    thresholdsOf(configuration)
+      .filter(each => each.isHard && each.signal === signal)
+      .reduce((most, { below }) => Math.max(most, amountIn(below, of)), 0);
+  const memory = machine.memoryBytes - reserved.memoryBytes - kept('memory.available', machine.memoryBytes);
+  const disk = machine.diskBytes - reserved.ephemeralStorageBytes - kept('nodefs.available', machine.diskBytes);
   const allocatable = {
     ...capacity,
-    cpu: reserved.cpuMilli === 0 ? capacity.cpu : `${machine.cpuCount * 1000 - reserved.cpuMilli}m`,
-    'ephemeral-storage': String(Math.floor(machine.diskBytes * 0.9)),
-    memory: kibi(machine.memoryBytes - reserved.memoryBytes - evictionMemoryBytes),
+    cpu: reserved.cpuMilli === 0 ? capacity.cpu : `${Math.max(0, machine.cpuCount * 1000 - reserved.cpuMilli)}m`,
+    'ephemeral-storage': String(Math.max(0, Math.floor(disk))),
+    memory: kibi(Math.max(0, memory)),
   };
   return { capacity, allocatable };
 }
 
-function conditions(machine: Machine, runtime: RuntimeStatus, old: Node | undefined, nowMs: number): NodeCondition[] {
+function conditions({ runtime, pressures }: NodeView, old: Node | undefined, nowMs: number): NodeCondition[] {
   const now = formatTime(nowMs);
   const condition = (type: string, status: 'True' | 'False', reason: string, message: string): NodeCondition => {
     const known = old?.status?.conditions?.find(each => each.type === type);
     const since = known?.status === status ? known.lastTransitionTime : undefined;
     return { type, status, reason, message, lastHeartbeatTime: now, lastTransitionTime: since ?? now };
   };
-  const pressure = (type: string, isLow: boolean, bad: readonly [string, string], good: readonly [string, string]) =>
-    condition(type, isLow ? 'True' : 'False', ...(isLow ? bad : good));
-  const noDisk = machine.diskAvailableBytes < machine.diskBytes * diskPressureBelow;
-  const noInodes = machine.inodes > 0 && machine.inodesFree < machine.inodes * diskPressureBelow;
+  const pressure = (type: Pressure, bad: readonly [string, string], good: readonly [string, string]) =>
+    condition(type, pressures.has(type) ? 'True' : 'False', ...(pressures.has(type) ? bad : good));
   const problems = runtime.conditions.filter(({ status }) => !status);
   const why = problems.map(({ type, reason, message }) => {
     const what = type === 'NetworkReady' ? 'container runtime network not ready' : 'container runtime not ready';
@@ -85,19 +93,16 @@ function conditions(machine: Machine, runtime: RuntimeStatus, old: Node | undefi
   return [
     pressure(
       'MemoryPressure',
-      machine.memoryAvailableBytes < evictionMemoryBytes,
       ['KubeletHasInsufficientMemory', 'kubelet has insufficient memory available'],
       ['KubeletHasSufficientMemory', 'kubelet has sufficient memory available'],
     ),
     pressure(
       'DiskPressure',
-      noDisk || noInodes,
       ['KubeletHasDiskPressure', 'kubelet has disk pressure'],
       ['KubeletHasNoDiskPressure', 'kubelet has no disk pressure'],
     ),
     pressure(
       'PIDPressure',
-      machine.pids > machine.pidsMax * 0.95,
       ['KubeletHasInsufficientPID', 'kubelet has insufficient PID available'],
       ['KubeletHasSufficientPID', 'kubelet has sufficient PID available'],
     ),

@@ -58,6 +58,12 @@ export interface Waiting {
   readonly message: string;
 }
 
+/** Why the agent itself has ended a pod. */
+export interface Failure extends Waiting {
+  /** The reason of the condition DisruptionTarget, when the pod is ended for the node's sake. */
+  readonly disruption?: string;
+}
+
 export interface Decision {
   readonly actions: readonly Action[];
   /** Why containers that do not run wait, by name. */

@@ -28,6 +28,7 @@ import {
   decide,
   type Action,
   type Decision,
+  type Failure,
   type PodView,
   type Stopping,
   type Waiting,
@@ -92,7 +93,7 @@ export class PodWorker {
   #volumesStale = false;
   #stopping: Stopping | undefined;
   #stopNow = new AbortController();
-  #failure: Waiting | undefined;
+  #failure: Failure | undefined;
   #removed = false;
   #initialized = false;
   #torn = false;
@@ -116,6 +117,10 @@ export class PodWorker {
   get isOver(): boolean {
     const { phase } = this.#pod.status ?? {};
     return this.#finished || this.#torn || phase === 'Succeeded' || phase === 'Failed';
+  }
+
+  get isStopping(): boolean {
+    return this.#stopping !== undefined;
   }
 
   /** What runs already, found when the agent started. */
@@ -160,7 +165,7 @@ export class PodWorker {
   }
 
   /** Ends the pod for a reason of the node's own: it is then Failed. */
-  fail(failure: Waiting, graceSeconds = this.#grace()): void {
+  fail(failure: Failure, graceSeconds = this.#grace()): void {
     this.#failure ??= failure;
     this.#stop(graceSeconds);
     this.#turn();

@@ -9,7 +9,7 @@ import type { Container } from '#api/core/v1/pod-spec.ts';
 import { qosClass } from '#api/core/v1/pod-resources.ts';
 import { formatTime } from '#api/machinery/time.ts';
 import type { ContainerStatus, PodSandboxStatus } from '#runtime/runtime.ts';
-import { allContainers, asContainer, type Waiting } from '../pods/decide.ts';
+import { allContainers, asContainer, type Failure, type Waiting } from '../pods/decide.ts';
 import { isSidecar } from '../pods/names.ts';
 import { restarts } from '../pods/restarts.ts';
 
@@ -29,7 +29,7 @@ export interface StatusView {
   /** Nothing of the pod runs any more, nor will. */
   readonly over: boolean;
   /** The agent itself has ended the pod: rejected, evicted, past its deadline. */
-  readonly failure: Waiting | undefined;
+  readonly failure: Failure | undefined;
 }
 
 export const runtimeScheme = 'windlass';
@@ -260,6 +260,9 @@ function conditions(
       ? condition('Ready', false, 'ReadinessGatesNotReady', gates.join(', '))
       : condition('Ready', containersReady, ...(containersReady ? [] : notReady)),
     condition('ContainersReady', containersReady, ...(containersReady ? [] : notReady)),
+    ...(view.failure?.disruption === undefined
+      ? []
+      : [condition('DisruptionTarget', true, view.failure.disruption, view.failure.message)]),
   ];
 }
 

@@ -3,9 +3,11 @@ import { readdir, rename, rm, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { createGzip } from 'node:zlib';
+import { wholeValue } from '#api/machinery/quantity.ts';
 import type { Clock } from '#base/clock.ts';
 import type { Log } from '#base/log.ts';
 import type { Runtime } from '#runtime/runtime.ts';
+import type { KubeletConfiguration } from '../configuration.ts';
 import type { PodWorker } from '../pods/worker.ts';
 
 export interface LogRotationOptions {
@@ -13,13 +15,12 @@ export interface LogRotationOptions {
   readonly clock: Clock;
   readonly log: Log;
   readonly workers: ReadonlyMap<string, PodWorker>;
+  readonly configuration: Pick<KubeletConfiguration, 'containerLogMaxSize' | 'containerLogMaxFiles'>;
 }
 
 const everyMs = 10_000;
-const sizeBytesMax = 10 * 1024 * 1024;
-const filesMax = 5;
 
-/** Keeps a container's logs at five files of ten MiB: the kernel tells nobody of a file's size, so they are looked at. */
+/** Keeps a container's logs at so many files of such a size: the kernel tells nobody of a file's size, so they are looked at. */
 export class LogRotation implements Disposable {
   readonly #options: LogRotationOptions;
   #cancel = () => {};
@@ -42,11 +43,15 @@ export class LogRotation implements Disposable {
   }
 
   async #rotateAll(): Promise<void> {
-    const { workers, runtime, clock, log } = this.#options;
+    const { workers, runtime, clock, log, configuration } = this.#options;
+    const limits = {
+      sizeBytes: wholeValue(configuration.containerLogMaxSize),
+      files: configuration.containerLogMaxFiles,
+    };
     for (const worker of workers.values())
       for (const { id, logPath } of worker.running) {
         try {
-          await rotateLog(logPath, clock.now(), () => runtime.reopenContainerLog(id));
+          await rotateLog(logPath, limits, clock.now(), () => runtime.reopenContainerLog(id));
         } catch (error) {
           log.warn('cannot rotate a log', { path: logPath, error });
         }
@@ -55,13 +60,18 @@ export class LogRotation implements Disposable {
 }
 
 /** Moves a log away when it is big: the newest old one stays as it is, for readers that follow; older ones are packed. */
-export async function rotateLog(path: string, nowMs: number, reopen: () => Promise<void>): Promise<void> {
+export async function rotateLog(
+  path: string,
+  limits: { readonly sizeBytes: number; readonly files: number },
+  nowMs: number,
+  reopen: () => Promise<void>,
+): Promise<void> {
   const found = await stat(path).catch(() => undefined);
-  if (!found || found.size < sizeBytesMax) return;
+  if (!found || found.size < limits.sizeBytes) return;
   const old = await rotatedLogs(path);
   for (const name of old) if (!name.endsWith('.gz')) await pack(name);
   const packed = await rotatedLogs(path);
-  for (const name of packed.slice(0, Math.max(0, packed.length - (filesMax - 2)))) await rm(name, { force: true });
+  for (const name of packed.slice(0, Math.max(0, packed.length - (limits.files - 2)))) await rm(name, { force: true });
   const stamp = new Date(nowMs).toISOString().slice(0, 19).replaceAll(/[-:]/g, '').replace('T', '-');
   await rename(path, `${path}.${stamp}`);
   await reopen();

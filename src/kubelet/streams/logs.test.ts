@@ -84,11 +84,11 @@ test('a log is rotated when it is big, and few old ones stay', async () => {
     await writeFile(log.file, '');
   };
   await writeFile(log.file, 'small');
-  await rotateLog(log.file, 0, reopen);
+  await rotateLog(log.file, { sizeBytes: 10 * 1024 * 1024, files: 5 }, 0, reopen);
   assert.equal(reopened, 0);
   for (let round = 1; round <= 7; round++) {
     await truncate(log.file, 11 * 1024 * 1024);
-    await rotateLog(log.file, round * 1000, reopen);
+    await rotateLog(log.file, { sizeBytes: 10 * 1024 * 1024, files: 5 }, round * 1000, reopen);
   }
   assert.equal(reopened, 7);
   const names = (await readdir(log.path)).toSorted();
