@@ -38,6 +38,7 @@ export function decodeBody(
   checkType(call, kind, value, body, equalVersions);
   const object = objectOf(call, kind, value, fieldValidation, problems);
   defaultObject(kind, object as never);
+  call.record?.sent(object);
   return object;
 }
 

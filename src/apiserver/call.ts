@@ -5,6 +5,7 @@ import { errors } from '#api/machinery/errors.ts';
 import type { Attributes, Authorizer, Decision } from '#auth/authorization/authorizer.ts';
 import type { User } from '#auth/user.ts';
 import type { ApiRequest, ApiResponse } from '#client/transport.ts';
+import type { AuditRecord } from './audit/audit-record.ts';
 import type { WatchCache } from './cache/watch-cache.ts';
 import { valueBytes } from './encoding/object.ts';
 import { contentTypes, type Media, negotiate, type Offer } from './media-type.ts';
@@ -30,6 +31,12 @@ export interface Foundation {
   readonly metrics: ApiMetrics;
 }
 
+/** What is known of a request's connection. */
+export interface Origin {
+  readonly address?: string | undefined;
+  readonly hasCertificate?: boolean;
+}
+
 /** One request on its way through the chain. */
 export class Call implements RequestContext {
   readonly request: ApiRequest;
@@ -37,6 +44,15 @@ export class Call implements RequestContext {
   readonly foundation: Foundation;
   readonly warnings = new Warnings();
   readonly annotations = new Map<string, string>();
+  /** When it came: by the wall clock, and by the one that never goes back. */
+  readonly receivedMs: number;
+  readonly startMs: number;
+  /** Where the connection comes from; undefined for a request of this process. */
+  readonly remoteAddress: string | undefined;
+  readonly hasCertificate: boolean;
+  /** What the audit log will hold of it. */
+  record: AuditRecord | undefined;
+  #auditId: string | undefined;
   user: User;
   /** What priority and fairness made of the request: headers of its answer. */
   flow: { readonly schemaUid: string; readonly levelUid: string } | undefined;
@@ -45,11 +61,24 @@ export class Call implements RequestContext {
   onWatchEnd: (() => void) | undefined;
   #pretty: boolean | undefined;
 
-  constructor(request: ApiRequest, info: RequestInfo, user: User, foundation: Foundation) {
+  constructor(request: ApiRequest, info: RequestInfo, user: User, foundation: Foundation, origin: Origin = {}) {
+    this.receivedMs = foundation.clock.now();
+    this.startMs = foundation.clock.monotonic();
+    this.remoteAddress = origin.address;
+    this.hasCertificate = origin.hasCertificate ?? false;
     this.request = request;
     this.info = info;
     this.user = user;
     this.foundation = foundation;
+  }
+
+  /** The client's own, or one of ours. */
+  get auditId(): string {
+    if (this.#auditId === undefined) {
+      const asked = this.request.headers['audit-id'];
+      this.#auditId = typeof asked === 'string' && asked !== '' ? asked : this.foundation.random.uuid();
+    }
+    return this.#auditId;
   }
 
   warn(message: string): void {
@@ -101,6 +130,24 @@ export class Call implements RequestContext {
     }
     return this.#pretty;
   }
+}
+
+/** What authorizers and the audit policy judge a request by. */
+export function attributesOf({ user, info }: Call): Attributes {
+  return {
+    user,
+    verb: info.verb,
+    resourceRequest: info.isResource,
+    path: info.path,
+    group: info.group,
+    version: info.version,
+    resource: info.resource,
+    subresource: info.subresource,
+    namespace: info.namespace,
+    name: info.name,
+    ...(info.fieldSelector !== undefined && { fieldSelector: info.fieldSelector }),
+    ...(info.labelSelector !== undefined && { labelSelector: info.labelSelector }),
+  };
 }
 
 /** What the writes share, from the query. */

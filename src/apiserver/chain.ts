@@ -1,9 +1,8 @@
 import { errors } from '#api/machinery/errors.ts';
 import { impersonate } from '#auth/authentication/impersonation.ts';
 import { denied } from '#auth/authorization/denial.ts';
-import type { Attributes } from '#auth/authorization/authorizer.ts';
 import type { ApiResponse } from '#client/transport.ts';
-import type { Call } from './call.ts';
+import { attributesOf, type Call } from './call.ts';
 import { deadline } from './deadline.ts';
 
 /** One step of the way of a request; it answers itself or asks the next one. */
@@ -11,7 +10,9 @@ export type Step = (call: Call, next: () => Promise<ApiResponse>) => Promise<Api
 
 /** Sees every request when its user is known and every answer; for the audit log. */
 export interface AuditHook {
-  (call: Call, next: () => Promise<ApiResponse>): Promise<ApiResponse>;
+  readonly step: Step;
+  /** A request whose credentials are wrong. */
+  unauthenticated(call: Call): Promise<void>;
 }
 
 /**
@@ -19,7 +20,13 @@ export interface AuditHook {
  * impersonated user, and what is refused by it is not worth an authorization.
  */
 export function chainOf(audit: AuditHook | undefined, flowControl: Step | undefined): readonly Step[] {
-  return [deadline, ...(audit ? [audit] : []), impersonation, ...(flowControl ? [flowControl] : []), authorization];
+  return [
+    deadline,
+    ...(audit ? [audit.step] : []),
+    impersonation,
+    ...(flowControl ? [flowControl] : []),
+    authorization,
+  ];
 }
 
 /** Runs the steps around what finally answers. */
@@ -57,20 +64,3 @@ const authorization: Step = async (call, next) => {
   if (decision !== 'allow') throw denied(attributes, reason);
   return next();
 };
-
-function attributesOf({ user, info }: Call): Attributes {
-  return {
-    user,
-    verb: info.verb,
-    resourceRequest: info.isResource,
-    path: info.path,
-    group: info.group,
-    version: info.version,
-    resource: info.resource,
-    subresource: info.subresource,
-    namespace: info.namespace,
-    name: info.name,
-    ...(info.fieldSelector !== undefined && { fieldSelector: info.fieldSelector }),
-    ...(info.labelSelector !== undefined && { labelSelector: info.labelSelector }),
-  };
-}

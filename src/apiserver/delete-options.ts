@@ -27,6 +27,7 @@ export async function readDeleteOptions(call: Call, kind: Kind): Promise<DeleteO
   const empty = body.kind === 'bytes' && body.bytes.length === 0;
   const wire = empty ? fromQuery(call.request.query) : fromBody(call, body, kind);
   check(wire);
+  if (!empty) call.record?.sent({ kind: 'DeleteOptions', apiVersion: apiVersionOf(kind), ...wire });
   const { gracePeriodSeconds, propagationPolicy, orphanDependents, preconditions, dryRun = [] } = wire;
   return {
     ...(gracePeriodSeconds !== undefined && { gracePeriodSeconds }),

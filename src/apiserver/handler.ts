@@ -4,7 +4,7 @@ import type { Credentials } from '#auth/authentication/authenticator.ts';
 import { anonymous, type User } from '#auth/user.ts';
 import type { Log } from '#base/log.ts';
 import type { ApiRequest, ApiResponse } from '#client/transport.ts';
-import { Call, type Foundation } from './call.ts';
+import { Call, type Foundation, type Origin } from './call.ts';
 import { type AuditHook, chainOf, runChain, type Step } from './chain.ts';
 import type { Dispatcher } from './dispatch.ts';
 import { statusKind } from './encoding/meta-kinds.ts';
@@ -36,9 +36,13 @@ export class Handler {
   }
 
   /** A request from outside: its credentials say who makes it. */
-  async handle(request: ApiRequest, certificates?: ClientCertificates): Promise<ApiResponse> {
+  async handle(request: ApiRequest, certificates?: ClientCertificates, address?: string): Promise<ApiResponse> {
     const { authenticate } = this.#parts;
-    return this.#answer(request, () => authenticate({ headers: request.headers, path: request.path, ...certificates }));
+    return this.#answer(
+      request,
+      () => authenticate({ headers: request.headers, path: request.path, ...certificates }),
+      { address, hasCertificate: certificates?.clientCertificate !== undefined },
+    );
   }
 
   /** A request from inside this process, by somebody who need not prove who they are. */
@@ -47,27 +51,33 @@ export class Handler {
   }
 
   /** Answers with an error before anything else is looked at. */
-  refuse(request: ApiRequest, error: ApiError): Promise<ApiResponse> {
-    return this.#answer(request, () => {
-      throw error;
-    });
+  refuse(request: ApiRequest, error: ApiError, address?: string): Promise<ApiResponse> {
+    return this.#answer(
+      request,
+      () => {
+        throw error;
+      },
+      { address, hasCertificate: true },
+    );
   }
 
-  async #answer(request: ApiRequest, whoIs: () => Promise<User> | User): Promise<ApiResponse> {
+  async #answer(request: ApiRequest, whoIs: () => Promise<User> | User, origin?: Origin): Promise<ApiResponse> {
     const { foundation, dispatcher } = this.#parts;
-    const startMs = foundation.clock.monotonic();
     const info = parseRequestInfo(request.method, request.path, request.query);
-    const call = new Call(request, info, anonymous, foundation);
+    const call = new Call(request, info, anonymous, foundation, origin);
     let response: ApiResponse;
+    let isKnown = false;
     try {
       const user = whoIs();
       call.user = user instanceof Promise ? await user : user;
+      isKnown = true;
       response = await runChain(this.#steps, call, each => dispatcher.dispatch(each));
     } catch (error) {
+      if (!isKnown) await this.#parts.audit?.unauthenticated(call);
       response = this.#failure(call, error);
     }
     addHeaders(call, response);
-    foundation.metrics.request(info, response.code, (foundation.clock.monotonic() - startMs) / 1000);
+    foundation.metrics.request(info, response.code, (foundation.clock.monotonic() - call.startMs) / 1000);
     if (isLongRunning(call) && response.kind !== 'object') this.#countLongRunning(call);
     return response;
   }
@@ -111,12 +121,9 @@ function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }
 
-const auditId = 'audit-id';
-
 function addHeaders(call: Call, response: ApiResponse): void {
   const headers = response.headers as Record<string, string | readonly string[]>;
-  const asked = call.request.headers[auditId];
-  headers[auditId] = typeof asked === 'string' && asked !== '' ? asked : call.foundation.random.uuid();
+  headers['audit-id'] = call.auditId;
   headers['cache-control'] ??= 'no-cache, private';
   if (call.flow) {
     headers['x-kubernetes-pf-flowschema-uid'] = call.flow.schemaUid;

@@ -9,6 +9,7 @@ import { targetOf } from '#admission/webhooks/endpoint.ts';
 import { errors } from '#api/machinery/errors.ts';
 import type { Kind } from '#api/machinery/kind.ts';
 import type { Credentials } from '#auth/authentication/authenticator.ts';
+import type { Audit } from '#auth/audit/open-audit.ts';
 import { alwaysAllow } from '#auth/authorization/always-allow.ts';
 import type { Authorizer } from '#auth/authorization/authorizer.ts';
 import { loopbackAdmin, type User } from '#auth/user.ts';
@@ -19,8 +20,10 @@ import { inProcessClient } from '#client/in-process.ts';
 import type { ApiRequest, ApiResponse } from '#client/transport.ts';
 import type { Storage } from '#storage/storage.ts';
 import { WatchCache } from './cache/watch-cache.ts';
+import { registerAuditMetrics } from './audit/audit-metrics.ts';
+import { auditHook } from './audit/audit-step.ts';
 import type { Foundation } from './call.ts';
-import type { AuditHook, Step } from './chain.ts';
+import type { Step } from './chain.ts';
 import { startCustomResources } from './crd/controller.ts';
 import { Dispatcher } from './dispatch.ts';
 import { startExpiry } from './expiry.ts';
@@ -66,7 +69,8 @@ export interface ApiServerOptions {
   /** Resources of add-ons that are worked out, not stored. */
   readonly computed?: readonly ComputedResource[];
   readonly healthChecks?: readonly HealthCheck[];
-  readonly audit?: AuditHook;
+  /** Writes down what its policy says of every request. */
+  readonly audit?: Audit | undefined;
   /** How many requests are worked on at once; `fair`: divided by priority and fairness (the default). */
   readonly inFlight?: (InFlightLimits & { readonly fair: boolean }) | undefined;
   /** For tests: objects that are shared are frozen. */
@@ -158,6 +162,7 @@ export async function startApiServer(options: ApiServerOptions): Promise<ApiServ
     aggregation,
   );
   const { authenticate, audit } = options;
+  if (audit) registerAuditMetrics(metrics.registry, audit.metrics);
   // The server's own work on definitions and their objects is nobody's request: nobody is asked whether it may be done.
   const definesKinds = kinds.some(kind => (kind as unknown) === CustomResourceDefinition);
   const loopback = new Handler({
@@ -173,7 +178,7 @@ export async function startApiServer(options: ApiServerOptions): Promise<ApiServ
     authenticate,
     log,
     flowControl: flowControl ? limitFairly(flowControl, metrics) : limitSimply(new InFlightLimit(metrics, inFlight)),
-    ...(audit && { audit }),
+    ...(audit && { audit: auditHook(audit) }),
   });
   lifetime.own(startExpiry(foundation, log));
   if (definesKinds) {
@@ -210,7 +215,9 @@ export async function startApiServer(options: ApiServerOptions): Promise<ApiServ
     async listen(where) {
       const listener = await listen(
         (request, peer) =>
-          peer.refused ? refuseCertificate(handler, request) : handler.handle(request, certificatesOf(peer)),
+          peer.refused
+            ? refuseCertificate(handler, request, peer.address)
+            : handler.handle(request, certificatesOf(peer), peer.address),
         where,
         log,
       );
@@ -273,9 +280,9 @@ function certificatesOf({ certificate, proxyCertificate }: Peer): ClientCertific
 }
 
 /** A certificate that nobody we trust has signed is no identity; only a token beside it can be one. */
-function refuseCertificate(handler: Handler, request: ApiRequest): Promise<ApiResponse> {
-  if (request.headers['authorization'] !== undefined) return handler.handle(request);
-  return handler.refuse(request, errors.unauthorized());
+function refuseCertificate(handler: Handler, request: ApiRequest, address?: string): Promise<ApiResponse> {
+  if (request.headers['authorization'] !== undefined) return handler.handle(request, undefined, address);
+  return handler.refuse(request, errors.unauthorized(), address);
 }
 
 function ownChecks(cache: WatchCache, signal: AbortSignal): readonly HealthCheck[] {

@@ -21,6 +21,7 @@ import { startApiServer, type ApiServer } from '#apiserver/server.ts';
 import { nodeAgents } from '#apiserver/streaming/node-agent.ts';
 import { streamingHandlers } from '#apiserver/streaming/streaming.ts';
 import { boundObjectsFrom, getIfThere } from '#auth/authentication/bound-objects.ts';
+import { openAudit } from '#auth/audit/open-audit.ts';
 import { authenticationFrom } from '#auth/authentication/configured.ts';
 import { ensureLegacyTokenTracking, legacyTokenUse } from '#auth/authentication/legacy-token-use.ts';
 import { ensureTrustConfigMap } from '#auth/authentication/trust-config-map.ts';
@@ -41,7 +42,7 @@ import { startScheduler, schedulerName } from '#scheduler/scheduler.ts';
 import type { Storage } from '#storage/storage.ts';
 import { actWhileLeading } from './leadership.ts';
 import type { KubeApiserverArguments } from './flags/kube-apiserver.ts';
-import { inFlightFrom } from './request-options.ts';
+import { auditFrom, inFlightFrom } from './request-options.ts';
 import type { KubeControllerManagerArguments } from './flags/kube-controller-manager.ts';
 import type { KubeSchedulerArguments } from './flags/kube-scheduler.ts';
 
@@ -187,6 +188,8 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
       log: log.child('metrics-server'),
     }),
   );
+  const audit = await openAudit(auditFrom(apiServerArguments), { clock, log: log.child('audit') });
+  if (audit) lifetime.own(audit);
   const apiServer = await startApiServer({
     storage,
     clock,
@@ -204,6 +207,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
       webhookCaller: lifetime.own(httpsWebhookCaller(clock)),
     }),
     inFlight: inFlightFrom(apiServerArguments),
+    audit,
     serviceCIDR: options.serviceCIDR,
     nodePorts: apiServerArguments['service-node-port-range'],
     handlers: {

@@ -7,6 +7,7 @@ export interface Peer {
   readonly certificate?: PeerCertificate;
   /** Verified against the authorities of front proxies. */
   readonly proxyCertificate?: PeerCertificate;
+  readonly address?: string | undefined;
   /** A certificate was shown, and is not to be trusted. */
   readonly refused: boolean;
 }
@@ -30,7 +31,7 @@ export function trustOf(socket: TLSSocket, trust: PeerTrust): void {
 export function peerOf(socket: TLSSocket): Peer {
   let peer = peers.get(socket);
   if (!peer) {
-    peer = read(socket);
+    peer = { ...read(socket), address: socket.remoteAddress };
     peers.set(socket, peer);
   }
   return peer;

@@ -93,6 +93,7 @@ function appliedObject(call: Call, kind: Kind, body: RequestBody, options: Write
   if (duplicates.length > 0 && options.fieldValidation === 'Strict')
     throw errors.badRequest(`error strict decoding YAML: ${duplicates.join(', ')}`);
   for (const duplicate of duplicates) call.warn(duplicate);
+  call.record?.sent(value);
   const { apiVersion, kind: name, metadata } = value;
   if (name !== kind.kind || apiVersion !== apiVersionOf(kind))
     throw errors.badRequest(`invalid object type: ${goGroupVersion(apiVersion)}, Kind=${textOf(name)}`);

@@ -65,6 +65,7 @@ export async function readPatch(call: Call, kind: Kind): Promise<Patcher> {
   const options = writeOptionsOf(call, 'PatchOptions');
   const body = await call.request.body();
   const wanted = patchValue(body);
+  call.record?.sent(wanted);
   const validates = options.fieldValidation !== 'Ignore';
   if (type === 'json' && validates) checkOperations(wanted);
   const found = validates ? duplicatesOf(body) : [];
