@@ -18,11 +18,43 @@ export interface AdmissionRequest {
   readonly options: Readonly<Record<string, unknown>>;
   readonly user: User;
   readonly dryRun: boolean;
+  /** What is served; absent where nobody says it. */
+  readonly served?: ServedKinds;
   /** A Warning header for the client. */
   warn(message: string): void;
-  /** An annotation of the audit event. */
-  annotate(key: string, value: string): void;
+  /** An annotation of the audit event; with a level only where the audit log holds at least as much. */
+  annotate(key: string, value: string, level?: 'Request'): void;
+  /** Whether everybody looks for a second time, and a way to ask for that; absent where nobody would. */
+  readonly reinvocation?: Reinvocation;
   readonly signal: AbortSignal;
+}
+
+/** The kinds of the moment, for plugins whose configuration names them. */
+export interface ServedKinds {
+  find(apiVersion: string, kind: string): Kind | undefined;
+  /** By plural, in one version of a group. */
+  findResource(group: string, version: string, plural: string): Kind | undefined;
+  /** The other versions in which the objects of a kind are served: what `matchPolicy: Equivalent` is about. */
+  equivalents(kind: Kind): readonly Equivalent[];
+}
+
+export interface Equivalent {
+  readonly kind: Kind;
+  /** An object of the kind that was asked about, as one of this one. */
+  convert(object: ApiObject): ApiObject | Promise<ApiObject>;
+  /** And back. */
+  revert(object: ApiObject): ApiObject | Promise<ApiObject>;
+}
+
+/**
+ * Somebody from outside has changed the object: then all who mutate it look once more, the built-in ones always, others when
+ * they want to.
+ */
+export interface Reinvocation {
+  /** This is the second look. */
+  readonly isSecond: boolean;
+  /** Asks for one. */
+  ask(): void;
 }
 
 /**

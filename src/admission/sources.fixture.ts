@@ -7,7 +7,7 @@ import type { Client, WatchEvent } from '#client/client.ts';
 import { keyOf } from '#client/informer.ts';
 import { openInformers } from '#client/informers.ts';
 import type { User } from '#auth/user.ts';
-import type { AdmissionPlugin, AdmissionRequest } from './admission.ts';
+import type { AdmissionPlugin, AdmissionRequest, ServedKinds } from './admission.ts';
 import type { Sources } from './sources.ts';
 
 /** A world of objects for tests of plugins: informers follow it, and `client` reads and updates it. */
@@ -89,6 +89,7 @@ export interface Attempt {
   readonly old?: object;
   readonly user?: User;
   readonly dryRun?: boolean;
+  readonly served?: ServedKinds;
 }
 
 export interface Outcome<Type> {
@@ -109,6 +110,8 @@ export async function admit<Type extends ApiObject>(
   const { namespace = kind.namespaced ? 'ns' : '', operation = 'CREATE' } = attempt;
   const own = object && (structuredClone({ metadata: {}, ...object }) as Draft<ApiObject>);
   if (own) own.metadata = { ...(namespace !== '' && { namespace }), ...own.metadata };
+  let asked = false;
+  let isSecond = false;
   const request: AdmissionRequest = {
     operation,
     kind: kind as unknown as Kind,
@@ -125,9 +128,22 @@ export async function admit<Type extends ApiObject>(
       annotations[key] = value;
     },
     signal: new AbortController().signal,
+    reinvocation: {
+      get isSecond() {
+        return isSecond;
+      },
+      ask: () => {
+        asked = true;
+      },
+    },
+    ...(attempt.served && { served: attempt.served }),
   };
   const interested = plugins.filter(plugin => plugin.handles(request));
   for (const plugin of interested) await plugin.admit?.(request);
+  if (asked) {
+    isSecond = true;
+    for (const plugin of interested) await plugin.admit?.(request);
+  }
   for (const plugin of interested) await plugin.validate?.(request);
   return { object: own as unknown as Draft<Type>, warnings, annotations };
 }

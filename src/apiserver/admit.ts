@@ -1,4 +1,4 @@
-import type { AdmissionPlugin, AdmissionRequest, Operation } from '#admission/admission.ts';
+import type { AdmissionPlugin, AdmissionRequest, Operation, Reinvocation } from '#admission/admission.ts';
 import type { ApiObject, Draft, Kind } from '#api/machinery/kind.ts';
 import type { Call } from './call.ts';
 
@@ -6,6 +6,7 @@ import type { Call } from './call.ts';
 export class Admission {
   readonly #plugins: readonly AdmissionPlugin[];
   readonly #request: AdmissionRequest;
+  readonly #looks = new Looks();
 
   constructor(call: Call, kind: Kind, about: AdmissionSubject) {
     this.#request = {
@@ -16,18 +17,35 @@ export class Admission {
         return call.request.signal;
       },
       warn: message => call.warn(message),
-      annotate: (key, value) => call.annotate(key, value),
+      annotate: (key, value, level) => call.annotate(key, value, level),
+      reinvocation: this.#looks,
       ...about,
     };
     this.#plugins = call.foundation.admission.filter(plugin => plugin.handles(this.#request));
   }
 
   async admit(): Promise<void> {
+    await this.#mutate();
+    if (!this.#looks.isAsked) return;
+    this.#looks.isSecond = true;
+    await this.#mutate();
+  }
+
+  async #mutate(): Promise<void> {
     for (const plugin of this.#plugins) if (plugin.admit) await plugin.admit(this.#request);
   }
 
   async validate(): Promise<void> {
     for (const plugin of this.#plugins) if (plugin.validate) await plugin.validate(this.#request);
+  }
+}
+
+class Looks implements Reinvocation {
+  isSecond = false;
+  isAsked = false;
+
+  ask(): void {
+    this.isAsked = true;
   }
 }
 

@@ -85,8 +85,9 @@ export class Call implements RequestContext {
     this.warnings.add(message);
   }
 
-  annotate(key: string, value: string): void {
-    this.annotations.set(key, value);
+  /** With a level: only where the audit log holds as much of the request. */
+  annotate(key: string, value: string, level?: 'Request'): void {
+    if (level === undefined || this.record?.holdsRequest) this.annotations.set(key, value);
   }
 
   async authorize(attributes: Attributes): Promise<Decision> {

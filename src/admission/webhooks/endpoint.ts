@@ -25,10 +25,10 @@ export async function targetOf(
     const parsed = new URL(url ?? '');
     return { url: parsed.href, address: undefined, port: Number(parsed.port || 443), caPem };
   }
-  const { namespace, name, path = '', port = 443 } = service;
+  const { namespace, name, port = 443 } = service;
   const endpoint = await endpointOf(namespace, name, port, sources);
   return {
-    url: `https://${name}.${namespace}.svc:${port}${path === '' || path.startsWith('/') ? path : `/${path}`}`,
+    url: urlOf({ service }),
     address: endpoint.address,
     port: endpoint.port,
     caPem,
@@ -57,4 +57,17 @@ async function endpointOf(
   const chosen = choices[Math.floor(random.next() * choices.length)];
   if (!chosen) throw new Error(`no endpoints available for service ${JSON.stringify(name)}`);
   return chosen;
+}
+
+/** The address as messages name it, with the time that the webhook has. */
+export function postUrlOf(config: WebhookClientConfig, timeoutMs: number): string {
+  const parsed = new URL(urlOf(config));
+  parsed.searchParams.set('timeout', `${timeoutMs / 1000}s`);
+  return parsed.href;
+}
+
+function urlOf({ service, url }: WebhookClientConfig): string {
+  if (!service) return url ?? '';
+  const { namespace, name, path = '', port = 443 } = service;
+  return `https://${name}.${namespace}.svc:${port}${path === '' || path.startsWith('/') ? path : `/${path}`}`;
 }

@@ -1,22 +1,27 @@
 import { ApiError, errors, type Status } from '#api/machinery/errors.ts';
-import { apiVersionOf } from '#api/machinery/kind.ts';
+import type { ApiObject, Kind } from '#api/machinery/kind.ts';
 import type { AdmissionRequest } from '../admission.ts';
+import type { Invocation } from './invocation.ts';
 
-/** admission.k8s.io/v1 AdmissionReview, as it goes to a webhook. */
-export function reviewOf(request: AdmissionRequest, uid: string): object {
-  const { kind, subresource, user } = request;
-  const gvk = { group: kind.group, version: kind.version, kind: spokenKind(request) };
-  const resource = { group: kind.group, version: kind.version, resource: kind.plural };
+/** An AdmissionReview as it goes to a webhook: both versions have the same form. */
+export function reviewOf(
+  request: AdmissionRequest,
+  { kind, object, old }: Invocation,
+  uid: string,
+  apiVersion: string,
+): object {
+  const { subresource, user } = request;
+  const spoken = object ?? old;
   return {
     kind: 'AdmissionReview',
-    apiVersion: 'admission.k8s.io/v1',
+    apiVersion,
     request: {
       uid,
-      kind: gvk,
-      resource,
+      kind: spokenKind(kind, spoken),
+      resource: resourceOf(kind),
       ...(subresource !== '' && { subResource: subresource }),
-      requestKind: gvk,
-      requestResource: resource,
+      requestKind: spokenKind(request.kind, (request.object ?? request.old) as ApiObject | undefined),
+      requestResource: resourceOf(request.kind),
       ...(subresource !== '' && { requestSubResource: subresource }),
       ...(request.name !== '' && { name: request.name }),
       ...(request.namespace !== '' && { namespace: request.namespace }),
@@ -27,12 +32,16 @@ export function reviewOf(request: AdmissionRequest, uid: string): object {
         groups: user.groups,
         ...(user.extra && { extra: user.extra }),
       },
-      object: request.object ?? null,
-      oldObject: request.old ?? null,
+      object: object ?? null,
+      oldObject: old ?? null,
       dryRun: request.dryRun,
       options: Object.keys(request.options).length > 0 ? request.options : null,
     },
   };
+}
+
+function resourceOf({ group, version, plural }: Kind) {
+  return { group, version, resource: plural };
 }
 
 export interface Verdict {
@@ -45,24 +54,30 @@ export interface Verdict {
 }
 
 /** Reads a webhook's answer. Throws an Error that says what is wrong with it. */
-export function verdictOf(answer: string, uid: string): Verdict {
+export function verdictOf(
+  answer: string,
+  uid: string,
+  { version, mutating }: { readonly version: 'v1' | 'v1beta1'; readonly mutating: boolean },
+): Verdict {
   const review = parsed(answer) as {
     readonly apiVersion?: unknown;
     readonly kind?: unknown;
     readonly response?: Readonly<Record<string, unknown>>;
   } | null;
-  const wanted = 'admission.k8s.io/v1, Kind=AdmissionReview';
-  const said = `${String(review?.apiVersion ?? '')}, Kind=${String(review?.kind ?? '')}`;
-  if (said !== wanted) throw new Error(`expected webhook response of ${wanted}, got ${said}`);
   const response = review?.response;
   if (!response) throw new Error('webhook response was absent');
-  if (response['uid'] !== uid)
-    throw new Error(`expected response.uid=${JSON.stringify(uid)}, got ${JSON.stringify(response['uid'] ?? '')}`);
-  const patch = patchOf(response);
+  // The older version was never strict.
+  if (version === 'v1') {
+    if (response['uid'] !== uid)
+      throw new Error(`expected response.uid=${JSON.stringify(uid)}, got ${JSON.stringify(response['uid'] ?? '')}`);
+    const wanted = 'admission.k8s.io/v1, Kind=AdmissionReview';
+    const said = `${String(review?.apiVersion ?? '')}, Kind=${String(review?.kind ?? '')}`;
+    if (said !== wanted) throw new Error(`expected webhook response of ${wanted}, got ${said}`);
+  }
   return {
     allowed: response['allowed'] === true,
     status: response['status'] as Partial<Status> | undefined,
-    patch,
+    patch: patchOf(response, version, mutating),
     warnings: stringsOf(response['warnings']),
     auditAnnotations: textsOf(response['auditAnnotations']),
   };
@@ -88,25 +103,41 @@ export function failedCalling(name: string, cause: Error): ApiError {
 }
 
 /** The kind that the object says it is: a subresource may speak another one. */
-function spokenKind({ kind, object }: AdmissionRequest): string {
-  return object?.kind && object.apiVersion === apiVersionOf(kind) ? object.kind : kind.kind;
+function spokenKind({ group, version, kind }: Kind, object: ApiObject | undefined) {
+  if (!object?.kind || !object.apiVersion) return { group, version, kind };
+  const slash = object.apiVersion.indexOf('/');
+  return {
+    group: slash < 0 ? '' : object.apiVersion.slice(0, slash),
+    version: object.apiVersion.slice(slash + 1),
+    kind: object.kind,
+  };
 }
 
-function patchOf(response: Readonly<Record<string, unknown>>): unknown {
-  const { patch, patchType } = response;
-  if (patch === undefined || patch === null || patch === '') {
-    if (patchType !== undefined && patchType !== null)
-      throw new Error('webhook returned response.patchType but not response.patch');
-    return undefined;
+function patchOf(
+  { patch, patchType }: Readonly<Record<string, unknown>>,
+  version: 'v1' | 'v1beta1',
+  mutating: boolean,
+): unknown {
+  const hasPatch = patch !== undefined && patch !== null && patch !== '';
+  const hasType = patchType !== undefined && patchType !== null;
+  if (version === 'v1' && !mutating) {
+    if (hasPatch) throw new Error('validating webhook may not return response.patch');
+    if (hasType) throw new Error('validating webhook may not return response.patchType');
   }
+  if (!mutating) return undefined;
+  if (version === 'v1') {
+    if (hasPatch && !hasType) throw new Error('webhook returned response.patch but not response.patchType');
+    if (!hasPatch && hasType) throw new Error('webhook returned response.patchType but not response.patch');
+    if (patchType === '') throw new Error('webhook returned invalid response.patchType of ""');
+    if (hasPatch && patchType !== 'JSONPatch') throw new Error(`unsupported patch type ${JSON.stringify(patchType)}`);
+  }
+  if (!hasPatch) return undefined;
   if (typeof patch !== 'string') throw new Error('webhook returned a response.patch that is not base64');
-  if (patchType !== 'JSONPatch')
-    throw new Error(
-      patchType === undefined || patchType === null
-        ? 'webhook returned response.patch but not response.patchType'
-        : `webhook returned invalid response.patchType of ${JSON.stringify(patchType)}`,
-    );
-  return parsed(Buffer.from(patch, 'base64').toString());
+  try {
+    return JSON.parse(Buffer.from(patch, 'base64').toString());
+  } catch (cause) {
+    throw new Error(`received undecodable patch in webhook response: ${(cause as Error).message}`, { cause });
+  }
 }
 
 function parsed(text: string): unknown {

@@ -82,6 +82,7 @@ function hook(name: string, more: object = {}) {
     name,
     clientConfig: { url: `https://localhost:${port}/${name}`, caBundle },
     rules: everything,
+    admissionReviewVersions: ['v1'],
     failurePolicy: 'Fail',
     sideEffects: 'None',
     timeoutSeconds: 5,

@@ -1,74 +1,89 @@
+import { deepEqual } from '#base/deep-equal.ts';
 import { encodeJson, setOwn } from '#api/machinery/json.ts';
 import { ApiError, errors } from '#api/machinery/errors.ts';
 import { decodeObject } from '#api/machinery/decode.ts';
 import { defaultObject } from '#api/machinery/defaults.ts';
-import { apiVersionOf, type ApiObject, type Draft } from '#api/machinery/kind.ts';
+import { apiVersionOf, type ApiObject, type Draft, type Kind } from '#api/machinery/kind.ts';
+import { isQualifiedName } from '#api/machinery/names.ts';
 import { applyJsonPatch } from '#api/machinery/patch/json-patch.ts';
 import type { Json } from '#api/machinery/schema.ts';
-import { MutatingWebhookConfiguration } from '#api/admissionregistration/v1/mutating-webhook-configuration.ts';
+import {
+  MutatingWebhookConfiguration,
+  type MutatingWebhook,
+} from '#api/admissionregistration/v1/mutating-webhook-configuration.ts';
 import { ValidatingWebhookConfiguration } from '#api/admissionregistration/v1/validating-webhook-configuration.ts';
-import { Namespace } from '#api/core/v1/namespace.ts';
 import type { AdmissionPlugin, AdmissionRequest } from '../admission.ts';
-import { find, type Sources } from '../sources.ts';
-import type { WebhookCaller } from './call.ts';
-import { targetOf } from './endpoint.ts';
-import { isExempt, needsNamespace, rulesMatch, selectorsMatch, type Webhook } from './matching.ts';
+import type { Sources } from '../sources.ts';
+import { CallError, type WebhookCaller } from './call.ts';
+import { postUrlOf, targetOf } from './endpoint.ts';
+import { invocationOf, isOfKind, targetKindOf, type Invocation, type InvocationParts } from './invocation.ts';
+import { isExempt, type Webhook } from './matching.ts';
+import type { WebhookType } from './metrics.ts';
+import { registeredWebhooks, type Registered } from './registered.ts';
 import { deniedBy, failedCalling, reviewOf, verdictOf, type Verdict } from './review.ts';
 
 const timeoutSecondsDefault = 10;
 
-/** Servers of others change objects, one after the other; those that ask for it look again when a later one has changed something. */
-export function mutatingWebhooks(sources: Sources, caller: WebhookCaller): AdmissionPlugin {
-  const configurations = sources.informers.of(MutatingWebhookConfiguration);
-  const all = () =>
-    [...configurations.objects.values()]
-      .sort((left, right) => compare(left.metadata.name ?? '', right.metadata.name ?? ''))
-      .flatMap(({ webhooks }) => webhooks ?? []);
+/** What webhooks use beside what they are given by name. */
+export type WebhookOptions = Omit<InvocationParts, 'sources'>;
+
+/** Servers of others change objects, one after the other; those that ask for it look again when somebody else has changed something. */
+export function mutatingWebhooks(
+  sources: Sources,
+  caller: WebhookCaller,
+  options: WebhookOptions = {},
+): AdmissionPlugin {
+  const all = registeredWebhooks<MutatingWebhook>(sources.informers.of(MutatingWebhookConfiguration));
+  const parts = { sources, caller, ...options };
+  const histories = new WeakMap<AdmissionRequest, History>();
   return {
     name: 'MutatingAdmissionWebhook',
-    handles: request =>
-      configurations.objects.size > 0 && !isExempt(request) && all().some(each => rulesMatch(each.rules, request)),
+    handles: request => isConcerned(all(), request),
     async admit(request) {
-      const concerned = all().filter(each => rulesMatch(each.rules, request));
-      /** Webhooks that want to look again, as soon as somebody after them has changed the object. */
-      const again = new Set<Webhook>();
-      const seen: (typeof concerned)[number][] = [];
-      for (const [index, webhook] of concerned.entries()) {
-        if (!(await isMeant(webhook, request, sources))) continue;
-        const changed = await mutateBy(webhook, request, sources, caller, `round_0_index_${index}`);
-        if (changed) for (const each of seen) if (each.reinvocationPolicy === 'IfNeeded') again.add(each);
-        seen.push(webhook);
+      const history = histories.get(request) ?? { called: new Set(), again: new Set(), output: undefined };
+      histories.set(request, history);
+      const isSecond = request.reinvocation?.isSecond === true;
+      // Built-in plugins have changed what the webhooks left: all of them that want to look again do.
+      if (isSecond && !deepEqual(history.output, request.object)) callAgain(history);
+      for (const registered of all()) {
+        const { webhook, configuration, index } = registered;
+        const id = `${configuration}/${webhook.name}/${index}`;
+        const invocation = await invocationOf(webhook, 'admit', request, parts);
+        if (!invocation || (isSecond && !history.again.has(id))) continue;
+        if (await mutateBy(registered, invocation, request, parts, isSecond ? 1 : 0)) {
+          callAgain(history);
+          request.reinvocation?.ask();
+        }
+        if (webhook.reinvocationPolicy === 'IfNeeded') history.called.add(id);
       }
-      for (const webhook of again)
-        await mutateBy(webhook, request, sources, caller, `round_1_index_${concerned.indexOf(webhook as never)}`);
+      if (request.object && !isSecond) history.output = structuredClone(request.object);
     },
   };
 }
 
 /** Servers of others judge objects, all at once; the first refusal in order counts. */
-export function validatingWebhooks(sources: Sources, caller: WebhookCaller): AdmissionPlugin {
-  const configurations = sources.informers.of(ValidatingWebhookConfiguration);
-  const all = () =>
-    [...configurations.objects.values()]
-      .sort((left, right) => compare(left.metadata.name ?? '', right.metadata.name ?? ''))
-      .flatMap(({ webhooks }) => webhooks ?? []);
+export function validatingWebhooks(
+  sources: Sources,
+  caller: WebhookCaller,
+  options: WebhookOptions = {},
+): AdmissionPlugin {
+  const all = registeredWebhooks<Webhook>(sources.informers.of(ValidatingWebhookConfiguration));
+  const parts = { sources, caller, ...options };
   return {
     name: 'ValidatingAdmissionWebhook',
-    handles: request =>
-      configurations.objects.size > 0 && !isExempt(request) && all().some(each => rulesMatch(each.rules, request)),
+    handles: request => isConcerned(all(), request),
     async validate(request) {
-      const concerned = all().filter(each => rulesMatch(each.rules, request));
+      const invocations: { readonly webhook: Webhook; readonly invocation: Invocation }[] = [];
+      for (const { webhook } of all()) {
+        const invocation = await invocationOf(webhook, 'validating', request, parts);
+        if (invocation) invocations.push({ webhook, invocation });
+      }
       const outcomes = await Promise.allSettled(
-        concerned.map(async (webhook, index) => {
-          if (!(await isMeant(webhook, request, sources))) return;
-          const verdict = await askFor(
-            webhook,
-            request,
-            sources,
-            caller,
-            `failed-open.validating.webhook.admission.k8s.io/round_0_index_${index}`,
+        invocations.map(async ({ webhook, invocation }, index) => {
+          const failedOpen = `failed-open.validating.webhook.admission.k8s.io/round_0_index_${index}`;
+          await asked(webhook, 'validating', request, parts, failedOpen, () =>
+            ask(webhook, 'validating', invocation, request, parts),
           );
-          if (verdict && !verdict.allowed) throw deniedBy(webhook.name, verdict.status);
         }),
       );
       for (const outcome of outcomes) if (outcome.status === 'rejected') throw outcome.reason;
@@ -76,83 +91,182 @@ export function validatingWebhooks(sources: Sources, caller: WebhookCaller): Adm
   };
 }
 
-async function isMeant(webhook: Webhook, request: AdmissionRequest, sources: Sources): Promise<boolean> {
-  const namespace = needsNamespace(webhook, request)
-    ? await find(sources, sources.informers.of(Namespace), request.namespace)
-    : undefined;
-  return selectorsMatch(webhook, request, namespace?.metadata.labels);
+interface Parts extends InvocationParts {
+  readonly caller: WebhookCaller;
+}
+
+/** Who of the webhooks that want it has looked at an object, and who is to look again. */
+interface History {
+  readonly called: Set<string>;
+  readonly again: Set<string>;
+  output: unknown;
+}
+
+function callAgain({ called, again }: History): void {
+  for (const id of called) again.add(id);
+  called.clear();
+}
+
+function isConcerned(all: readonly Registered[], request: AdmissionRequest): boolean {
+  if (all.length === 0 || isExempt(request)) return false;
+  return all.some(({ webhook }) => targetKindOf(webhook, request) !== undefined);
 }
 
 /** True when the webhook has changed the object. */
 async function mutateBy(
-  webhook: Webhook,
+  { webhook, configuration, index }: Registered,
+  invocation: Invocation,
   request: AdmissionRequest,
-  sources: Sources,
-  caller: WebhookCaller,
-  call: string,
+  parts: Parts,
+  round: number,
 ): Promise<boolean> {
-  const verdict = await askFor(
-    webhook,
-    request,
-    sources,
-    caller,
-    `failed-open.mutating.webhook.admission.k8s.io/${call}`,
-  );
-  if (!verdict) return false;
-  if (!verdict.allowed) throw deniedBy(webhook.name, verdict.status);
-  if (verdict.patch === undefined) return false;
+  const place = `round_${round}_index_${index}`;
+  let mutated = false;
+  const about = { configuration, webhook: webhook.name };
   try {
-    return patchObject(request, verdict.patch);
-  } catch (error) {
-    if (webhook.failurePolicy === 'Ignore') return false;
-    throw error instanceof ApiError ? error : failedCalling(webhook.name, error as Error);
+    await asked(
+      webhook,
+      'admit',
+      request,
+      parts,
+      `failed-open.mutating.webhook.admission.k8s.io/${place}`,
+      async () => {
+        const { patch } = await ask(webhook, 'admit', invocation, request, parts);
+        if (!Array.isArray(patch) || patch.length === 0) return;
+        mutated = await patchObject(webhook.name, invocation, request, patch);
+        request.annotate(
+          `patch.webhook.admission.k8s.io/${place}`,
+          encodeJson({ ...about, patch, patchType: 'JSONPatch' }),
+          'Request',
+        );
+      },
+    );
+  } finally {
+    request.annotate(`mutation.webhook.admission.k8s.io/${place}`, encodeJson({ ...about, mutated }));
   }
+  return mutated;
 }
 
-/** Undefined: the call failed, and the webhook's policy is to go on without it. */
-async function askFor(
-  webhook: Webhook,
+/** Does what may fail as the webhook's policy says, and tells the metrics. */
+async function asked(
+  { name, failurePolicy }: Webhook,
+  type: WebhookType,
   request: AdmissionRequest,
-  sources: Sources,
-  caller: WebhookCaller,
+  { sources: { clock }, metrics }: Parts,
   failedOpen: string,
-): Promise<Verdict | undefined> {
-  if (request.dryRun && webhook.sideEffects !== 'None' && webhook.sideEffects !== 'NoneOnDryRun')
-    throw errors.badRequest(`admission webhook ${JSON.stringify(webhook.name)} does not support dry run`);
-  const uid = sources.random.uuid();
+  work: () => Promise<void | Verdict>,
+): Promise<void> {
+  const startMs = clock.monotonic();
+  const { operation } = request;
+  const measured = (refused: boolean, code: number) =>
+    metrics?.called({ name, type, operation, seconds: (clock.monotonic() - startMs) / 1000, refused, code });
   try {
-    const target = await targetOf(webhook.clientConfig, sources);
-    const answer = await caller.post(target, encodeJson(reviewOf(request, uid) as Json), {
-      timeoutMs: (webhook.timeoutSeconds ?? timeoutSecondsDefault) * 1000,
-      signal: request.signal,
-    });
-    const verdict = verdictOf(answer, uid);
-    for (const warning of verdict.warnings) request.warn(warning);
-    for (const [key, value] of Object.entries(verdict.auditAnnotations))
-      request.annotate(`${webhook.name}/${key}`, value);
-    return verdict;
+    await work();
+    measured(false, 200);
   } catch (error) {
-    if (request.signal.aborted || webhook.failurePolicy !== 'Ignore') throw failedCalling(webhook.name, error as Error);
-    request.annotate(failedOpen, webhook.name);
-    return undefined;
+    if (error instanceof Refusal) {
+      metrics?.refused(name, type, operation, 'no_error', error.denial.code);
+      measured(true, error.denial.code);
+      throw error.denial;
+    }
+    if (!(error instanceof CallError)) {
+      metrics?.refused(name, type, operation, 'apiserver_internal_error', 0);
+      measured(true, 0);
+      throw error;
+    }
+    const opens = failurePolicy === 'Ignore';
+    if (!opens && !request.signal.aborted) metrics?.refused(name, type, operation, 'calling_webhook_error', error.code);
+    measured(!opens, error.code);
+    if (!opens) throw failedCalling(name, error);
+    // Nobody waits for the answer any longer.
+    if (request.signal.aborted) throw errors.timeout('request did not complete within requested timeout');
+    metrics?.failedOpen(name, type);
+    request.annotate(failedOpen, name);
   }
 }
 
-/** Puts the patched object in the place of the one that was sent. */
-function patchObject({ object, kind }: AdmissionRequest, patch: unknown): boolean {
-  if (!object) throw new Error('cannot patch the object: the request has none');
-  const before = object as unknown as Record<string, Json>;
-  // A copy: decoding works in place, and the patch shares what it does not change.
-  const patched = structuredClone(applyJsonPatch(before, patch as Json)) as Record<string, Json>;
-  const isOwnKind = patched['kind'] === kind.kind && patched['apiVersion'] === apiVersionOf(kind);
-  const next = isOwnKind ? decoded(patched, kind) : patched;
-  if (encodeJson(next as Json) === encodeJson(before as Json)) return false;
-  for (const key of Object.keys(before)) delete before[key];
-  for (const [key, value] of Object.entries(next)) setOwn(before, key, value);
+/** The webhook has said no. */
+class Refusal extends Error {
+  readonly denial: ApiError;
+
+  constructor(denial: ApiError) {
+    super(denial.message);
+    this.denial = denial;
+  }
+}
+
+/** Throws Refusal, or CallError when the webhook gives no answer that can be used. */
+async function ask(
+  webhook: Webhook,
+  type: WebhookType,
+  invocation: Invocation,
+  request: AdmissionRequest,
+  { sources, caller }: Parts,
+): Promise<Verdict> {
+  const { name, sideEffects, clientConfig, timeoutSeconds = timeoutSecondsDefault } = webhook;
+  if (request.dryRun && sideEffects !== 'None' && sideEffects !== 'NoneOnDryRun')
+    throw errors.badRequest(`admission webhook ${JSON.stringify(name)} does not support dry run`);
+  const version = (webhook.admissionReviewVersions ?? []).find(each => each === 'v1' || each === 'v1beta1');
+  if (version === undefined) {
+    const why = 'webhook does not accept known AdmissionReview versions (v1, v1beta1)';
+    throw new CallError(`could not create admission objects: ${why}`, 400);
+  }
+  const uid = sources.random.uuid();
+  const body = encodeJson(reviewOf(request, invocation, uid, `admission.k8s.io/${version}`));
+  const timeoutMs = timeoutSeconds * 1000;
+  let answer: string;
+  try {
+    const target = await targetOf(clientConfig, sources);
+    answer = await caller.post(target, body, { timeoutMs, signal: request.signal });
+  } catch (cause) {
+    if (cause instanceof CallError) throw cause;
+    // There is nobody to call: said as if the call itself had failed, as upstream does.
+    const post = `Post ${JSON.stringify(postUrlOf(clientConfig, timeoutMs))}`;
+    throw new CallError(`failed to call webhook: ${post}: ${(cause as Error).message}`, 503, { cause });
+  }
+  let verdict: Verdict;
+  try {
+    verdict = verdictOf(answer, uid, { version, mutating: type === 'admit' });
+  } catch (cause) {
+    throw new CallError(`received invalid webhook response: ${(cause as Error).message}`, 503, { cause });
+  }
+  for (const [key, value] of Object.entries(verdict.auditAnnotations))
+    if (isQualifiedName(`${name}/${key}`).length === 0) request.annotate(`${name}/${key}`, value);
+  for (const warning of verdict.warnings) request.warn(warning);
+  if (!verdict.allowed) throw new Refusal(deniedBy(name, verdict.status));
+  return verdict;
+}
+
+/** Puts the patched object in the place of the one that was sent. True when that makes a difference. */
+async function patchObject(
+  name: string,
+  { kind, object: before, equivalent }: Invocation,
+  request: AdmissionRequest,
+  patch: readonly unknown[],
+): Promise<boolean> {
+  const { object } = request;
+  if (!object || !before) {
+    const what = `admission webhook ${JSON.stringify(name)} attempted to modify the object`;
+    throw errors.internal(`${what}, which is not supported for this operation`);
+  }
+  let patched: Record<string, Json>;
+  try {
+    // A copy: decoding works in place, and the patch shares what it does not change.
+    patched = structuredClone(applyJsonPatch(before as unknown as Json, patch as Json)) as Record<string, Json>;
+  } catch (error) {
+    throw error instanceof ApiError ? errors.internal(error.message) : errors.internal((error as Error).message);
+  }
+  const isKnown = isOfKind(before, kind);
+  if (isKnown) patched = decoded(patched, kind);
+  if (deepEqual(patched, before)) return false;
+  const next = isKnown && equivalent ? await equivalent.revert(patched as unknown as ApiObject) : patched;
+  const target = object as unknown as Record<string, Json>;
+  for (const key of Object.keys(target)) delete target[key];
+  for (const [key, value] of Object.entries(structuredClone(next))) setOwn(target, key, value as Json);
   return true;
 }
 
-function decoded(patched: Record<string, Json>, kind: AdmissionRequest['kind']): Record<string, Json> {
+function decoded(patched: Record<string, Json>, kind: Kind): Record<string, Json> {
   const { object } = decodeObject(kind.schema, patched, { unknown: 'drop' });
   const draft = object as unknown as Draft<ApiObject>;
   draft.apiVersion = apiVersionOf(kind);
@@ -160,8 +274,4 @@ function decoded(patched: Record<string, Json>, kind: AdmissionRequest['kind']):
   draft.metadata ??= {};
   defaultObject(kind, object);
   return object as Record<string, Json>;
-}
-
-function compare(left: string, right: string): number {
-  return left < right ? -1 : left > right ? 1 : 0;
 }

@@ -46,6 +46,11 @@ export class AuditRecord {
       });
   }
 
+  /** Whether what the client sent is written down, and with it what says as much. */
+  get holdsRequest(): boolean {
+    return atLeast(this.#decision.level, 'Request');
+  }
+
   /** What the client sent, once it is decoded. Its bytes are made now: it will be changed. */
   sent(value: unknown): void {
     const { metadata } = (value ?? {}) as { readonly metadata?: unknown };
