@@ -98,6 +98,45 @@ async function statusOperations<Type extends ApiObject>(
   assert.partialDeepStrictEqual((updated as { status?: unknown }).status, status);
 }
 
+/** The status of an existing object is read, patched and replaced; `conditions` of others stay. */
+export async function statusEndpoints<Type extends ApiObject>(t: Trial, kind: Kind<Type>, name: string): Promise<void> {
+  const condition = (type: string) => ({ type, status: 'True', reason: 'E2E', message: 'set by a test' });
+  const where = { namespace: t.namespace, subresource: 'status' };
+  type Conditions = { readonly status?: { readonly conditions?: readonly { readonly type: string }[] } };
+  const typesOf = (object: Type) => ((object as Conditions).status?.conditions ?? []).map(({ type }) => type);
+  const written = await t.eventually('the status is replaced', async () => {
+    const read = await t.client.get(kind, name, where);
+    const { status = {} } = read as Conditions;
+    const conditions = [...(status.conditions ?? []), condition('StatusUpdate')];
+    return t.client.update(kind, { ...read, status: { ...status, conditions } }, where);
+  });
+  assert.ok(typesOf(written).includes('StatusUpdate'));
+  const patch = { status: { conditions: [condition('StatusPatched')] } };
+  const patched = await t.client.patch(kind, name, { type: 'merge', patch }, where);
+  assert.deepEqual(typesOf(patched), ['StatusPatched']);
+}
+
+interface Scaled extends ApiObject {
+  readonly spec: { readonly replicas: number };
+}
+
+/** `scale` is read, replaced and patched, and the object follows. */
+export async function scaleEndpoints<Type extends ApiObject>(t: Trial, kind: Kind<Type>, name: string): Promise<void> {
+  const where = { namespace: t.namespace, subresource: 'scale' };
+  const replicasOf = async () =>
+    ((await t.client.get(kind, name, { namespace: t.namespace })) as unknown as Scaled).spec.replicas;
+  const read = (await t.client.get(kind, name, where)) as unknown as Scaled;
+  assert.equal(read.kind, 'Scale');
+  assert.equal(read.spec.replicas, await replicasOf());
+  const scale = { ...read, metadata: { ...read.metadata, resourceVersion: undefined }, spec: { replicas: 2 } };
+  await t.client.update(kind, scale as unknown as Type, where);
+  assert.equal(await replicasOf(), 2);
+  const patch = { type: 'merge', patch: { spec: { replicas: 4 } } } as const;
+  const patched = (await t.client.patch(kind, name, patch, where)) as unknown as Scaled;
+  assert.equal(patched.spec.replicas, 4);
+  assert.equal(await replicasOf(), 4);
+}
+
 /** The group, its version, and the resource with its subresources stand in the discovery documents. */
 export async function discovered(t: Trial, kind: Kind, subresources: readonly string[] = []): Promise<void> {
   const groupVersion = apiVersionOf(kind);

@@ -30,6 +30,7 @@ import {
   oldSetsRolledDown,
   proportionally,
   replicasOf,
+  nextRevision,
   revisionOf,
   rollingLimits,
   wantedReplicas,
@@ -219,7 +220,7 @@ function hasAnnotations(set: ReplicaSet, wanted: Readonly<Record<string, string>
 /** Brings the new set's revision and annotations, and the deployment's revision, up to date; undefined when they are. */
 function revise(deployment: Deployment, { newSet, old }: Sets, nowMs: number): readonly Action[] | undefined {
   if (!newSet) return undefined;
-  const revision = Math.max(0, ...old.map(revisionOf)) + 1;
+  const revision = nextRevision(old);
   const wanted = annotationsFor(deployment, newSet, revision);
   const minReadySeconds = deployment.spec?.minReadySeconds ?? 0;
   if (!hasAnnotations(newSet, wanted) || (newSet.spec.minReadySeconds ?? 0) !== minReadySeconds)
@@ -250,7 +251,7 @@ function withRevision(deployment: Deployment, revision: string): Deployment {
 }
 
 /** The deployment's annotations and the revision, which only grows; the revisions it had before are kept as history. */
-function annotationsFor(deployment: Deployment, set: ReplicaSet | undefined, revision: number): Record<string, string> {
+function annotationsFor(deployment: Deployment, set: ReplicaSet | undefined, revision: bigint): Record<string, string> {
   const wanted: Record<string, string> = {};
   for (const [key, value] of Object.entries(deployment.metadata.annotations ?? {}))
     if (!ownAnnotations.has(key)) wanted[key] = value;
@@ -279,7 +280,7 @@ function createNewSet(deployment: Deployment, { old, all }: Sets, nowMs: number)
   const name = `${deployment.metadata.name}-${hash}`;
   const labels = { ...spec.template.metadata?.labels, [templateHashLabel]: hash };
   const replicas = newSetReplicas(deployment, all, 0);
-  const revision = String(Math.max(0, ...old.map(revisionOf)) + 1);
+  const revision = nextRevision(old);
   const template = { ...spec.template, metadata: { ...spec.template.metadata, labels } };
   const set: Partly<ReplicaSet> = {
     apiVersion: apiVersionOf(ReplicaSet),
@@ -288,7 +289,7 @@ function createNewSet(deployment: Deployment, { old, all }: Sets, nowMs: number)
       name,
       namespace: deployment.metadata.namespace,
       labels,
-      annotations: { ...annotationsFor(deployment, undefined, Number(revision)), ...replicaAnnotations(deployment) },
+      annotations: { ...annotationsFor(deployment, undefined, revision), ...replicaAnnotations(deployment) },
       ownerReferences: [controllerReference(Deployment, deployment)],
     },
     spec: {
@@ -312,7 +313,7 @@ function createNewSet(deployment: Deployment, { old, all }: Sets, nowMs: number)
     }),
     afterwards(({ failures }) => {
       const error = failures.find(({ action }) => action.do === 'create')?.error;
-      if (!error) return created(deployment, name, revision, nowMs);
+      if (!error) return created(deployment, name, String(revision), nowMs);
       if (isReason(error, 'AlreadyExists')) {
         // Ours with this very template: the cache was late. Anybody else's: another name.
         if (taken && sameTemplate(taken.spec.template, spec.template)) return [];
@@ -371,7 +372,7 @@ function cleanUp(deployment: Deployment, old: readonly ReplicaSet[]): readonly A
   if (limit === undefined || limit === int32Max) return [];
   const alive = old.filter(set => set.metadata.deletionTimestamp === undefined);
   return alive
-    .toSorted((a, b) => revisionOf(a) - revisionOf(b) || oldestFirst(a, b))
+    .toSorted((a, b) => Number(revisionOf(a) - revisionOf(b)) || oldestFirst(a, b))
     .slice(0, Math.max(0, alive.length - limit))
     .filter(
       set =>

@@ -45,9 +45,14 @@ export function share(value: number | string, of: number, round: (value: number)
 
 export function revisionOf(object: {
   readonly metadata: { readonly annotations?: Readonly<Record<string, string>> | undefined };
-}): number {
-  const revision = Number(object.metadata.annotations?.[annotations.revision] ?? 0);
-  return Number.isSafeInteger(revision) ? revision : 0;
+}): bigint {
+  const text = object.metadata.annotations?.[annotations.revision] ?? '';
+  return /^[+-]?\d{1,19}$/.test(text) ? BigInt.asIntN(64, BigInt(text)) : 0n;
+}
+
+/** The number behind those of the old sets. */
+export function nextRevision(old: readonly ReplicaSet[]): bigint {
+  return old.map(revisionOf).reduce((highest, each) => (each > highest ? each : highest), 0n) + 1n;
 }
 
 export function oldestFirst(a: ReplicaSet, b: ReplicaSet): number {
