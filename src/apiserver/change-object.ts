@@ -271,6 +271,7 @@ function validate(call: Call, kind: Kind, object: ApiObject, old: ApiObject, rul
   const report = new Report();
   validateObjectMetaUpdate(kind, object.metadata, old.metadata, report.at('metadata'));
   rules.validate(object, old, report);
+  for (const warning of report.warnings) call.warn(warning);
   if (report.errors.length > 0) throw errors.invalid(kind.group, kind.kind, object.metadata.name ?? '', report.errors);
   for (const warning of kind.warnings?.(object, old) ?? []) call.warn(warning);
 }

@@ -165,6 +165,11 @@ export function toStored({ kind, storedKind }: Resource, object: ApiObject): Api
   return { ...(kind.toStored?.(object) ?? object), apiVersion: apiVersionOf(storedKind), kind: storedKind.kind };
 }
 
+/** A stored object as one of the resource's own kind, where nobody has to be asked. */
+export function viewOfStored({ kind, storedKind }: Resource, stored: ApiObject): ApiObject {
+  return kind === storedKind ? stored : fromStored(kind, stored);
+}
+
 function fromStored(kind: Kind, stored: ApiObject): ApiObject {
   return { ...(kind.fromStored?.(stored) ?? stored), apiVersion: apiVersionOf(kind), kind: kind.kind };
 }

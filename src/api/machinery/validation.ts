@@ -30,6 +30,7 @@ export class Report {
   readonly #above: Report | undefined;
   readonly #step: string | number;
   readonly #bracketed: boolean;
+  #warnings: string[] | undefined;
 
   constructor(path = '', errors: FieldError[] = [], above?: Report, step: string | number = path, bracketed = false) {
     this.errors = errors;
@@ -42,6 +43,21 @@ export class Report {
     const above = this.#above?.path ?? '';
     if (this.#bracketed) return `${above}[${this.#step}]`;
     return above === '' ? String(this.#step) : `${above}.${this.#step}`;
+  }
+
+  /** What is not wrong enough to refuse the object: for Warning headers. */
+  get warnings(): readonly string[] {
+    return this.#above?.warnings ?? this.#warnings ?? [];
+  }
+
+  warn(message: string): void {
+    if (this.#above) this.#above.warn(message);
+    else (this.#warnings ??= []).push(message);
+  }
+
+  /** The report for a place whose whole path is known. */
+  within(path: string): Report {
+    return new Report('', this.errors, undefined, path);
   }
 
   /** The report for a field: `report.at('spec', 'replicas')`. */

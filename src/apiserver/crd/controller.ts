@@ -8,6 +8,7 @@ import {
   CustomResourceDefinition,
   type CustomResourceDefinitionStatus,
 } from '#api/apiextensions/v1/custom-resource-definition.ts';
+import { formatTime, timeMs } from '#api/machinery/time.ts';
 import { isReason } from '#api/machinery/errors.ts';
 import { resourceNameOf, type Kind } from '#api/machinery/kind.ts';
 import type { Client } from '#client/client.ts';
@@ -85,6 +86,8 @@ export async function startCustomResources(options: CustomResourcesOptions): Pro
 }
 
 const retryMsMax = 10_000;
+/** After that a definition says that its objects do not go. */
+const patienceMs = 60_000;
 
 function byGroup(informer: Informer<CustomResourceDefinition>) {
   return informer.index('group', ({ spec }) => [spec.group]);
@@ -241,12 +244,10 @@ class Reconciler {
     if (!isTrue(definition, 'Established')) {
       return this.#release(definition, 'NeverEstablished', 'resource was never established');
     }
-    const begun = await this.#report(
-      definition,
-      'True',
-      'InstanceDeletionInProgress',
-      'CustomResource deletion is in progress',
-    );
+    const checks = definition.status.conditions?.some(({ reason }) => reason === 'InstanceDeletionCheck');
+    const begun = checks
+      ? definition
+      : await this.#report(definition, 'True', 'InstanceDeletionInProgress', 'CustomResource deletion is in progress');
     let remaining: number;
     try {
       remaining = await this.#deleteObjects(begun);
@@ -254,7 +255,13 @@ class Reconciler {
       await this.#report(begun, 'True', 'InstanceDeletionFailed', `could not list instances: ${String(error)}`);
       throw error;
     }
-    if (remaining > 0) return 'again';
+    if (remaining > 0) {
+      const [begunAt] = (begun.status.conditions ?? []).filter(({ type }) => type === 'Terminating');
+      const sinceMs = this.#clock.now() - timeMs(begunAt?.lastTransitionTime ?? formatTime(this.#clock.now()));
+      const why = 'could not confirm zero CustomResources remaining: context deadline exceeded';
+      if (sinceMs > patienceMs) await this.#report(begun, 'True', 'InstanceDeletionCheck', why);
+      return 'again';
+    }
     return this.#release(begun, 'InstanceDeletionCompleted', 'removed all instances');
   }
 

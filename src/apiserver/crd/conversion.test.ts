@@ -246,7 +246,7 @@ test("what a webhook gets wrong is said in upstream's words", async () => {
     });
   assert.equal(
     await says(() => undefined),
-    `500  ${about} failed: the server responded with the status code 500 but did not return more information`,
+    `500  ${about} failed: an error on the server ("") has prevented the request from succeeding`,
   );
   assert.equal(
     await says(() => ({ kind: 'ConversionReview' })),

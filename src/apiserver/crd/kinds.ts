@@ -4,6 +4,7 @@ import type {
   CustomResourceSubresourceScale,
   JSONSchemaProps,
 } from '#api/apiextensions/v1/custom-resource-definition.ts';
+import { valueCheckOf } from '#api/apiextensions/value-check.ts';
 import { decodeObject } from '#api/machinery/decode.ts';
 import { applyDefaults } from '#api/machinery/defaults.ts';
 import { fieldsOf, valueAt } from '#api/machinery/json-path.ts';
@@ -13,7 +14,6 @@ import { copyOf } from '../copy.ts';
 import { columnsOf } from './columns.ts';
 import type { Conversion } from './conversion.ts';
 import { kindSchemaOf } from './schema.ts';
-import { valueCheckOf } from './validation.ts';
 import { compareVersions } from '../discovery/group-order.ts';
 
 /** What a definition becomes. */
@@ -85,9 +85,9 @@ function kindOf(
     ...(scale && { scalePaths: scalePathsOf(scale) }),
     ...(deprecation !== undefined && { deprecation }),
     refusesCreate: () => (isTerminating() ? terminating : undefined),
-    validateCreate: (item, report) => check(item, report.errors),
-    validateUpdate: (item, old, report) => check(item, report.errors, old),
-    validateStatusUpdate: (item, old, report) => check(item, report.errors, old),
+    validateCreate: (item, report) => check(item, report),
+    validateUpdate: (item, old, report) => check(item, report, old),
+    validateStatusUpdate: (item, old, report) => check(item, report, old),
   };
 }
 

@@ -21,6 +21,7 @@ import {
 } from '../../machinery/schema.ts';
 import { formatTime } from '../../machinery/time.ts';
 import { validateApproval, validateDefinition, validateDefinitionUpdate } from './crd-validation.ts';
+import { definitionWarnings } from './definition-warnings.ts';
 import { ObjectMeta } from '../../meta/v1/object-meta.ts';
 
 export const CustomResourceColumnDefinition = object(
@@ -388,6 +389,7 @@ export const CustomResourceDefinition = defineKind({
       conditions: [...(status.conditions ?? []).filter(({ type }) => type !== pending.type), pending],
     };
   },
+  warnings: definitionWarnings,
   validate: validateDefinition,
   validateCreate: validateApproval,
   validateUpdate: validateDefinitionUpdate,

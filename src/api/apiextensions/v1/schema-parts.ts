@@ -28,3 +28,19 @@ export function* subschemas(schema: JSONSchemaProps, report: Report): Generator<
     if (part !== undefined) yield [part, report.at('dependencies').key(name)];
   }
 }
+
+const withRules = new WeakMap<JSONSchemaProps, boolean>();
+
+/** Whether a schema states rules anywhere. */
+export function hasRules(schema: JSONSchemaProps): boolean {
+  const known = withRules.get(schema);
+  if (known !== undefined) return known;
+  const has =
+    (schema['x-kubernetes-validations'] ?? []).length > 0 ||
+    [
+      ...Object.values(schema.properties ?? {}),
+      ...[schemaIn(schema.additionalProperties), schemaIn(schema.items)].filter(each => each !== undefined),
+    ].some(hasRules);
+  withRules.set(schema, has);
+  return has;
+}

@@ -23,8 +23,16 @@ export function applyJsonPatch(object: Json, operations: Json): Json {
 }
 
 /** Upstream tells no more than this about an operation that fails. */
-function rejected(): Error {
-  return errors.other('Invalid', 'the server rejected our request due to an error in our request', {}, 422);
+function rejected(why = 'the operation cannot be applied'): Error {
+  const error = errors.other('Invalid', 'the server rejected our request due to an error in our request', {}, 422);
+  return Object.assign(error, { cause: new Error(why) });
+}
+
+const testFailed = 'testing value failed: test failed';
+
+/** Whether a patch was not applied because one of its tests said no. */
+export function isFailedTest(error: unknown): boolean {
+  return error instanceof Error && error.cause instanceof Error && error.cause.message === testFailed;
 }
 
 function apply(document: PatchedDocument, operation: Json): void {
@@ -47,7 +55,8 @@ function apply(document: PatchedDocument, operation: Json): void {
     case 'copy':
       return document.copy(pointer(operation, 'from'), path);
     case 'test':
-      if (!deepEqual(document.find(path) ?? null, (operation['value'] as Json | undefined) ?? null)) throw rejected();
+      if (!deepEqual(document.find(path) ?? null, (operation['value'] as Json | undefined) ?? null))
+        throw rejected(testFailed);
       return;
     default:
       throw rejected();
@@ -115,7 +124,7 @@ class PatchedDocument {
     const parent = this.#ownedParent(path);
     if (Array.isArray(parent)) parent[indexIn(token, parent.length - 1)] = value;
     else if (Object.hasOwn(parent, token)) setOwn(parent, token, value);
-    else throw rejected();
+    else throw rejected(`replace operation does not apply: doc is missing key: /${path.join('/')}: missing value`);
   }
 
   remove(path: readonly string[]): Json {
@@ -123,7 +132,7 @@ class PatchedDocument {
     if (token === undefined) throw rejected();
     const parent = this.#ownedParent(path);
     if (Array.isArray(parent)) return parent.splice(indexIn(token, parent.length - 1), 1)[0] as Json;
-    if (!Object.hasOwn(parent, token)) throw rejected();
+    if (!Object.hasOwn(parent, token)) throw rejected(`Unable to remove nonexistent key: ${token}: missing value`);
     const value = parent[token] as Json;
     delete parent[token];
     return value;

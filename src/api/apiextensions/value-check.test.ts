@@ -1,15 +1,15 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { JSONSchemaProps } from '#api/apiextensions/v1/custom-resource-definition.ts';
-import type { FieldError } from '#api/machinery/validation.ts';
-import { valueCheckOf } from './validation.ts';
+import { Report } from '../machinery/validation.ts';
+import type { JSONSchemaProps } from './v1/custom-resource-definition.ts';
+import { valueCheckOf } from './value-check.ts';
 
 /** What is said of `spec.x` with this schema. */
 function said(x: JSONSchemaProps, value: unknown, old?: unknown): string[] {
-  const errors: FieldError[] = [];
+  const report = new Report();
   const root = { type: 'object', properties: { spec: { type: 'object', properties: { x } } } };
-  valueCheckOf(root)({ spec: { x: value } }, errors, old === undefined ? undefined : { spec: { x: old } });
-  return errors.map(({ field, message }) => `${field}: ${message}`);
+  valueCheckOf(root)({ spec: { x: value } }, report, old === undefined ? undefined : { spec: { x: old } });
+  return report.errors.map(({ field, message }) => `${field}: ${message}`);
 }
 
 const string = { type: 'string' };
@@ -146,11 +146,11 @@ test('a pattern that would explode runs in linear time', () => {
 });
 
 test('rules that were not looked at are mentioned', () => {
-  const errors: FieldError[] = [];
+  const report = new Report();
   const check = valueCheckOf({ type: 'object', required: ['spec'], 'x-kubernetes-validations': [{ rule: 'true' }] });
-  check({}, errors);
+  check({}, report);
   assert.deepEqual(
-    errors.map(({ message }) => message),
+    report.errors.map(({ message }) => message),
     [
       'Required value',
       'Invalid value: null: some validation rules were not checked because the object was invalid; correct the existing errors to complete validation',

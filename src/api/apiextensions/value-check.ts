@@ -1,29 +1,49 @@
 import { deepEqual } from '#base/deep-equal.ts';
-import type { JSONSchemaProps } from '#api/apiextensions/v1/custom-resource-definition.ts';
-import { schemaIn } from '#api/apiextensions/v1/schema-parts.ts';
-import { encodeJson } from '#api/machinery/json.ts';
-import { isDNS1035Label } from '#api/machinery/names.ts';
-import { Report, type FieldError } from '#api/machinery/validation.ts';
+import { encodeJson } from '../machinery/json.ts';
+import { isDNS1035Label } from '../machinery/names.ts';
+import { Report, type FieldError } from '../machinery/validation.ts';
+import { correlatedItems } from './correlation.ts';
 import { isOfFormat } from './formats.ts';
 import { matcherOf } from './pattern.ts';
+import type { JSONSchemaProps } from './v1/custom-resource-definition.ts';
+import { hasRules, schemaIn } from './v1/schema-parts.ts';
 
 /** Holds the values of an object against a schema, in upstream's words. What is as it was in `old` is not judged again. */
-export type ValueCheck = (value: unknown, errors: FieldError[], old?: unknown) => void;
+export type ValueCheck = (value: unknown, report: Report, old?: unknown) => void;
 
-/** What a schema says of values. Metadata is judged elsewhere, as for every kind. */
-export function valueCheckOf(root: JSONSchemaProps): ValueCheck {
-  const check = compile(root);
-  const hasRules = anyRules(root);
-  return (value, errors, old) => {
-    const known = errors.length;
-    check(value, '', errors, old);
-    checkLists(root, value, '', errors, old);
-    if (!hasRules || !errors.slice(known).some(({ type }) => blocking.has(type))) return;
-    new Report('', errors).invalid(
-      null,
-      'some validation rules were not checked because the object was invalid; correct the existing errors to complete validation',
-    );
+/** What a schema says of values, and its rules. Metadata is judged elsewhere, as for every kind. */
+export function valueCheckOf(root: JSONSchemaProps, isRoot = true): ValueCheck {
+  let check: Check | undefined;
+  // Rules are compiled when there is something to judge: most definitions are never used at all.
+  //RULES0
+  return (value, report, old) => {
+    const found: FieldError[] = [];
+    check ??= compile(root);
+    check(value, '', found, old);
+    found.push(...listProblems(root, value, old));
+    report.errors.push(...found);
+    if (!hasRules(root)) return;
+    if (found.some(({ type }) => blocking.has(type))) {
+      report
+        .within('')
+        .invalid(
+          null,
+          'some validation rules were not checked because the object was invalid; correct the existing errors to complete validation',
+        );
+      return;
+    }
+    //RULES
   };
+}
+
+/** Lists of an object that had items twice before may have them still. */
+function listProblems(root: JSONSchemaProps, value: unknown, old: unknown): readonly FieldError[] {
+  const found: FieldError[] = [];
+  checkLists(root, value, '', found);
+  if (found.length === 0 || old === undefined) return found;
+  const before: FieldError[] = [];
+  checkLists(root, old, '', before);
+  return before.length === 0 ? found : [];
 }
 
 /** `path` is how messages name the place: `spec.containers[0]`, or nothing for the whole. */
@@ -159,10 +179,12 @@ function* listChecks(schema: JSONSchemaProps): Generator<Check> {
   const items = schemaIn(schema.items);
   const checkItem = items && compile(items);
   if (minItems === undefined && maxItems === undefined && uniqueItems !== true && !checkItem) return;
-  yield (value, path, errors) => {
+  yield (value, path, errors, old) => {
     if (!Array.isArray(value)) return;
+    const before = old === undefined ? undefined : correlatedItems(schema, old);
     if (checkItem)
-      for (let index = 0; index < value.length; index++) checkItem(value[index], `${path}[${index}]`, errors);
+      for (let index = 0; index < value.length; index++)
+        checkItem(value[index], `${path}[${index}]`, errors, before?.(value[index]));
     if (minItems !== undefined && value.length < Number(minItems))
       should(value, path, `have at least ${minItems} items`, errors);
     if (maxItems !== undefined && value.length > Number(maxItems))
@@ -298,8 +320,7 @@ function whole(errors: FieldError[], what: string): void {
 }
 
 /** Lists that are sets or maps have no item twice. */
-function checkLists(schema: JSONSchemaProps, value: unknown, path: string, errors: FieldError[], old?: unknown): void {
-  if (old !== undefined && deepEqual(value, old)) return;
+function checkLists(schema: JSONSchemaProps, value: unknown, path: string, errors: FieldError[]): void {
   if (Array.isArray(value)) {
     const items = schemaIn(schema.items);
     const keys = schema['x-kubernetes-list-map-keys'] ?? [];
@@ -322,7 +343,7 @@ function checkLists(schema: JSONSchemaProps, value: unknown, path: string, error
   for (const [name, each] of Object.entries(value)) {
     const property = schema.properties && Object.hasOwn(schema.properties, name) ? schema.properties[name] : values;
     const under = property === values ? `${path}[${name}]` : path === '' ? name : `${path}.${name}`;
-    if (property) checkLists(property, each, under, errors, memberOf(old, name));
+    if (property) checkLists(property, each, under, errors);
   }
 }
 
@@ -341,10 +362,6 @@ function hasLists(schema: JSONSchemaProps): boolean {
   const has = listType === 'set' || listType === 'map' || partsOf(schema).some(hasLists);
   withLists.set(schema, has);
   return has;
-}
-
-function anyRules(schema: JSONSchemaProps): boolean {
-  return (schema['x-kubernetes-validations'] ?? []).length > 0 || partsOf(schema).some(anyRules);
 }
 
 function partsOf(schema: JSONSchemaProps): readonly JSONSchemaProps[] {
