@@ -4,20 +4,15 @@ import { errors } from '#api/machinery/errors.ts';
 import type { RequestBody } from '#client/transport.ts';
 
 /**
- * Of a body that is too long this much is read and thrown away over HTTP/1.1: a client that is still writing when the
+ * Of a body that is too long this much is read and thrown away: a client that is still writing when the
  * connection closes would never see the answer.
  */
 const swallowedBytesMax = 16 * 1024 * 1024;
 
-/** Reads a whole body, or throws ApiError RequestEntityTooLarge: as soon as it is too long, or when it has been swallowed. */
-export function readBody(
-  stream: Readable,
-  contentType: string,
-  contentLength: number,
-  swallows: boolean,
-): Promise<RequestBody> {
+/** Reads a whole body over HTTP/1.1, or throws ApiError RequestEntityTooLarge when it is too long and has been swallowed. */
+export function readBody(stream: Readable, contentType: string, contentLength: number): Promise<RequestBody> {
   const lengthMax = limits.requestBodyBytesMax;
-  if (contentLength > (swallows ? swallowedBytesMax : lengthMax)) return Promise.reject(tooLarge());
+  if (contentLength > swallowedBytesMax) return Promise.reject(tooLarge());
   return new Promise((resolve, reject) => {
     let chunks: Uint8Array[] = [];
     let length = 0;
@@ -26,7 +21,7 @@ export function readBody(
       length += chunk.length;
       if (length <= lengthMax) chunks.push(chunk);
       else chunks = [];
-      if (length > (swallows ? swallowedBytesMax : lengthMax)) reject(tooLarge());
+      if (length > swallowedBytesMax) reject(tooLarge());
     });
     stream.on('end', () => {
       ended = true;

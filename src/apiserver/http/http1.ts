@@ -8,7 +8,7 @@ import type { HandleRequest } from './listen.ts';
 import { peerOf, type Peer } from './peer.ts';
 import { withRepeatedHeaders } from './repeated-headers.ts';
 import { splitTarget } from './target.ts';
-import { totalLength, wantsGzip, watchSink, writeChunks, writeStream } from './write.ts';
+import { totalLength, wantsGzip, watchSink, writableSink, writeChunks, writeStream } from './write.ts';
 
 /** HTTP/1.1, and with it everything that takes a connection over: exec, attach, port-forward. */
 export function http1Server(handle: HandleRequest, log: Log): Server {
@@ -62,18 +62,18 @@ async function serve(message: IncomingMessage, answer: ServerResponse, handle: H
       answer.writeHead(response.code, headers);
       if (headOnly || length === 0) answer.end();
       else if (chunks.length === 1 && !compress) answer.end(chunks[0]);
-      else await writeChunks(answer, chunks, compress);
+      else await writeChunks(writableSink(answer), chunks, compress);
       return;
     }
     case 'watch':
       answer.writeHead(response.code, headers);
       answer.flushHeaders();
-      response.watch.toBytes(watchSink(answer));
+      response.watch.toBytes(watchSink(writableSink(answer)));
       return;
     case 'stream':
       answer.writeHead(response.code, headers);
       answer.flushHeaders();
-      await writeStream(answer, response.stream);
+      await writeStream(writableSink(answer), response.stream);
       return;
     case 'upgrade':
       answer.writeHead(400, { 'content-type': 'text/plain' }).end('Upgrade request required');
@@ -97,9 +97,9 @@ async function refuse(socket: Duplex, response: ApiResponse): Promise<void> {
   if (chunks) headers['content-length'] = String(totalLength(chunks));
   const lines = Object.entries(headers).flatMap(([name, value]) => [value].flat().map(each => `${name}: ${each}`));
   socket.write(`HTTP/1.1 ${response.code} ${STATUS_CODES[response.code] ?? ''}\r\n${lines.join('\r\n')}\r\n\r\n`);
-  if (chunks) await writeChunks(socket, chunks, false);
-  else if (response.kind === 'stream') await writeStream(socket, response.stream);
-  else if (response.kind === 'watch') response.watch.toBytes(watchSink(socket));
+  if (chunks) await writeChunks(writableSink(socket), chunks, false);
+  else if (response.kind === 'stream') await writeStream(writableSink(socket), response.stream);
+  else if (response.kind === 'watch') response.watch.toBytes(watchSink(writableSink(socket)));
 }
 
 class Http1Request implements ApiRequest {
@@ -141,6 +141,6 @@ class Http1Request implements ApiRequest {
     const { headers } = this.#message;
     const none = headers['content-length'] === undefined && headers['transfer-encoding'] === undefined;
     if (none || headers['content-length'] === '0') return Promise.resolve(emptyBody);
-    return readBody(this.#message, headers['content-type'] ?? '', Number(headers['content-length'] ?? 0), true);
+    return readBody(this.#message, headers['content-type'] ?? '', Number(headers['content-length'] ?? 0));
   }
 }

@@ -1,9 +1,10 @@
 import type { AddressInfo, Socket } from 'node:net';
 import { createServer, type TLSSocket } from 'node:tls';
+import { systemClock } from '#base/clock.ts';
 import type { Log } from '#base/log.ts';
 import type { ApiRequest, ApiResponse } from '#client/transport.ts';
 import { http1Server } from './http1.ts';
-import { http2Server } from './http2.ts';
+import { serveHttp2 } from './http2.ts';
 import { certificatesOf } from '#auth/certificates/certificate.ts';
 import { trustOf, type Peer, type PeerTrust } from './peer.ts';
 
@@ -32,7 +33,6 @@ export interface Listener extends AsyncDisposable {
 /** HTTP/1.1 and HTTP/2 on one TLS port: the handshake's ALPN says which. */
 export async function listen(handle: HandleRequest, options: ListenOptions, log: Log): Promise<Listener> {
   const http1 = http1Server(handle, log);
-  const http2 = http2Server(handle, log);
   const sockets = new Set<Socket>();
   let trust = peerTrust(options.tls);
   const server = createServer({
@@ -53,7 +53,8 @@ export async function listen(handle: HandleRequest, options: ListenOptions, log:
   server.on('secureConnection', (socket: TLSSocket) => {
     socket.on('error', () => socket.destroy());
     if (trust) trustOf(socket, trust);
-    (socket.alpnProtocol === 'h2' ? http2 : http1).emit('connection', socket);
+    if (socket.alpnProtocol === 'h2') serveHttp2(socket, handle, log, systemClock);
+    else http1.emit('connection', socket);
   });
   server.on('tlsClientError', () => {
     // Port scanners and health checks of load balancers.
@@ -76,7 +77,6 @@ export async function listen(handle: HandleRequest, options: ListenOptions, log:
       const closed = new Promise<void>(resolve => server.close(() => resolve()));
       // Also stops the watch over slow clients.
       http1.close(() => {});
-      http2.close(() => {});
       for (const socket of sockets) socket.destroy();
       await closed;
     },

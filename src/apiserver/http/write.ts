@@ -1,10 +1,25 @@
 import { Readable, type Writable } from 'node:stream';
-import { pipeline } from 'node:stream/promises';
 import { constants, createGzip } from 'node:zlib';
 import { limits } from '#base/limits.ts';
 import type { WatchSink } from '#client/transport.ts';
 
-/** A body that is longer than this is put together and written piece by piece. */
+/** Where the body of an answer goes. */
+export interface BodySink {
+  /** Nobody reads any more. */
+  readonly destroyed: boolean;
+  readonly ended: boolean;
+  /** What was written and has not left yet. */
+  readonly unsentBytes: number;
+  /** False: there is enough unsent; wait for `drained`. */
+  write(bytes: Uint8Array): boolean;
+  end(bytes?: Uint8Array): void;
+  /** Resolves when there is room again, or nobody reads any more. */
+  drained(): Promise<void>;
+  /** What is written in this turn of the event loop goes out together. */
+  batch(): void;
+}
+
+/** A body that is compressed is handed over in pieces of this length. */
 const pieceBytes = 128 * 1024;
 
 export function totalLength(chunks: readonly Uint8Array[]): number {
@@ -18,18 +33,21 @@ export function wantsGzip(acceptEncoding: unknown, length: number): boolean {
   return length > limits.gzipBytesMin && typeof acceptEncoding === 'string' && /(^|[,\s])gzip\b/.test(acceptEncoding);
 }
 
-/** Writes many small chunks in pieces at the client's pace; the event loop gets its turns between them. */
-export async function writeChunks(stream: Writable, chunks: readonly Uint8Array[], compress: boolean): Promise<void> {
+/** Writes many small chunks at the client's pace; the event loop gets its turns between them. */
+export async function writeChunks(sink: BodySink, chunks: readonly Uint8Array[], compress: boolean): Promise<void> {
   if (compress) {
     const zip = createGzip({ level: constants.Z_BEST_SPEED });
-    await pipeline(Readable.from(pieces(chunks)), zip, stream);
-    return;
+    Readable.from(pieces(chunks)).pipe(zip);
+    return writeStream(sink, zip);
   }
-  for (const piece of pieces(chunks)) {
-    if (stream.destroyed) return;
-    if (!stream.write(piece)) await drained(stream);
+  sink.batch();
+  for (const chunk of chunks) {
+    if (sink.destroyed) return;
+    if (sink.write(chunk)) continue;
+    await sink.drained();
+    sink.batch();
   }
-  stream.end();
+  sink.end();
 }
 
 function* pieces(chunks: readonly Uint8Array[]): Generator<Uint8Array> {
@@ -44,7 +62,60 @@ function* pieces(chunks: readonly Uint8Array[]): Generator<Uint8Array> {
   }
 }
 
-export function drained(stream: Writable): Promise<void> {
+export async function writeStream(sink: BodySink, source: AsyncIterable<Uint8Array>): Promise<void> {
+  for await (const chunk of source) {
+    if (sink.destroyed) return;
+    if (!sink.write(chunk)) await sink.drained();
+  }
+  sink.end();
+}
+
+/** A watch's end on a connection: what comes in one turn goes out together, and who does not read is cut off. */
+export function watchSink(sink: BodySink): WatchSink<Uint8Array> {
+  return {
+    push(bytes) {
+      if (sink.destroyed || sink.ended) return false;
+      sink.batch();
+      sink.write(bytes);
+      return sink.unsentBytes <= limits.watchBufferBytesMax;
+    },
+    end() {
+      if (!sink.ended) sink.end();
+    },
+    room: () => sink.drained(),
+  };
+}
+
+/** A stream of Node's as the place where a body goes. */
+export function writableSink(stream: Writable): BodySink {
+  let corked = false;
+  const uncork = () => {
+    corked = false;
+    stream.uncork();
+  };
+  return {
+    get destroyed() {
+      return stream.destroyed;
+    },
+    get ended() {
+      return stream.writableEnded;
+    },
+    get unsentBytes() {
+      return stream.writableLength;
+    },
+    write: bytes => stream.write(bytes),
+    end: bytes => void stream.end(bytes),
+    drained: () => drained(stream),
+    batch() {
+      if (corked) return;
+      corked = true;
+      stream.cork();
+      setImmediate(uncork);
+    },
+  };
+}
+
+function drained(stream: Writable): Promise<void> {
   if (!stream.writableNeedDrain || stream.destroyed) return Promise.resolve();
   return new Promise(resolve => {
     const done = () => {
@@ -55,37 +126,4 @@ export function drained(stream: Writable): Promise<void> {
     stream.on('drain', done);
     stream.on('close', done);
   });
-}
-
-export async function writeStream(stream: Writable, source: AsyncIterable<Uint8Array>): Promise<void> {
-  for await (const chunk of source) {
-    if (stream.destroyed) return;
-    if (!stream.write(chunk)) await drained(stream);
-  }
-  stream.end();
-}
-
-/** A watch's end on a connection: what comes in one turn goes out together, and who does not read is cut off. */
-export function watchSink(stream: Writable): WatchSink<Uint8Array> {
-  let corked = false;
-  const uncork = () => {
-    corked = false;
-    stream.uncork();
-  };
-  return {
-    push(bytes) {
-      if (stream.destroyed || stream.writableEnded) return false;
-      if (!corked) {
-        corked = true;
-        stream.cork();
-        setImmediate(uncork);
-      }
-      stream.write(bytes);
-      return stream.writableLength <= limits.watchBufferBytesMax;
-    },
-    end() {
-      if (!stream.writableEnded) stream.end();
-    },
-    room: () => drained(stream),
-  };
 }
