@@ -97,6 +97,8 @@ export class PodWorker {
   #removed = false;
   #initialized = false;
   #torn = false;
+  /** What is left on the node is being removed; the status stays as it was written last. */
+  #leaving = false;
   #finished = false;
   #turnDue = false;
   #cancelWake = () => {};
@@ -326,7 +328,7 @@ export class PodWorker {
     if (!this.#stopping && decision.completed && decision.stopped) this.#tearDown();
     if (this.#stopping && decision.stopped && this.#busy.size === 0) this.#finish();
     // A pod that the API has forgotten has no status.
-    else if (!this.#removed) this.#writer.write(this.#status());
+    else if (!this.#removed && !this.#leaving) this.#writer.write(this.#status());
     this.#wake(decision, nowMs);
     for (const tell of this.#watchers) tell();
   }
@@ -795,12 +797,17 @@ export class PodWorker {
       this.#run('volumes', () => this.#unmount());
       return this.#turn();
     }
-    if (!this.#removed) this.#writer.write(this.#status());
+    if (!this.#removed && !this.#leaving) this.#writer.write(this.#status());
     if (!isDeleted && !this.#removed) return;
     this.#run('finish', async () => {
       await this.#writer.flushed();
-      if (!this.#removed) await this.#deleteFromApi();
+      // From here on there is less and less to tell of.
+      this.#leaving = true;
       await this.#cleanUp();
+      if (!this.#removed) await this.#deleteFromApi();
+      this.#finished = true;
+      this.#cancelWake();
+      this.#host.gone(this.#uid);
     });
   }
 
@@ -815,13 +822,10 @@ export class PodWorker {
   }
 
   async #cleanUp(): Promise<void> {
-    const { runtime, paths, gone } = this.#host;
-    this.#finished = true;
-    this.#cancelWake();
+    const { runtime, paths } = this.#host;
     for (const prober of this.#probers.values()) prober[Symbol.dispose]();
-    for (const id of this.#sandboxes.keys()) await runtime.removePodSandbox(id);
+    for (const id of [...this.#sandboxes.keys()]) await runtime.removePodSandbox(id);
     await rm(logDirectory(paths, this.#pod), { recursive: true, force: true });
-    gone(this.#uid);
   }
 }
 
