@@ -101,6 +101,17 @@ export const commands: readonly Command[] = [
     run: async flags => (await import('./status.ts')).status(flags),
   },
   {
+    name: 'certs',
+    usage: 'certs [list | renew] [flags]',
+    does: 'lists the certificates of the cluster and when they expire, or renews them',
+    arguments: [0, 1],
+    flags: [
+      dataDir,
+      { name: 'output', short: 'o', type: 'text', choices: ['text', 'json'], does: 'as text or as JSON' },
+    ],
+    run: async flags => (await import('./certs.ts')).certs(flags),
+  },
+  {
     name: 'image',
     usage: 'image load FILE | list | pull NAME | rm NAME [flags]',
     does: 'loads, lists, pulls and removes container images of the built-in runtime',

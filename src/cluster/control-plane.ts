@@ -46,7 +46,7 @@ import { auditFrom, inFlightFrom } from './request-options.ts';
 import type { KubeControllerManagerArguments } from './flags/kube-controller-manager.ts';
 import type { KubeSchedulerArguments } from './flags/kube-scheduler.ts';
 
-/** What the control plane signs and proves with. */
+/** What the control plane signs and proves with. Its own certificates are renewed while it runs: they are read at each use. */
 export interface Credentials {
   readonly caCertPem: string;
   readonly caKeyPem: string;
@@ -177,7 +177,11 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
   const { tokens, audiences, issuer, keys } = authentication;
   const checkEscalation = rbacEscalationCheck(roles.index, authorizer);
   const agents = lifetime.own(
-    nodeAgents({ client, ...(credentials.kubeletClient ?? noCertificate), caPem: credentials.caCertPem }),
+    nodeAgents({
+      client,
+      certificate: () => credentials.kubeletClient ?? noCertificate,
+      caPem: credentials.caCertPem,
+    }),
   );
   const address = advertise ? `${advertise.address}:${advertise.port}` : 'localhost';
   const metrics = lifetime.own(

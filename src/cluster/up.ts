@@ -4,6 +4,7 @@ import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { systemClock } from '#base/clock.ts';
 import { claimFreeRanges, rangeChoices, releaseRanges } from './addresses.ts';
+import { clockProblem } from './certificate-files.ts';
 import type { Flags } from './commands.ts';
 import {
   dataDirFrom,
@@ -43,6 +44,8 @@ export async function up(flags: Flags): Promise<number> {
     releaseRanges(dir);
     throw error;
   }
+  const oddClock = clockProblem(dir, systemClock.now());
+  if (oddClock) process.stdout.write(`  ! ${oddClock}\n`);
   writeConfig(dir, config);
   if (lacking) process.stdout.write(`  ! ${lacking}\n`);
 

@@ -58,14 +58,17 @@ export interface RequestedCertificate {
   readonly organizations: readonly string[];
   readonly hosts: readonly string[];
   readonly ips: readonly string[];
-  /** Mail addresses and URIs, which the cluster's signers do not sign. */
+  readonly emails: readonly string[];
+  readonly uris: readonly string[];
+  /** Names of other sorts, which nobody signs. */
   readonly otherNames: readonly string[];
 }
 
 export interface CertificateSigner {
   /** Undefined when it is no PKCS #10 request. */
   describe(requestPem: string): Promise<RequestedCertificate | undefined>;
-  sign(requestPem: string, usages: readonly ('client' | 'server')[], validForMs: number): Promise<string>;
+  /** With the usages as the API names them. */
+  sign(requestPem: string, usages: readonly string[], validForMs: number): Promise<string>;
 }
 
 export interface Moment {

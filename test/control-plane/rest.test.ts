@@ -23,7 +23,7 @@ import { certificateSigner } from '#auth/certificates/signer.ts';
 import { systemClock } from '#base/clock.ts';
 import { seededRandom } from '#base/random.ts';
 import { createPrivateKey, createPublicKey, webcrypto, X509Certificate } from 'node:crypto';
-import { Pkcs10CertificateRequestGenerator } from '@peculiar/x509';
+import { Pkcs10CertificateRequestGenerator, SubjectAlternativeNameExtension } from '@peculiar/x509';
 import { startControlPlane } from './control-plane.ts';
 
 const timeout = 20_000;
@@ -305,5 +305,111 @@ describe('quotas, autoscaling and the rest', () => {
     const certificate = new X509Certificate(Buffer.from(signed.status?.certificate ?? '', 'base64'));
     assert.equal(certificate.subject, 'O=team\nCN=alice');
     assert.ok(certificate.verify(new X509Certificate(authority.certPem).publicKey));
+  });
+
+  test('signers hold to their rules: names, usages, lifetimes', { timeout }, async () => {
+    const issuing = { clock: systemClock, random: seededRandom(3) };
+    const authority = await issueAuthority({ commonName: 'kubernetes', validForMs: 800 * 86_400_000 }, issuing);
+    await using plane = await startControlPlane({ settings: { signer: certificateSigner(authority, issuing) } });
+    const { client } = plane;
+    const algorithm = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' };
+    const key = createPrivateKey(newKeyPem());
+    const keys = {
+      privateKey: key.toCryptoKey(algorithm, true, ['sign']) as webcrypto.CryptoKey,
+      publicKey: createPublicKey(key).toCryptoKey(algorithm, true, ['verify']) as webcrypto.CryptoKey,
+    };
+    type Name = ConstructorParameters<typeof SubjectAlternativeNameExtension>[0];
+    const answer = async (
+      name: string,
+      signer: string,
+      subject: string,
+      usages: string[],
+      more: { readonly names?: Name; readonly seconds?: number } = {},
+    ) => {
+      const request = await Pkcs10CertificateRequestGenerator.create({
+        name: subject,
+        keys,
+        signingAlgorithm: algorithm,
+        extensions: more.names ? [new SubjectAlternativeNameExtension(more.names)] : [],
+      });
+      const created = await client.create(CertificateSigningRequest, {
+        metadata: { name },
+        spec: {
+          request: Buffer.from(request.toString('pem')).toString('base64'),
+          signerName: `kubernetes.io/${signer}`,
+          usages,
+          ...(more.seconds !== undefined && { expirationSeconds: more.seconds }),
+        },
+      });
+      const condition = { type: 'Approved', status: 'True', reason: 'Test', message: 'fine' };
+      await client.update(
+        CertificateSigningRequest,
+        { ...created, status: { conditions: [condition] } },
+        { subresource: 'approval' },
+      );
+      const done = await plane.until(CertificateSigningRequest, all => {
+        const found = all.get(name);
+        return found?.status?.certificate || found?.status?.conditions?.some(each => each.type === 'Failed')
+          ? found
+          : undefined;
+      });
+      const failure = done.status?.conditions?.find(each => each.type === 'Failed');
+      if (failure) return failure.message ?? '';
+      return new X509Certificate(Buffer.from(done.status?.certificate ?? '', 'base64'));
+    };
+    const node = 'CN=system:node:n1,O=system:nodes';
+    const dns: Name = [{ type: 'dns', value: 'n1' }];
+    const serving = ['digital signature', 'key encipherment', 'server auth'];
+    const refused = async (why: string, ...asked: Parameters<typeof answer>) =>
+      assert.equal(await answer(...asked), why);
+    await Promise.all([
+      refused('DNS or IP subjectAltName is required', 's1', 'kubelet-serving', node, serving),
+      refused('subject organization is not system:nodes', 's2', 'kubelet-serving', 'CN=system:node:n1', serving, {
+        names: dns,
+      }),
+      refused(
+        'subject common name does not begin with system:node: ',
+        's3',
+        'kubelet-serving',
+        'CN=n1,O=system:nodes',
+        serving,
+        { names: dns },
+      ),
+      refused('URI subjectAltNames are not allowed', 's4', 'kubelet-serving', node, serving, {
+        names: [...dns, { type: 'url', value: 'spiffe://x' }] as Name,
+      }),
+      refused(
+        'usages did not match [digital signature key encipherment server auth]',
+        's5',
+        'kubelet-serving',
+        node,
+        ['client auth'],
+        { names: dns },
+      ),
+      refused(
+        'DNS subjectAltNames are not allowed',
+        'c1',
+        'kube-apiserver-client-kubelet',
+        node,
+        ['client auth', 'digital signature'],
+        { names: dns },
+      ),
+      refused('invalid usage for client certificate: server auth', 'a1', 'kube-apiserver-client', 'CN=x', [
+        'server auth',
+      ]),
+      refused('missing required usage for client certificate: client auth', 'a2', 'kube-apiserver-client', 'CN=x', [
+        'digital signature',
+      ]),
+    ]);
+    const good = (await answer('s6', 'kubelet-serving', node, serving, { names: dns })) as X509Certificate;
+    assert.equal(good.subjectAltName, 'DNS:n1');
+    assert.deepEqual(good.keyUsage, ['1.3.6.1.5.5.7.3.1']);
+    const lifetime = ({ validFrom, validTo }: X509Certificate) => (Date.parse(validTo) - Date.parse(validFrom)) / 1000;
+    assert.equal(lifetime(good), 365 * 86_400);
+    // A short life is as long as asked for, from now on; none is shorter than ten minutes.
+    const hour = (await answer('a3', 'kube-apiserver-client', 'CN=x', ['client auth'], {
+      seconds: 3600,
+    })) as X509Certificate;
+    assert.equal(lifetime(hour), 3600 + 300);
   });
 });

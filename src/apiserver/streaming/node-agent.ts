@@ -17,19 +17,20 @@ const idleConnectionsMax = 16;
 
 export function nodeAgents(options: {
   readonly client: Client;
-  readonly certPem: string;
-  readonly keyPem: string;
+  /** The API server's own, as it is now. */
+  readonly certificate: () => { readonly certPem: string; readonly keyPem: string };
   /** Who signs the certificates of node agents' servers. Absent: they are not verified. */
   readonly caPem?: string;
 }): NodeAgents {
   const agent = new Agent({ keepAlive: true, maxFreeSockets: idleConnectionsMax });
-  const { client, certPem, keyPem, caPem } = options;
+  const { client, certificate, caPem } = options;
   return {
     async of(nodeName) {
       const node = await client.get(Node, nodeName, { resourceVersion: '0' });
       const host = addressOf(node);
       if (host === undefined)
         throw errors.other('', `no preferred addresses found; known addresses: []`, undefined, 500);
+      const { certPem, keyPem } = certificate();
       return {
         scheme: 'https',
         host,

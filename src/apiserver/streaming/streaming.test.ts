@@ -64,8 +64,7 @@ before(async () => {
   await once(server, 'listening');
   agents = nodeAgents({
     client,
-    certPem: pki.apiserverKubeletClient.certPem,
-    keyPem: pki.apiserverKubeletClient.keyPem,
+    certificate: () => pki.apiserverKubeletClient,
     caPem: pki.ca.certPem,
   });
   handlers = streamingHandlers({ client, agents, random: seededRandom(1) });

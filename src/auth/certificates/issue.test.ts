@@ -76,12 +76,21 @@ test('a request is answered for its own key, when it is signed by it', async () 
   const wanted = {
     commonName: 'system:node:n1',
     organizations: ['system:nodes'],
-    usages: ['client'] as const,
+    usages: ['client auth', 'code signing', 'cert sign', 'decipher only', 'nonsense'],
+    emails: ['a@example.com'],
+    uris: ['spiffe://x/y'],
     validForMs: hourMs,
+    backdatedMs: 300_000,
   };
   const certificate = new X509Certificate(await issueForRequest(ca, pem, wanted, around));
   const own = Buffer.from(await webcrypto.subtle.exportKey('spki', keys.publicKey));
   assert.ok(certificate.publicKey.export({ type: 'spki', format: 'der' }).equals(own));
+  assert.deepEqual(certificate.keyUsage, ['1.3.6.1.5.5.7.3.2', '1.3.6.1.5.5.7.3.3']);
+  assert.equal(certificate.subjectAltName, 'email:a@example.com, URI:spiffe://x/y');
+  assert.equal(certificate.ca, false);
+  const parsed = new x509.X509Certificate(certificate.raw);
+  const bits = parsed.getExtension(x509.KeyUsagesExtension)?.usages;
+  assert.equal(bits, x509.KeyUsageFlags.keyCertSign | x509.KeyUsageFlags.decipherOnly);
   const forged = Buffer.from(request.rawData);
   forged.writeUInt8(forged.readUInt8(forged.length - 1) ^ 1, forged.length - 1);
   const forgedPem = x509.PemConverter.encode(new Uint8Array(forged), 'CERTIFICATE REQUEST');

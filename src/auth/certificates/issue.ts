@@ -61,14 +61,22 @@ export async function issue(
   issuing: Issuing,
   keyPem: string = newKeyPem(),
 ): Promise<CertifiedKey> {
-  return { certPem: certify(authority, request, createPublicKey(keyPem), issuing), keyPem };
+  return {
+    certPem: certify(
+      authority,
+      { ...request, usages: request.usages.flatMap(each => ownUsages[each]) },
+      createPublicKey(keyPem),
+      issuing,
+    ),
+    keyPem,
+  };
 }
 
 /** A certificate for the key of a PKCS #10 request (PEM); its own signature must hold. What it asks for is the caller's to check. */
 export async function issueForRequest(
   authority: CertifiedKey,
   csrPem: string,
-  request: CertificateRequest,
+  request: RequestedCertificate,
   issuing: Issuing,
 ): Promise<string> {
   const publicKey = await publicKeyOfRequest(csrPem);
@@ -76,28 +84,74 @@ export async function issueForRequest(
   return certify(authority, request, publicKey, issuing);
 }
 
+/** What a request of others may want beside what a cluster's own certificates have. */
+export interface RequestedCertificate extends Omit<CertificateRequest, 'usages'> {
+  /** As the API names them: `digital signature`, `client auth`, … */
+  readonly usages: readonly string[];
+  readonly emails?: readonly string[];
+  readonly uris?: readonly string[];
+  /** How long before now it is valid already. */
+  readonly backdatedMs?: number;
+}
+
+const keyUsageBits: Readonly<Record<string, number>> = {
+  signing: 0,
+  'digital signature': 0,
+  'content commitment': 1,
+  'key encipherment': 2,
+  'data encipherment': 3,
+  'key agreement': 4,
+  'cert sign': 5,
+  'crl sign': 6,
+  'encipher only': 7,
+  'decipher only': 8,
+};
+
+const extendedUsages: Readonly<Record<string, string>> = {
+  any: '2.5.29.37.0',
+  'server auth': '1.3.6.1.5.5.7.3.1',
+  'client auth': '1.3.6.1.5.5.7.3.2',
+  'code signing': '1.3.6.1.5.5.7.3.3',
+  'email protection': '1.3.6.1.5.5.7.3.4',
+  's/mime': '1.3.6.1.5.5.7.3.4',
+  'ipsec end system': '1.3.6.1.5.5.7.3.5',
+  'ipsec tunnel': '1.3.6.1.5.5.7.3.6',
+  'ipsec user': '1.3.6.1.5.5.7.3.7',
+  timestamping: '1.3.6.1.5.5.7.3.8',
+  'ocsp signing': '1.3.6.1.5.5.7.3.9',
+  'microsoft sgc': '1.3.6.1.4.1.311.10.3.3',
+  'netscape sgc': '2.16.840.1.113730.4.1',
+};
+
+const ownUsages = {
+  client: ['digital signature', 'key encipherment', 'client auth'],
+  server: ['digital signature', 'key encipherment', 'server auth'],
+} as const;
+
 function certify(
   authority: CertifiedKey,
-  request: CertificateRequest,
+  request: RequestedCertificate,
   publicKey: KeyObject,
   { clock, random }: Issuing,
 ): string {
   const issuer = new X509Certificate(authority.certPem);
   const names = [
     ...(request.hosts ?? []).map(host => tagged(0x82, Buffer.from(host, 'latin1'))),
+    ...(request.emails ?? []).map(email => tagged(0x81, Buffer.from(email, 'latin1'))),
     ...(request.ips ?? []).map(ip => tagged(0x87, addressBytes(ip))),
+    ...(request.uris ?? []).map(uri => tagged(0x86, Buffer.from(uri, 'latin1'))),
   ];
+  const identifiers = [...new Set(request.usages.flatMap(usage => extendedUsages[usage] ?? []))];
   const keyId = subjectKeyIdOf(issuer);
   return signed(createPrivateKey(authority.keyPem), random, {
     subject: nameOf(request.commonName, request.organizations ?? []),
     issuer: subjectOf(issuer),
-    notBeforeMs: clock.now() - backdatedMs,
+    notBeforeMs: clock.now() - (request.backdatedMs ?? backdatedMs),
     notAfterMs: Math.min(clock.now() + request.validForMs, Date.parse(issuer.validTo)),
     publicKey,
     extensions: [
-      // digitalSignature, keyEncipherment
-      extension('2.5.29.15', bitString(Buffer.from([0b1010_0000]), 5), 'critical'),
-      extension('2.5.29.37', sequence(...request.usages.map(usage => objectIdentifier(usageIdentifiers[usage])))),
+      ...keyUsage(request.usages.flatMap(usage => keyUsageBits[usage] ?? [])),
+      ...(identifiers.length > 0 ? [extension('2.5.29.37', sequence(...identifiers.map(objectIdentifier)))] : []),
       extension('2.5.29.19', sequence(), 'critical'),
       ...(keyId ? [extension('2.5.29.35', sequence(tagged(0x80, keyId)))] : []),
       ...(names.length > 0 ? [extension('2.5.29.17', sequence(...names))] : []),
@@ -105,7 +159,14 @@ function certify(
   });
 }
 
-const usageIdentifiers = { server: '1.3.6.1.5.5.7.3.1', client: '1.3.6.1.5.5.7.3.2' } as const;
+/** A bit string as DER wants it: without zeroes at its end. */
+function keyUsage(bits: readonly number[]): Buffer[] {
+  if (bits.length === 0) return [];
+  const last = Math.max(...bits);
+  const bytes = Buffer.alloc(Math.floor(last / 8) + 1);
+  for (const bit of bits) bytes[bit >> 3] = (bytes[bit >> 3] ?? 0) | (0x80 >> (bit & 7));
+  return [extension('2.5.29.15', bitString(bytes, 7 - (last & 7)), 'critical')];
+}
 
 interface Contents {
   readonly subject: Uint8Array;

@@ -7,6 +7,7 @@ import {
   newKeyPem,
   publicKeyPemOf,
   reasonToRenew,
+  renewalMsOf,
   type CertificateRequest,
   type CertifiedKey,
 } from './certificate.ts';
@@ -15,10 +16,10 @@ import { issue, issueAuthority } from './issue.ts';
 const dayMs = 24 * 60 * 60_000;
 const authorityValidMs = 3650 * dayMs;
 const leafValidMs = 365 * dayMs;
-/** Certificates that expire within this time are made anew at start. */
+/** Authorities that expire within this time get a new certificate at start; so do others, whatever their lifetime. */
 const renewBeforeMs = 30 * dayMs;
 
-/** Every certificate and key of a cluster, as in kubeadm's directory. */
+/** Every certificate and key of a cluster, as in kubeadm's directory; each as it is now. */
 export interface Pki {
   readonly directory: string;
   readonly ca: CertifiedKey;
@@ -35,6 +36,12 @@ export interface Pki {
   node(name: string, addresses?: Addresses): Promise<{ readonly client: CertifiedKey; readonly serving: CertifiedKey }>;
   /** Any other client, kept under `<file>.crt` and `<file>.key`. */
   client(file: string, commonName: string, organizations?: readonly string[]): Promise<CertifiedKey>;
+  /** Makes anew what is due, or everything; resolves with the files' names. Authorities and keys of tokens stay. */
+  renew(which?: 'due' | 'all'): Promise<readonly string[]>;
+  /** Takes over what another process has renewed; resolves with the files' names. */
+  reload(): Promise<readonly string[]>;
+  /** When the next certificate is due. */
+  readonly nextRenewalMs: number;
 }
 
 export interface Addresses {
@@ -67,13 +74,23 @@ export async function ensurePki(directory: string, options: PkiOptions): Promise
     await writePair(directory, file, made);
     return made;
   };
-  const leaf = async (by: CertifiedKey, file: string, request: Omit<CertificateRequest, 'validForMs'>) => {
-    const found = await readPair(directory, file);
-    if (found && reasonToRenew(found, by.certPem, request, issuing.clock, renewBeforeMs) === undefined) return found;
+  const kept = new Map<string, Kept>();
+  const make = async (file: string, by: CertifiedKey, request: Request): Promise<CertifiedKey> => {
     const made = await issue(by, { ...request, validForMs: leafValidMs }, issuing);
     await writePair(directory, file, made);
+    kept.set(file, { by, request, pair: made });
     return made;
   };
+  const isGood = (pair: CertifiedKey, by: CertifiedKey, request: Request) =>
+    reasonToRenew(pair, by.certPem, request, issuing.clock, renewBeforeMs) === undefined;
+  const leaf = async (by: CertifiedKey, file: string, request: Request) => {
+    const found = await readPair(directory, file);
+    if (!found || !isGood(found, by, request) || renewalMsOf(found.certPem) <= issuing.clock.now())
+      return make(file, by, request);
+    kept.set(file, { by, request, pair: found });
+    return found;
+  };
+  const current = (file: string): CertifiedKey => (kept.get(file) as Kept).pair;
 
   const [ca, frontProxyCa, serviceAccount] = await Promise.all([
     authority('ca', clusterName),
@@ -95,7 +112,7 @@ export async function ensurePki(directory: string, options: PkiOptions): Promise
     ips: unique(['127.0.0.1', '::1', serviceIp, ...(options.ips ?? [])]),
     usages: ['server'] as const,
   };
-  const [apiserver, apiserverKubeletClient, admin, controllerManager, scheduler, frontProxyClient] = await Promise.all([
+  await Promise.all([
     leaf(ca, 'apiserver', serving),
     client('apiserver-kubelet-client', 'kube-apiserver-kubelet-client', ['kubeadm:cluster-admins']),
     client('admin', 'kubernetes-admin', ['system:masters']),
@@ -106,15 +123,49 @@ export async function ensurePki(directory: string, options: PkiOptions): Promise
   return {
     directory,
     ca,
-    apiserver,
-    apiserverKubeletClient,
-    admin,
-    controllerManager,
-    scheduler,
+    get apiserver() {
+      return current('apiserver');
+    },
+    get apiserverKubeletClient() {
+      return current('apiserver-kubelet-client');
+    },
+    get admin() {
+      return current('admin');
+    },
+    get controllerManager() {
+      return current('controller-manager');
+    },
+    get scheduler() {
+      return current('scheduler');
+    },
     frontProxyCa,
-    frontProxyClient,
+    get frontProxyClient() {
+      return current('front-proxy-client');
+    },
     serviceAccount,
     client,
+    async renew(which = 'due') {
+      const renewed: string[] = [];
+      for (const [file, { by, request, pair }] of kept) {
+        if (which === 'due' && renewalMsOf(pair.certPem) > issuing.clock.now()) continue;
+        await make(file, by, request);
+        renewed.push(file);
+      }
+      return renewed;
+    },
+    async reload() {
+      const reloaded: string[] = [];
+      for (const [file, { by, request, pair }] of kept) {
+        const found = await readPair(directory, file);
+        if (!found || found.certPem === pair.certPem || !isGood(found, by, request)) continue;
+        kept.set(file, { by, request, pair: found });
+        reloaded.push(file);
+      }
+      return reloaded;
+    },
+    get nextRenewalMs() {
+      return Math.min(...[...kept.values()].map(({ pair }) => renewalMsOf(pair.certPem)));
+    },
     async node(name, addresses = {}) {
       const file = `kubelet-${encodeURIComponent(name)}`;
       const commonName = `system:node:${name}`;
@@ -132,6 +183,14 @@ export async function ensurePki(directory: string, options: PkiOptions): Promise
       return { client: nodeClient, serving: nodeServing };
     },
   };
+}
+
+type Request = Omit<CertificateRequest, 'validForMs'>;
+
+interface Kept {
+  readonly by: CertifiedKey;
+  readonly request: Request;
+  readonly pair: CertifiedKey;
 }
 
 async function serviceAccountKeys(directory: string) {

@@ -9,9 +9,14 @@ export interface RequestedNames {
   readonly organizations: readonly string[];
   readonly hosts: readonly string[];
   readonly ips: readonly string[];
-  /** Mail addresses, URIs and whatever else. */
+  readonly emails: readonly string[];
+  readonly uris: readonly string[];
+  /** Names that no certificate of ours has. */
   readonly otherNames: readonly string[];
 }
+
+const backdatedMs = 5 * 60_000;
+const shortMs = 8 * 60 * 60_000;
 
 /** The cluster's authority for whoever judges requests: it says what they ask for, and signs exactly that. */
 export function certificateSigner(authority: CertifiedKey, issuing: Issuing) {
@@ -19,10 +24,12 @@ export function certificateSigner(authority: CertifiedKey, issuing: Issuing) {
     async describe(requestPem: string): Promise<RequestedNames | undefined> {
       return namesIn(requestPem);
     },
-    async sign(requestPem: string, usages: readonly ('client' | 'server')[], validForMs: number): Promise<string> {
+    async sign(requestPem: string, usages: readonly string[], validForMs: number): Promise<string> {
       const names = namesIn(requestPem);
       if (!names) throw new Error('cannot sign a certificate: the request is no PKCS #10 request');
-      return issueForRequest(authority, requestPem, { ...names, usages, validForMs }, issuing);
+      // Upstream's: short lives are as long as asked for, of longer ones the time before now is a part.
+      const lastsMs = validForMs < shortMs ? validForMs : validForMs - backdatedMs;
+      return issueForRequest(authority, requestPem, { ...names, usages, validForMs: lastsMs, backdatedMs }, issuing);
     },
   };
 }
@@ -44,6 +51,10 @@ function namesIn(requestPem: string): RequestedNames | undefined {
     organizations: request.subjectName.getField('O'),
     hosts: ofType('dns'),
     ips: ofType('ip'),
-    otherNames: alternatives.filter(({ type }) => type !== 'dns' && type !== 'ip').map(({ value }) => value),
+    emails: ofType('email'),
+    uris: ofType('url'),
+    otherNames: alternatives
+      .filter(({ type }) => !['dns', 'ip', 'email', 'url'].includes(type))
+      .map(({ value }) => value),
   };
 }

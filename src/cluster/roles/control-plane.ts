@@ -3,15 +3,15 @@ import { Lifetime } from '#base/lifetime.ts';
 import { openLog, type Log } from '#base/log.ts';
 import { systemRandom } from '#base/random.ts';
 import { serverIdentity } from '#apiserver/identity-lease.ts';
-import { kubeconfigFor } from '#auth/certificates/kubeconfig.ts';
-import { ensurePki, type Pki } from '#auth/certificates/pki.ts';
+import { keepCertificates } from '#auth/certificates/keep.ts';
+import { openClusterPki, writeKubeconfig } from '../cluster-pki.ts';
 import type { Flags } from '../commands.ts';
 import { startControlPlane } from '../control-plane.ts';
-import { dataDirFrom, readConfig, writeAtomically, type ClusterConfig, type DataDir } from '../data-dir.ts';
-import { keepDnsService, networkUser } from '../dns-service.ts';
+import { dataDirFrom, readConfig, type ClusterConfig, type DataDir } from '../data-dir.ts';
+import { keepDnsService } from '../dns-service.ts';
 import { argumentsOf } from '../flags/components.ts';
 import { openStore } from '../open-store.ts';
-import { localNodes, machineAddress, machineNames } from '../nodes.ts';
+import { machineAddress } from '../nodes.ts';
 import { startNodes } from '../start-cluster.ts';
 import { roleProcess, type RoleProcess } from './role.ts';
 
@@ -46,7 +46,7 @@ async function start(
 ): Promise<void> {
   const { clock, progress } = role;
   const random = systemRandom;
-  const pki = await progress.run('certificates', () => makePki(dir, config, role));
+  const pki = await progress.run('certificates', () => openClusterPki(dir, config, clock));
   const storage = await progress.run('store', () => openStore(dir, config, { clock, log }));
   lifetime.own(storage);
   const real = config.nodes > 0;
@@ -57,8 +57,12 @@ async function start(
         caCertPem: pki.ca.certPem,
         caKeyPem: pki.ca.keyPem,
         serviceAccountKeyPem: pki.serviceAccount.privateKeyPem,
-        kubeletClient: pki.apiserverKubeletClient,
-        frontProxyClient: pki.frontProxyClient,
+        get kubeletClient() {
+          return pki.apiserverKubeletClient;
+        },
+        get frontProxyClient() {
+          return pki.frontProxyClient;
+        },
         frontProxyCaPem: pki.frontProxyCa.certPem,
       },
       clock,
@@ -75,12 +79,22 @@ async function start(
       schedulerArguments: argumentsOf('kube-scheduler', config.components),
     });
     lifetime.own(started);
-    await started.apiServer.listen({
+    const listener = await started.apiServer.listen({
       // Pods reach it on the machine's address; where there are none, nobody outside needs it.
       host: real ? '0.0.0.0' : '127.0.0.1',
       port: config.port,
       tls: { ...pki.apiserver, ...started.trust },
     });
+    lifetime.own(
+      keepCertificates(
+        pki,
+        files => {
+          if (files.includes('apiserver')) listener.renew({ ...pki.apiserver, ...started.trust });
+          if (files.includes('admin')) writeKubeconfig(dir, config, pki);
+        },
+        { clock, log },
+      ),
+    );
     return started;
   });
   await progress.run('controllers, scheduler', async () => {
@@ -91,22 +105,4 @@ async function start(
     const what = config.hollowNodes === 1 ? 'simulated node' : `${config.hollowNodes} simulated nodes`;
     lifetime.own(await progress.run(what, () => startNodes(plane, config.hollowNodes, { clock, random, log })));
   }
-}
-
-/** Certificates, and the kubeconfigs of the admin and of this machine's nodes. */
-async function makePki(dir: DataDir, config: ClusterConfig, { clock }: RoleProcess): Promise<Pki> {
-  const { hosts, ips } = machineNames();
-  const pki = await ensurePki(dir.pki, {
-    clock,
-    hosts,
-    ips,
-    clusterName: 'windlass',
-    clusterDomain: config.clusterDomain,
-    serviceIp: config.serviceIP,
-  });
-  const server = `https://127.0.0.1:${config.port}`;
-  writeAtomically(dir.kubeconfig, kubeconfigFor({ server, caPem: pki.ca.certPem, ...pki.admin, name: 'windlass' }));
-  for (const { name } of localNodes(config)) await pki.node(name, { hosts, ips });
-  if (config.nodes > 0) await pki.client('kube-proxy', networkUser);
-  return pki;
 }

@@ -7,6 +7,8 @@ import { unmountTree } from '#base/kernel/mount.ts';
 import { Lifetime } from '#base/lifetime.ts';
 import { openLog, silentLog, type Log } from '#base/log.ts';
 import { systemRandom } from '#base/random.ts';
+import type { CertifiedKey } from '#auth/certificates/certificate.ts';
+import { followPair } from '#auth/certificates/keep.ts';
 import { httpsClient, type HttpsClient } from '#client/https.ts';
 import { openInformers } from '#client/informers.ts';
 import { startDns } from '#dns/dns.ts';
@@ -97,6 +99,7 @@ async function start(agent: Agent, role: RoleProcess, lifetime: Lifetime): Promi
   );
 
   const network = lifetime.own(clientOf(agent, 'kube-proxy'));
+  followCertificate(agent, 'kube-proxy', lifetime, ({ certPem, keyPem }) => network.useCertificate(certPem, keyPem));
   const informers = openInformers(network, { clock, random: systemRandom, log });
   lifetime.defer(() => informers[Symbol.dispose]());
   const proxy = lifetime.own(
@@ -250,6 +253,10 @@ async function startNode(
     lifetime.signal,
   );
   lifetime.own(kubelet);
+  followCertificate(agent, `${file}-client`, lifetime, ({ certPem, keyPem }) => client.useCertificate(certPem, keyPem));
+  followCertificate(agent, `${file}-serving`, lifetime, ({ certPem, keyPem }) =>
+    kubelet.renewServing({ key: keyPem, cert: certPem, clientCa: readFileSync(join(dir.pki, 'ca.crt')) }),
+  );
   if (isFirst) {
     while (network.gateways.length === 0) await clock.sleep(5, lifetime.signal);
     gatewayKnown(network.gateways[0] ?? '');
@@ -333,6 +340,16 @@ function clientOf({ dir, config, clock }: Agent, identity: string): HttpsClient 
     clock,
     userAgent: 'windlass-node-agent',
   });
+}
+
+/** The control plane renews the certificates of this machine's nodes; here they come into use. */
+function followCertificate(
+  { dir, clock, log }: Agent,
+  file: string,
+  lifetime: Lifetime,
+  use: (pair: CertifiedKey) => void,
+): void {
+  lifetime.own(followPair(dir.pki, file, use, { clock, log }));
 }
 
 function readPair(dir: DataDir, name: string): { readonly certPem: string; readonly keyPem: string } {

@@ -16,6 +16,7 @@ const kubeletServingSigner = 'kubernetes.io/kubelet-serving';
 const legacySigner = 'kubernetes.io/legacy-unknown';
 
 const certificateMaxMs = 365 * 86_400_000;
+const certificateMinMs = 10 * 60_000;
 
 function isApproved({ status }: CertificateSigningRequest): boolean {
   return (
@@ -120,11 +121,9 @@ export const certificateSigningController = defineController({
     if (!asked) return { refused: 'unable to parse csr' };
     const refused = refusal(request, asked);
     if (refused !== undefined) return { refused };
-    const usages = (request.spec.usages ?? []).flatMap(usage =>
-      usage === 'client auth' ? (['client'] as const) : usage === 'server auth' ? (['server'] as const) : [],
-    );
-    const validForMs = Math.min(certificateMaxMs, (request.spec.expirationSeconds ?? Number.POSITIVE_INFINITY) * 1000);
-    return { certificate: await signer.sign(pem, usages, validForMs) };
+    const askedMs = (request.spec.expirationSeconds ?? Number.POSITIVE_INFINITY) * 1000;
+    const validForMs = Math.min(certificateMaxMs, Math.max(askedMs, certificateMinMs));
+    return { certificate: await signer.sign(pem, request.spec.usages ?? [], validForMs) };
   },
   decide(request, { answer, nowMs }): readonly Action[] {
     if (!answer) return [];
@@ -148,44 +147,61 @@ export const certificateSigningController = defineController({
   },
 });
 
+const kubeletClientUsages = ['client auth', 'digital signature', 'key encipherment'];
+const kubeletServingUsages = ['digital signature', 'key encipherment', 'server auth'];
+
 /** Upstream's rules of each signer, in its words. */
-function refusal(request: CertificateSigningRequest, asked: RequestedCertificate): string | undefined {
-  const { signerName, usages = [] } = request.spec;
-  const only = (allowed: readonly string[]) => usages.every(usage => allowed.includes(usage));
-  const has = (usage: string) => usages.includes(usage);
+function refusal({ spec }: CertificateSigningRequest, asked: RequestedCertificate): string | undefined {
+  const { signerName, usages = [] } = spec;
   switch (signerName) {
-    case clientSigner:
-      return has('client auth') && only(['digital signature', 'key encipherment', 'client auth'])
-        ? undefined
-        : `invalid usages for client certificate: ${usages.join(', ')}`;
+    case clientSigner: {
+      const invalid = usages.find(usage => !kubeletClientUsages.includes(usage));
+      if (invalid !== undefined) return `invalid usage for client certificate: ${invalid}`;
+      return usages.includes('client auth') ? undefined : 'missing required usage for client certificate: client auth';
+    }
     case kubeletClientSigner:
-      return isForKubeletClient(request, asked) ? undefined : 'invalid kubelet client certificate request';
+      return kubeletClientRefusal(asked, usages);
     case kubeletServingSigner:
-      if (!isNode(asked) || asked.commonName !== request.spec.username)
-        return 'subject common name does not begin with system:node: or is another node';
-      if (asked.otherNames.length > 0) return 'URI and email subjectAltNames are not allowed';
-      if (asked.hosts.length + asked.ips.length === 0) return 'DNS or IP subjectAltName is required';
-      return has('server auth') && only(['digital signature', 'key encipherment', 'server auth'])
-        ? undefined
-        : 'usages did not match';
+      return kubeletServingRefusal(asked, usages);
     default:
       return undefined;
   }
 }
 
-function isForKubeletClient({ spec }: CertificateSigningRequest, asked: RequestedCertificate): boolean {
-  const { usages = [] } = spec;
-  return (
-    isNode(asked) &&
-    asked.hosts.length + asked.ips.length + asked.otherNames.length === 0 &&
-    usages.includes('client auth') &&
-    usages.includes('digital signature') &&
-    usages.every(usage => ['digital signature', 'key encipherment', 'client auth'].includes(usage))
-  );
+function kubeletClientRefusal(asked: RequestedCertificate, usages: readonly string[]): string | undefined {
+  if (!isOfNodes(asked)) return 'subject organization is not system:nodes';
+  if (asked.hosts.length > 0) return 'DNS subjectAltNames are not allowed';
+  if (asked.emails.length > 0) return 'Email subjectAltNames are not allowed';
+  if (asked.ips.length > 0) return 'IP subjectAltNames are not allowed';
+  if (asked.uris.length + asked.otherNames.length > 0) return 'URI subjectAltNames are not allowed';
+  if (!asked.commonName.startsWith(nodePrefix)) return 'subject common name does not begin with system:node: ';
+  return usagesRefusal(usages, kubeletClientUsages);
 }
 
-function isNode({ commonName, organizations }: RequestedCertificate): boolean {
-  return organizations.length === 1 && organizations[0] === nodesGroup && commonName.startsWith(nodePrefix);
+function kubeletServingRefusal(asked: RequestedCertificate, usages: readonly string[]): string | undefined {
+  if (!isOfNodes(asked)) return 'subject organization is not system:nodes';
+  if (asked.hosts.length + asked.ips.length === 0) return 'DNS or IP subjectAltName is required';
+  if (asked.emails.length > 0) return 'Email subjectAltNames are not allowed';
+  if (asked.uris.length + asked.otherNames.length > 0) return 'URI subjectAltNames are not allowed';
+  const refused = usagesRefusal(usages, kubeletServingUsages);
+  if (refused !== undefined) return refused;
+  return asked.commonName.startsWith(nodePrefix) ? undefined : 'subject common name does not begin with system:node: ';
+}
+
+/** All of them, or all but the one that only RSA keys need. */
+function usagesRefusal(usages: readonly string[], required: readonly string[]): string | undefined {
+  const without = required.filter(each => each !== 'key encipherment');
+  const given = new Set(usages);
+  const same = (wanted: readonly string[]) => given.size === wanted.length && wanted.every(each => given.has(each));
+  return same(required) || same(without) ? undefined : `usages did not match [${required.join(' ')}]`;
+}
+
+function isForKubeletClient({ spec }: CertificateSigningRequest, asked: RequestedCertificate): boolean {
+  return kubeletClientRefusal(asked, spec.usages ?? []) === undefined;
+}
+
+function isOfNodes({ organizations }: RequestedCertificate): boolean {
+  return organizations.length === 1 && organizations[0] === nodesGroup;
 }
 
 /** Upstream's times: answered or denied requests an hour, unanswered ones a day. */
