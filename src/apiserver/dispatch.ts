@@ -3,7 +3,7 @@ import type { Kind } from '#api/machinery/kind.ts';
 import type { ApiResponse } from '#client/transport.ts';
 import type { Aggregation } from './aggregation/aggregation.ts';
 import type { Call } from './call.ts';
-import type { Resource } from './registry.ts';
+import { keyOf, type Resource } from './registry.ts';
 import type { RawPath } from './subresource.ts';
 import { contextOf, ownHeaders, type Subresources } from './subresources.ts';
 import { textResponse } from './text.ts';
@@ -68,6 +68,10 @@ export class Dispatcher {
     if (!resource || (info.namespace !== '' && !isNamespacedPath(call, resource))) throw errors.noSuchResource();
     const { kind } = resource;
     if (kind.deprecation !== undefined) call.warn(kind.deprecation);
+    const { cache } = foundation;
+    // Another server may have made the object a moment ago.
+    if (cache.isShared && info.name !== '' && !resource.cache.get(keyOf(kind, info.namespace, info.name)))
+      await cache.catchUp();
     const mounted = this.#subresources.find(kind, subresource);
     if (subresource === '') {
       if (!(kind.verbs as readonly string[]).includes(info.verb)) throw notServed(kind, info.verb);

@@ -1,6 +1,6 @@
 import { isDeepStrictEqual } from 'node:util';
 import { limits } from '#base/limits.ts';
-import { errors } from '#api/machinery/errors.ts';
+import { ApiError, errors } from '#api/machinery/errors.ts';
 import type { ApiObject } from '#api/machinery/kind.ts';
 import { ExpectationError, type Storage } from '#storage/storage.ts';
 import { type CachedObject, encodeStored } from './cache/entry.ts';
@@ -55,13 +55,27 @@ export class Writer {
    */
   async exclusively<Value>(resource: Resource, key: string, run: () => Promise<Value>): Promise<Value> {
     const name = storageKey(resource.storedKind, key);
+    const change = this.#cache.isShared ? () => this.#onCurrent(resource, key, run) : run;
     const before = this.#queues.get(name);
-    const turn = before ? before.then(run, run) : run();
+    const turn = before ? before.then(change, change) : change();
     this.#queues.set(name, turn);
     try {
       return await turn;
     } finally {
       if (this.#queues.get(name) === turn) this.#queues.delete(name);
+    }
+  }
+
+  /** What was refused for what the cache has is tried again where another server has changed the object since. */
+  async #onCurrent<Value>(resource: Resource, key: string, run: () => Promise<Value>): Promise<Value> {
+    const before = resource.cache.get(key)?.revision;
+    try {
+      return await run();
+    } catch (error) {
+      if (!(error instanceof ApiError) || error.status.code >= 500) throw error;
+      await this.#cache.catchUp();
+      if (resource.cache.get(key)?.revision === before) throw error;
+      return run();
     }
   }
 

@@ -1,12 +1,6 @@
-import {
-  Client,
-  credentials,
-  Metadata,
-  status,
-  type ChannelCredentials,
-  type ClientDuplexStream,
-  type ServiceError,
-} from '@grpc/grpc-js';
+import { Client, credentials, Metadata, status, type ClientDuplexStream, type ServiceError } from '@grpc/grpc-js';
+import { isIP } from 'node:net';
+import { checkServerIdentity, type PeerCertificate } from 'node:tls';
 import { exponentialBackoff } from '#base/backoff.ts';
 import type { Clock } from '#base/clock.ts';
 import { StorageUnavailableError } from '../storage.ts';
@@ -66,10 +60,14 @@ export class EtcdConnection implements Disposable {
     const targets = servers.map(server => targetOf(server));
     this.#addresses = targets.map(({ address }) => address);
     this.#clients = targets.map(({ address, isSecure }) => {
-      const channel: ChannelCredentials = isSecure
-        ? credentials.createSsl(pem(caPem), pem(keyPem), pem(certPem))
-        : credentials.createInsecure();
-      return new Client(address, channel, channelOptions);
+      if (!isSecure) return new Client(address, credentials.createInsecure(), channelOptions);
+      const host = address.slice(0, address.lastIndexOf(':')).replace(/^\[|\]$/g, '');
+      const channel = credentials.createSsl(pem(caPem), pem(keyPem), pem(certPem), {
+        checkServerIdentity: (_name, certificate) => checkServerIdentity(host, certificate as PeerCertificate),
+      });
+      // An address may not be asked for by name: the certificate is held against it all the same.
+      const named = isIP(host) === 0 ? {} : { 'grpc.ssl_target_name_override': 'etcd' };
+      return new Client(address, channel, { ...channelOptions, ...named });
     });
   }
 
