@@ -13,6 +13,7 @@ export class Admission {
       kind,
       subresource: '',
       user: call.user,
+      served: call.foundation.served,
       get signal() {
         return call.request.signal;
       },
@@ -32,11 +33,18 @@ export class Admission {
   }
 
   async #mutate(): Promise<void> {
-    for (const plugin of this.#plugins) if (plugin.admit) await plugin.admit(this.#request);
+    for (const plugin of this.#plugins) {
+      // Most plugins have nothing to wait for.
+      const pending = plugin.admit?.(this.#request);
+      if (pending) await pending;
+    }
   }
 
   async validate(): Promise<void> {
-    for (const plugin of this.#plugins) if (plugin.validate) await plugin.validate(this.#request);
+    for (const plugin of this.#plugins) {
+      const pending = plugin.validate?.(this.#request);
+      if (pending) await pending;
+    }
   }
 }
 

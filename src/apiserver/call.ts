@@ -1,6 +1,6 @@
 import type { Clock } from '#base/clock.ts';
 import type { Random } from '#base/random.ts';
-import type { AdmissionPlugin } from '#admission/admission.ts';
+import type { AdmissionPlugin, ServedKinds } from '#admission/admission.ts';
 import { errors } from '#api/machinery/errors.ts';
 import type { Attributes, Authorizer, Decision } from '#auth/authorization/authorizer.ts';
 import type { User } from '#auth/user.ts';
@@ -21,6 +21,7 @@ import type { Writer } from './writer.ts';
 /** What the verbs stand on, made once. */
 export interface Foundation {
   readonly registry: Registry;
+  readonly served: ServedKinds;
   readonly cache: WatchCache;
   readonly writer: Writer;
   readonly hooks: Hooks;

@@ -42,6 +42,7 @@ import type { Peer } from './http/peer.ts';
 import { ApiMetrics } from './metrics.ts';
 import { Registry } from './registry.ts';
 import { seedOf, type Seed } from './seed.ts';
+import { servedKindsOf } from './served-kinds.ts';
 import { serviceHook } from './services/service-hook.ts';
 import type { RawPath, SubresourceHandlers } from './subresource.ts';
 import { Subresources } from './subresources.ts';
@@ -127,7 +128,8 @@ export async function startApiServer(options: ApiServerOptions): Promise<ApiServ
       ],
     ]),
   );
-  const foundation: Foundation = { registry, cache, writer, hooks, admission, authorizer, clock, random, metrics };
+  const served = servedKindsOf(registry);
+  const foundation: Foundation = { registry, served, cache, writer, hooks, admission, authorizer, clock, random, metrics };
   const inFlight = options.inFlight ?? defaultInFlight;
   const flowControl = inFlight.fair
     ? new FlowControl({

@@ -6,6 +6,7 @@ import { correlatedItems } from './correlation.ts';
 import { isOfFormat } from './formats.ts';
 import { matcherOf } from './pattern.ts';
 import type { JSONSchemaProps } from './v1/custom-resource-definition.ts';
+import { checkRules, ruleTreeOf, type RuleTree } from './rules.ts';
 import { hasRules, schemaIn } from './v1/schema-parts.ts';
 
 /** Holds the values of an object against a schema, in upstream's words. What is as it was in `old` is not judged again. */
@@ -15,7 +16,7 @@ export type ValueCheck = (value: unknown, report: Report, old?: unknown) => void
 export function valueCheckOf(root: JSONSchemaProps, isRoot = true): ValueCheck {
   let check: Check | undefined;
   // Rules are compiled when there is something to judge: most definitions are never used at all.
-  //RULES0
+  let rules: { readonly tree: RuleTree | undefined } | undefined;
   return (value, report, old) => {
     const found: FieldError[] = [];
     check ??= compile(root);
@@ -32,7 +33,8 @@ export function valueCheckOf(root: JSONSchemaProps, isRoot = true): ValueCheck {
         );
       return;
     }
-    //RULES
+    rules ??= { tree: ruleTreeOf(root, isRoot) };
+    if (rules.tree) checkRules(rules.tree, value, old, old !== undefined, report);
   };
 }
 

@@ -4,10 +4,12 @@ import {
   isDNS1123Label,
   isDNS1123Subdomain,
   isPathSegmentName,
+  isQualifiedName,
 } from '../../machinery/names.ts';
 import { validateLabelSelector } from '../../machinery/object-meta-validation.ts';
 import type { LabelSelector } from '../../meta/v1/label-selector.ts';
 import type { Report } from '../../machinery/validation.ts';
+import { PolicyExpressions } from './policy-expressions.ts';
 import {
   failurePolicies,
   matchPolicies,
@@ -17,7 +19,7 @@ import {
 } from './webhook-validation.ts';
 
 /*
- * What policies of both sorts, and of all versions, have in common. Expressions are compiled where they are used.
+ * What policies of both sorts, and of all versions, have in common.
  */
 
 interface NamedRule {
@@ -70,8 +72,9 @@ interface MutatingSpec extends PolicySpec {
 
 const reasons = ['Forbidden', 'Invalid', 'RequestEntityTooLarge', 'Unauthorized'];
 
-export function validateValidatingPolicy(spec: ValidatingSpec, report: Report): void {
-  validatePolicy(spec, report);
+export function validateValidatingPolicy(spec: ValidatingSpec, name: string, report: Report): void {
+  const expressions = new PolicyExpressions(spec.paramKind !== undefined);
+  validatePolicy(spec, expressions, report);
   const { validations = [], auditAnnotations = [] } = spec;
   if (validations.length === 0 && auditAnnotations.length === 0) {
     const either = 'validations or auditAnnotations must contain at least one item';
@@ -81,9 +84,10 @@ export function validateValidatingPolicy(spec: ValidatingSpec, report: Report): 
   for (const [position, { expression, message = '', messageExpression = '', reason }] of validations.entries()) {
     const at = report.at('validations').index(position);
     if (expression.trim() === '') at.at('expression').required('expression is not specified');
+    else expressions.condition(expression, at.at('expression'));
     if (messageExpression !== '' && messageExpression.trim() === '') {
       at.at('messageExpression').invalid(messageExpression, 'must be non-empty if specified');
-    }
+    } else if (messageExpression !== '') expressions.message(messageExpression, at.at('messageExpression'));
     if (message !== '' && message.trim() === '')
       at.at('message').invalid(message, 'message must be non-empty if specified');
     else if (/[\r\n]/.test(message.trim())) at.at('message').invalid(message, 'message must not contain line breaks');
@@ -92,15 +96,38 @@ export function validateValidatingPolicy(spec: ValidatingSpec, report: Report): 
     }
     if (reason !== undefined && !reasons.includes(reason)) at.at('reason').notSupported(reason, reasons);
   }
-  for (const [position, { key, valueExpression }] of auditAnnotations.entries()) {
-    const at = report.at('auditAnnotations').index(position);
-    if (key === '') at.at('key').required();
-    if (valueExpression.trim() === '') at.at('valueExpression').required('valueExpression is not specified');
+  validateAnnotations(auditAnnotations, name, expressions, report.at('auditAnnotations'));
+}
+
+const annotationsMax = 20;
+const valueExpressionBytesMax = 5 * 1024;
+
+function validateAnnotations(
+  annotations: NonNullable<ValidatingSpec['auditAnnotations']>,
+  name: string,
+  expressions: PolicyExpressions,
+  report: Report,
+): void {
+  if (annotations.length > annotationsMax)
+    report.invalid(annotations, `must not have more than ${annotationsMax} auditAnnotations`);
+  const keys = new Set<string>();
+  for (const [position, { key, valueExpression }] of annotations.entries()) {
+    const at = report.index(position);
+    if (name === '') at.at('key').invalid(key, 'requires metadata.name be non-empty');
+    else for (const message of isQualifiedName(`${name}/${key}`)) at.at('key').invalid(`${name}/${key}`, message);
+    const text = valueExpression.trim();
+    if (text === '') at.at('valueExpression').required('valueExpression is not specified');
+    else if (Buffer.byteLength(text) > valueExpressionBytesMax)
+      at.at('valueExpression').required(`must not exceed ${valueExpressionBytesMax} bytes in length`);
+    else expressions.annotation(valueExpression, at.at('valueExpression'));
+    if (keys.has(key)) at.at('key').duplicate(key);
+    keys.add(key);
   }
 }
 
 export function validateMutatingPolicy(spec: MutatingSpec, report: Report): void {
-  validatePolicy(spec, report);
+  const expressions = new PolicyExpressions(spec.paramKind !== undefined);
+  validatePolicy(spec, expressions, report);
   const { mutations = [], reinvocationPolicy } = spec;
   if (mutations.length === 0) report.at('mutations').required('mutations must contain at least one item');
   for (const [position, { patchType, applyConfiguration, jsonPatch }] of mutations.entries()) {
@@ -111,12 +138,15 @@ export function validateMutatingPolicy(spec: MutatingSpec, report: Report): void
         at.at('applyConfiguration').required('must be specified when patchType is ApplyConfiguration');
       } else if ((applyConfiguration.expression ?? '').trim() === '') {
         at.at('applyConfiguration', 'expression').required('expression is not specified');
+      } else {
+        const { expression = '' } = applyConfiguration;
+        expressions.configuration(expression, at.at('applyConfiguration', 'expression'));
       }
     } else if (patchType === 'JSONPatch') {
       if (jsonPatch === undefined) at.at('jsonPatch').required('must be specified when patchType is JSONPatch');
       else if ((jsonPatch.expression ?? '').trim() === '') {
         at.at('jsonPatch', 'expression').required('expression is not specified');
-      }
+      } else expressions.patch(jsonPatch.expression ?? '', at.at('jsonPatch', 'expression'));
     } else at.at('patchType').notSupported(patchType, ['ApplyConfiguration', 'JSONPatch']);
   }
   const at = report.at('reinvocationPolicy');
@@ -125,7 +155,7 @@ export function validateMutatingPolicy(spec: MutatingSpec, report: Report): void
     at.notSupported(reinvocationPolicy, reinvocationPolicies);
 }
 
-function validatePolicy(spec: PolicySpec, report: Report): void {
+function validatePolicy(spec: PolicySpec, expressions: PolicyExpressions, report: Report): void {
   const { failurePolicy, paramKind, matchConstraints } = spec;
   if (failurePolicy === undefined) report.at('failurePolicy').required();
   else if (!failurePolicies.includes(failurePolicy)) {
@@ -138,7 +168,7 @@ function validatePolicy(spec: PolicySpec, report: Report): void {
     validateMatchResources(matchConstraints, at);
     if ((matchConstraints.resourceRules ?? []).length === 0) at.at('resourceRules').required();
   }
-  validateMatchConditions(spec.matchConditions, report.at('matchConditions'));
+  validateMatchConditions(spec.matchConditions, report.at('matchConditions'), paramKind !== undefined);
   const names = new Set<string>();
   for (const [position, { name, expression }] of (spec.variables ?? []).entries()) {
     const atVariable = report.at('variables').index(position);
@@ -149,6 +179,7 @@ function validatePolicy(spec: PolicySpec, report: Report): void {
       names.add(name);
     }
     if (expression.trim() === '') atVariable.at('expression').required('expression is not specified');
+    else expressions.variable({ name, expression }, atVariable.at('expression'));
   }
 }
 

@@ -86,8 +86,8 @@ export const ValidatingAdmissionPolicy = defineKind({
     paramKindColumn,
     ageColumn,
   ],
-  validate({ spec }, report) {
-    validateValidatingPolicy(spec, report.at('spec'));
+  validate({ metadata, spec }, report) {
+    validateValidatingPolicy(spec, metadata.name ?? '', report.at('spec'));
   },
 });
 export type ValidatingAdmissionPolicy = ObjectOf<typeof ValidatingAdmissionPolicy>;

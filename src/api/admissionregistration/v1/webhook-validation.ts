@@ -5,6 +5,7 @@ import type { LabelSelector } from '../../meta/v1/label-selector.ts';
 import type { Report } from '../../machinery/validation.ts';
 import { validateReviewVersions, validateWebhookClient } from './webhook-client-validation.ts';
 import type { WebhookClientConfig } from './webhook-client-config.ts';
+import { aCondition, compileAlone } from '../expressions.ts';
 
 interface Rule {
   readonly operations?: readonly string[] | undefined;
@@ -86,13 +87,18 @@ function checkSupported(value: string | undefined, supported: readonly string[],
 
 const conditionsMax = 64;
 
-/** The expressions are compiled where they are used. */
-export function validateMatchConditions(conditions: readonly Condition[] | undefined, report: Report): void {
+export function validateMatchConditions(
+  conditions: readonly Condition[] | undefined,
+  report: Report,
+  hasParams = false,
+): void {
   const names = new Set<string>();
   if ((conditions ?? []).length > conditionsMax) report.tooMany((conditions ?? []).length, conditionsMax);
   for (const [position, { name, expression }] of (conditions ?? []).entries()) {
     const at = report.index(position);
-    if (expression.trim() === '') at.at('expression').required();
+    const text = expression.trim();
+    if (text === '') at.at('expression').required();
+    else checkCondition(text, hasParams, at.at('expression'));
     if (name === '') at.at('name').required();
     else {
       checkQualifiedName(name, at.at('name'));
@@ -100,6 +106,12 @@ export function validateMatchConditions(conditions: readonly Condition[] | undef
       names.add(name);
     }
   }
+}
+
+/** Conditions know nothing of a policy's variables. */
+function checkCondition(text: string, hasParams: boolean, report: Report): void {
+  const { error } = compileAlone(text, aCondition, { params: hasParams, authorizer: true });
+  if (error !== undefined) report.invalid(text, error);
 }
 
 const operations = ['*', 'CONNECT', 'CREATE', 'DELETE', 'UPDATE'];

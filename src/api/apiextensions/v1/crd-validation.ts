@@ -26,11 +26,11 @@ interface Definition {
 }
 
 /** Everything that holds at creation and at every update. */
-export function validateDefinition({ metadata, spec, status }: Definition, report: Report): void {
+export function validateDefinition({ metadata, spec, status }: Definition, report: Report, old?: Definition): void {
   if (metadata.name !== undefined && metadata.name !== `${spec.names.plural}.${spec.group}`) {
     report.at('metadata', 'name').invalid(metadata.name, 'must be spec.names.plural+"."+spec.group');
   }
-  validateSpec(spec, report.at('spec'));
+  validateSpec(spec, report.at('spec'), old?.spec);
   validateNames(status.acceptedNames, report.at('status', 'acceptedNames'));
   validateStoredVersions(status.storedVersions ?? [], spec.versions ?? [], report.at('status', 'storedVersions'));
   if (spec.preserveUnknownFields === true) {
@@ -40,6 +40,7 @@ export function validateDefinition({ metadata, spec, status }: Definition, repor
 }
 
 export function validateDefinitionUpdate(definition: Definition, old: Definition, report: Report): void {
+  validateDefinition(definition, report, old);
   const { metadata, spec } = definition;
   const annotation = metadata.annotations?.[approvalKey];
   if (annotation !== old.metadata.annotations?.[approvalKey]) validateApproval(definition, report);
@@ -57,8 +58,14 @@ export function isEstablished({ conditions }: CustomResourceDefinitionStatus): b
   return (conditions ?? []).some(({ type, status }) => type === 'Established' && status === 'True');
 }
 
-function validateSpec(spec: CustomResourceDefinitionSpec, report: Report): void {
+function validateSpec(
+  spec: CustomResourceDefinitionSpec,
+  report: Report,
+  old: CustomResourceDefinitionSpec | undefined,
+): void {
   const versions = spec.versions ?? [];
+  const wasAccepted = ({ name, schema }: CustomResourceDefinitionVersion) =>
+    (old?.versions ?? []).some(each => each.name === name && sameValue(each.schema, schema));
   validateGroup(spec.group, report.at('group'));
   validateScope(spec.scope, report.at('scope'));
   for (const [position, { schema }] of versions.entries()) {
@@ -81,7 +88,7 @@ function validateSpec(spec: CustomResourceDefinitionSpec, report: Report): void 
     const messages = isDNS1035Label(version.name);
     if (messages.length > 0) at.at('name').invalid(version.name, messages.join(','));
     validateDeprecation(version, at.at('deprecationWarning'));
-    if (!shared.schema) validateVersionSchema(version, at.at('schema'));
+    if (!shared.schema) validateVersionSchema(version, at.at('schema'), wasAccepted(version));
     if (!shared.subresources) validateSubresources(version.subresources, at.at('subresources'));
     if (!shared.columns) validateColumns(version.additionalPrinterColumns, at.at('additionalPrinterColumns'));
     if (!shared.selectable) {
@@ -103,7 +110,8 @@ function validateSpec(spec: CustomResourceDefinitionSpec, report: Report): void 
     if (shared.schema) {
       const hasStatus = versions.some(({ subresources }) => subresources?.status !== undefined);
       const root = first.schema?.openAPIV3Schema;
-      if (root !== undefined) validateRootSchema(root, hasStatus, report.at('validation', 'openAPIV3Schema'));
+      const at = report.at('validation', 'openAPIV3Schema');
+      if (root !== undefined) validateRootSchema(root, hasStatus, at, versions.every(wasAccepted));
     }
     if (shared.subresources) validateSubresources(first.subresources, report.at('subresources'));
     if (shared.columns) validateColumns(first.additionalPrinterColumns, report.at('additionalPrinterColumns'));
@@ -139,9 +147,14 @@ function validateStorageVersion(versions: readonly CustomResourceDefinitionVersi
   }
 }
 
-function validateVersionSchema({ schema, subresources }: CustomResourceDefinitionVersion, report: Report): void {
+function validateVersionSchema(
+  { schema, subresources }: CustomResourceDefinitionVersion,
+  report: Report,
+  wasAccepted: boolean,
+): void {
   if (schema?.openAPIV3Schema === undefined) return;
-  validateRootSchema(schema.openAPIV3Schema, subresources?.status !== undefined, report.at('openAPIV3Schema'));
+  const hasStatus = subresources?.status !== undefined;
+  validateRootSchema(schema.openAPIV3Schema, hasStatus, report.at('openAPIV3Schema'), wasAccepted);
 }
 
 const warningLengthMax = 256;
@@ -297,8 +310,13 @@ function validateStoredVersions(
 const approvalKey = 'api-approved.kubernetes.io';
 const protectedGroup = /(^|\.)(k8s|kubernetes)\.io$/;
 
+export function validateDefinitionCreate(definition: Definition, report: Report): void {
+  validateDefinition(definition, report);
+  validateApproval(definition, report);
+}
+
 /** Groups of the Kubernetes community need a note of who approved the API. */
-export function validateApproval({ metadata: { annotations }, spec }: Definition, report: Report): void {
+function validateApproval({ metadata: { annotations }, spec }: Definition, report: Report): void {
   if (!protectedGroup.test(spec.group)) return;
   const approval = annotations?.[approvalKey];
   const at = report.at('metadata', 'annotations').key(approvalKey);

@@ -20,7 +20,7 @@ import {
   type Json,
 } from '../../machinery/schema.ts';
 import { formatTime } from '../../machinery/time.ts';
-import { validateApproval, validateDefinition, validateDefinitionUpdate } from './crd-validation.ts';
+import { validateDefinitionCreate, validateDefinitionUpdate } from './crd-validation.ts';
 import { definitionWarnings } from './definition-warnings.ts';
 import { ObjectMeta } from '../../meta/v1/object-meta.ts';
 
@@ -390,8 +390,7 @@ export const CustomResourceDefinition = defineKind({
     };
   },
   warnings: definitionWarnings,
-  validate: validateDefinition,
-  validateCreate: validateApproval,
+  validateCreate: validateDefinitionCreate,
   validateUpdate: validateDefinitionUpdate,
 });
 export type CustomResourceDefinition = ObjectOf<typeof CustomResourceDefinition>;

@@ -1,7 +1,9 @@
-import { sameValue } from '../../machinery/checks.ts';
-import { Report } from '../../machinery/validation.ts';
+import type { Report } from '../../machinery/validation.ts';
 import type { JSONSchemaProps } from './custom-resource-definition.ts';
-import { schemaIn, schemasIn, subschemas } from './schema-parts.ts';
+import { schemaPathOf } from '../field-path.ts';
+import { validateDefaults } from './default-validation.ts';
+import { RuleContext, RuleFindings, validateRuleExpressions } from './rule-validation.ts';
+import { hasRules, schemaIn, schemasIn, subschemas } from './schema-parts.ts';
 import { isStructurable, validateStructure } from './structural-validation.ts';
 
 /** The fields the root may have when the resource has a status subresource, by their names in Go. */
@@ -30,18 +32,34 @@ const rootFields = {
   'x-kubernetes-validations': 'XValidations',
 };
 
-/** The rules for a whole schema, reported at `….openAPIV3Schema`. */
-export function validateRootSchema(schema: JSONSchemaProps, hasStatus: boolean, report: Report): void {
+/**
+ * The rules for a whole schema, reported at `….openAPIV3Schema`. `wasAccepted`: this very schema is in force already, so
+ * what its rules cost is not asked again.
+ */
+export function validateRootSchema(
+  schema: JSONSchemaProps,
+  hasStatus: boolean,
+  report: Report,
+  wasAccepted = false,
+): void {
   if (hasStatus) validateRootWithStatus(schema, report);
   if (schema.nullable === true) report.at('nullable').forbidden('nullable cannot be true at the root');
   const problem = isStructurable(schema);
+  const before = report.errors.length;
+  let context: RuleContext | undefined;
   if (problem === undefined) {
-    const before = report.errors.length;
+    const sound = report.errors.length;
     validateStructure(schema, report);
-    if (report.errors.length === before) validateDefaults(schema, report);
+    if (report.errors.length === sound) validateDefaults(schema, report);
+    // Expressions of a schema that is none would only confuse.
+    if (report.errors.length === sound && hasRules(schema))
+      context = new RuleContext(schema, new RuleFindings(wasAccepted));
   }
-  validateSchema(schema, report, { isRoot: true });
-  if (problem !== undefined && report.errors.length === 0) report.invalid('', problem);
+  validateSchema(schema, report, { isRoot: true }, context);
+  if (problem !== undefined && report.errors.length === before) report.invalid('', problem);
+  if (!context) return;
+  report.errors.push(...context.findings.errors);
+  context.findings.conclude(report);
 }
 
 function validateRootWithStatus(schema: JSONSchemaProps, report: Report): void {
@@ -67,9 +85,12 @@ interface Place {
   /** Set where no default may stand, with the place in words. */
   readonly noDefaults?: string | undefined;
   readonly isInMeta?: boolean;
+  /** What rules below cannot be compared with what was there before, because of this place. */
+  readonly uncorrelatable?: string | undefined;
 }
 
-function validateSchema(schema: JSONSchemaProps, report: Report, place: Place): void {
+function validateSchema(schema: JSONSchemaProps, report: Report, place: Place, context: RuleContext | undefined): void {
+  const before = report.errors.length;
   validateStandard(schema, report, place);
   const { isRoot = false, ...inner } = place;
   if (schema.uniqueItems === true) {
@@ -84,17 +105,27 @@ function validateSchema(schema: JSONSchemaProps, report: Report, place: Place): 
     const noDefaults = inner.isInMeta === true ? 'inside additionalProperties applying to object metadata' : undefined;
     const values = schemaIn(additionalProperties);
     const at = report.at('additionalProperties');
-    if (values !== undefined) validateSchema(values, at, { ...inner, noDefaults: noDefaults ?? inner.noDefaults });
+    if (values !== undefined)
+      validateSchema(values, at, { ...inner, noDefaults: noDefaults ?? inner.noDefaults }, context?.element(values));
   }
   for (const [name, property] of Object.entries(properties)) {
     let where: Place = inner;
     if ((isRoot || schema['x-kubernetes-embedded-resource'] === true) && metaFields.has(name)) {
       where = { ...inner, isInMeta: true, noDefaults: isRoot ? `in top-level ${name}` : inner.noDefaults };
     }
-    validateSchema(property, report.at('properties').key(name), where);
+    validateSchema(property, report.at('properties').key(name), where, context?.property(name, property));
   }
-  for (const [part, at] of subschemas(schema, report)) validateSchema(part, at, inner);
+  const items = schemaIn(schema.items);
+  for (const [part, at] of subschemas(schema, report)) {
+    // Only items of lists of type map can be told to be the same.
+    const isAlone = part === items && schema['x-kubernetes-list-type'] !== 'map';
+    const uncorrelatable = inner.uncorrelatable ?? (isAlone ? report.path : undefined);
+    const within = part === items ? { ...inner, uncorrelatable } : inner;
+    validateSchema(part, at, within, part === items ? context?.element(part) : undefined);
+  }
   validateExtensions(schema, report);
+  if (context && (schema['x-kubernetes-validations'] ?? []).length > 0 && report.errors.length === before)
+    validateRuleExpressions(context, report.path, place.uncorrelatable);
 }
 
 function validateStandard(schema: JSONSchemaProps, report: Report, { noDefaults, isInMeta }: Place): void {
@@ -229,7 +260,7 @@ function validateMapKeys(items: JSONSchemaProps, keys: readonly string[], report
 
 const reasons = ['FieldValueDuplicate', 'FieldValueForbidden', 'FieldValueInvalid', 'FieldValueRequired'];
 
-/** The texts around the rules; their expressions are compiled when the resource is served. */
+/** The texts around the rules. */
 function validateRules(schema: JSONSchemaProps, report: Report): void {
   for (const [position, rule] of (schema['x-kubernetes-validations'] ?? []).entries()) {
     const at = report.at('x-kubernetes-validations').index(position);
@@ -250,43 +281,21 @@ function validateRules(schema: JSONSchemaProps, report: Report): void {
       at.at('fieldPath').invalid(fieldPath, 'must be non-empty if specified');
     }
     if (hasNewline(fieldPath)) at.at('fieldPath').invalid(fieldPath, 'must not contain line breaks');
+    if (fieldPath !== '' && !leadsSomewhere(fieldPath, schema))
+      at.at('fieldPath').invalid(fieldPath, 'must be a valid path');
+  }
+}
+
+function leadsSomewhere(path: string, schema: JSONSchemaProps): boolean {
+  try {
+    schemaPathOf(path, schema);
+    return true;
+  } catch {
+    // The reason is not told: upstream says only that it is none.
+    return false;
   }
 }
 
 function hasNewline(text: string): boolean {
   return /[\r\n]/.test(text);
-}
-
-/** Defaults must have the type of their place; their finer rules are checked as objects are. */
-function validateDefaults(schema: JSONSchemaProps, report: Report): void {
-  if (schema.default !== undefined && schema.default !== null) checkDefault(schema, report.at('default'));
-  const items = schemaIn(schema.items);
-  if (items !== undefined) validateDefaults(items, report.at('items'));
-  const values = schemaIn(schema.additionalProperties);
-  if (values !== undefined) validateDefaults(values, report.at('additionalProperties'));
-  for (const [name, property] of Object.entries(schema.properties ?? {})) {
-    validateDefaults(property, report.at('properties').key(name));
-  }
-}
-
-function checkDefault(schema: JSONSchemaProps, report: Report): void {
-  const { type = '', default: value } = schema;
-  const actual = typeOf(value);
-  const fits = type === '' || actual === type || (actual === 'integer' && type === 'number');
-  const { minimum, maximum } = schema;
-  if (!fits) report.typeInvalid(actual, ` in body must be of type ${type}: "${actual}"`);
-  else if (minimum !== undefined && Number(value) < minimum) {
-    report.invalid(value, ` in body should be greater than or equal to ${minimum}`);
-  } else if (maximum !== undefined && Number(value) > maximum) {
-    report.invalid(value, ` in body should be less than or equal to ${maximum}`);
-  } else if (schema.enum !== undefined && !schema.enum.some(each => sameValue(each, value))) {
-    report.notSupported(value, schema.enum.map(String));
-  }
-}
-
-function typeOf(value: unknown): string {
-  if (Array.isArray(value)) return 'array';
-  if (typeof value === 'bigint') return 'integer';
-  if (typeof value === 'number') return Number.isInteger(value) ? 'integer' : 'number';
-  return typeof value;
 }

@@ -1,0 +1,57 @@
+import type { Report } from '../../machinery/validation.ts';
+import type { CelType } from '#cel/types.ts';
+import {
+  aCondition,
+  aConfiguration,
+  aMessage,
+  anAnnotation,
+  ExpressionCompiler,
+  type ExpressionScope,
+  patchOperations,
+} from '../expressions.ts';
+
+interface Named {
+  readonly name: string;
+  readonly expression: string;
+}
+
+/** Expressions of one policy, compiled as they will be when it is asked, with what is wrong reported at their places. */
+export class PolicyExpressions {
+  readonly #compiler = new ExpressionCompiler();
+  readonly #scope: ExpressionScope;
+
+  constructor(hasParams: boolean) {
+    this.#scope = { params: hasParams, authorizer: true };
+  }
+
+  variable({ name, expression }: Named, report: Report): void {
+    const { error } = this.#compiler.declare(name, expression, this.#scope);
+    if (error !== undefined) report.invalid(expression, error);
+  }
+
+  condition(expression: string, report: Report): void {
+    this.#check(expression, aCondition, this.#scope, report);
+  }
+
+  message(expression: string, report: Report): void {
+    this.#check(expression, aMessage, { ...this.#scope, authorizer: false }, report);
+  }
+
+  annotation(expression: string, report: Report): void {
+    const { error } = this.#compiler.compile(expression.trim(), anAnnotation, this.#scope);
+    if (error !== undefined) report.invalid(expression, error);
+  }
+
+  configuration(expression: string, report: Report): void {
+    this.#check(expression, aConfiguration, { ...this.#scope, patches: true }, report);
+  }
+
+  patch(expression: string, report: Report): void {
+    this.#check(expression, patchOperations, { ...this.#scope, patches: true }, report);
+  }
+
+  #check(expression: string, types: readonly CelType[], scope: ExpressionScope, report: Report): void {
+    const { error } = this.#compiler.compile(expression, types, scope);
+    if (error !== undefined) report.invalid(expression, error);
+  }
+}
