@@ -34,6 +34,8 @@ export interface Compiled {
   readonly outputType: CelType;
   /** The variables that the expression names, as in `oldSelf`. */
   readonly references: ReadonlySet<string>;
+  /** Why the expression cannot run although it is well typed: `int('x')`, a pattern that is none. Upstream: `program instantiation failed: …`. */
+  readonly instantiationError: string | undefined;
   /** What an evaluation can cost, over all inputs that fit the declarations of the variables. */
   estimateCost(): CostRange;
   /**

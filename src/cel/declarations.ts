@@ -76,7 +76,7 @@ export function declList(element: DeclType, itemsMax = unbounded, keys?: ListKey
   };
 }
 
-export function declMap(element: DeclType, entriesMax = unbounded, key: DeclType = declString()): DeclType {
+export function declMap(element: DeclType, entriesMax = unbounded, key: DeclType = declString(0)): DeclType {
   return {
     type: mapOf(key.type, element.type),
     key,
@@ -115,9 +115,8 @@ export function declObject(
 /** A value that may be missing: undefined or null is `optional.none()`. */
 export function declOptional(inner: DeclType): DeclType {
   return {
+    ...inner,
     type: optionalOf(inner.type),
-    elementsMax: inner.elementsMax,
-    serializedSizeMin: inner.serializedSizeMin,
     adapt: raw => {
       if (raw === undefined || raw === null) return none;
       if (raw instanceof Optional) return raw;
@@ -169,10 +168,6 @@ export class JsonObject extends CelObject {
     for (const [name, field] of this.decl.fields ?? [])
       if (Object.hasOwn(this.object, field.property)) names.push(name);
     return names;
-  }
-
-  json(): unknown {
-    return this.object;
   }
 
   #open(name: string): Result | undefined {

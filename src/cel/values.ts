@@ -233,14 +233,59 @@ export abstract class CelObject {
   abstract field(name: string): Result | undefined;
   /** The fields that are set, by the names that expressions use. */
   abstract names(): string[];
-  /** The object as JSON; an error where a value has no such form. */
-  abstract json(): unknown;
 }
 
 /** A value without visible parts: URL, quantity, IP address, authorizer … */
 export abstract class Opaque {
   abstract readonly type: CelType;
+  /** For the cost of what goes through it; 1 unless it has a length. */
+  readonly size: number | undefined;
   abstract equals(other: Opaque): boolean;
+}
+
+/** An object that an expression made: `Object.spec{replicas: 1}`. */
+export class MadeObject extends CelObject {
+  readonly type: CelType;
+  readonly fields: ReadonlyMap<string, CelValue>;
+
+  constructor(type: CelType, fields: ReadonlyMap<string, CelValue>) {
+    super();
+    this.type = type;
+    this.fields = fields;
+  }
+
+  field(name: string): Result | undefined {
+    return this.fields.get(name);
+  }
+
+  names(): string[] {
+    return [...this.fields.keys()];
+  }
+}
+
+/** An object whose fields are computed when they are first asked for: `variables`. */
+export class LazyObject extends CelObject {
+  readonly type: CelType;
+  readonly #compute: ReadonlyMap<string, () => Result>;
+  readonly #computed = new Map<string, Result>();
+
+  constructor(type: CelType, compute: ReadonlyMap<string, () => Result>) {
+    super();
+    this.type = type;
+    this.#compute = compute;
+  }
+
+  field(name: string): Result | undefined {
+    let value = this.#computed.get(name);
+    if (value !== undefined) return value;
+    value = this.#compute.get(name)?.();
+    if (value !== undefined) this.#computed.set(name, value);
+    return value;
+  }
+
+  names(): string[] {
+    return [...this.#compute.keys()];
+  }
 }
 
 /** The type that `type(value)` shows. */

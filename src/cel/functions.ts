@@ -1,0 +1,43 @@
+import type { CelType } from './types.ts';
+import type { Result } from './values.ts';
+
+/** One signature of a function. The target of a member call is the first parameter and argument. */
+export interface Overload {
+  readonly id: string;
+  readonly member: boolean;
+  readonly parameters: readonly CelType[];
+  readonly result: CelType;
+  /** Gets as many values as there are parameters, never an error. */
+  readonly call: Implementation;
+}
+
+export type Implementation = (...args: never[]) => Result;
+
+export interface CelFunction {
+  readonly name: string;
+  readonly overloads: readonly Overload[];
+}
+
+/** Signatures of a library: `[name, overload, overload …]`. */
+export type Library = readonly (readonly [name: string, ...overloads: Overload[]])[];
+
+export function global(id: string, parameters: readonly CelType[], result: CelType, call: Implementation): Overload {
+  return { id, member: false, parameters, result, call };
+}
+
+export function method(id: string, parameters: readonly CelType[], result: CelType, call: Implementation): Overload {
+  return { id, member: true, parameters, result, call };
+}
+
+/** All functions of the libraries; overloads of one name from several libraries are one function, in order. */
+export function functionTable(libraries: readonly Library[]): ReadonlyMap<string, CelFunction> {
+  const table = new Map<string, { name: string; overloads: Overload[] }>();
+  for (const library of libraries) {
+    for (const [name, ...overloads] of library) {
+      const known = table.get(name);
+      if (known === undefined) table.set(name, { name, overloads });
+      else known.overloads.push(...overloads);
+    }
+  }
+  return table;
+}
