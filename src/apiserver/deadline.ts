@@ -8,16 +8,21 @@ import { isLongRunning } from './in-flight.ts';
 export async function deadline(call: Call, next: () => Promise<ApiResponse>): Promise<ApiResponse> {
   if (isLongRunning(call)) return next();
   const timeoutMs = timeoutOf(call);
-  const answer = next();
-  const late = Promise.withResolvers<never>();
-  const cancel = call.foundation.clock.after(timeoutMs, () =>
-    late.reject(errors.timeout('request did not complete within requested timeout - context deadline exceeded')),
-  );
-  try {
-    return await Promise.race([answer, late.promise]);
-  } finally {
-    cancel();
-  }
+  return new Promise((resolve, reject) => {
+    const cancel = call.foundation.clock.after(timeoutMs, () =>
+      reject(errors.timeout('request did not complete within requested timeout - context deadline exceeded')),
+    );
+    next().then(
+      response => {
+        cancel();
+        resolve(response);
+      },
+      (error: unknown) => {
+        cancel();
+        reject(error);
+      },
+    );
+  });
 }
 
 /** Throws ApiError BadRequest for a timeout that cannot be read. */

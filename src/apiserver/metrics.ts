@@ -17,6 +17,11 @@ interface DurationSeries {
   sum: number;
 }
 
+interface WatchTotals {
+  events: number;
+  bytes: number;
+}
+
 const durationBuckets = [
   0.005, 0.025, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1, 1.25, 1.5, 2, 3, 4, 5, 6, 8, 10, 15, 20, 30, 45, 60,
 ];
@@ -26,12 +31,14 @@ export class ApiMetrics {
   readonly registry = new PrometheusRegistry();
   #inFlight: () => Readonly<Record<string, number>> = () => ({});
   readonly #longRunning: Gauge;
-  readonly #watchEvents: Counter;
-  readonly #watchBytes: Counter;
   readonly #series = new Map<string, { readonly request: RequestSeries; readonly duration: DurationSeries }>();
   readonly #durations = new Map<string, DurationSeries>();
   #conversion: ReturnType<typeof conversionMetrics> | undefined;
-  readonly #watchSeries = new WeakMap<Kind, { inc(): void; bytes(count: number): void }>();
+  readonly #watchSeries = new WeakMap<Kind, WatchTotals>();
+  readonly #watchTotals = new Map<
+    { readonly group: string; readonly version: string; readonly resource: string },
+    WatchTotals
+  >();
 
   constructor(cache: () => WatchCache) {
     const registers = [this.registry];
@@ -63,17 +70,26 @@ export class ApiMetrics {
       labelNames: ['verb', 'group', 'version', 'resource', 'subresource', 'scope', 'component'],
       registers,
     });
-    this.#watchEvents = new Counter({
+    const labelNames = ['group', 'version', 'resource'];
+    const watchEvents = new Counter({
       name: 'apiserver_watch_events_total',
       help: 'Events sent to watchers.',
-      labelNames: ['group', 'version', 'resource'],
+      labelNames,
       registers,
+      collect: () => {
+        watchEvents.reset();
+        for (const [labels, { events }] of this.#watchTotals) watchEvents.inc(labels, events);
+      },
     });
-    this.#watchBytes = new Counter({
+    const watchBytes = new Counter({
       name: 'apiserver_watch_events_sizes_sum',
       help: 'Bytes of the events sent to watchers.',
-      labelNames: ['group', 'version', 'resource'],
+      labelNames,
       registers,
+      collect: () => {
+        watchBytes.reset();
+        for (const [labels, { bytes }] of this.#watchTotals) watchBytes.inc(labels, bytes);
+      },
     });
     const objects = new Gauge({
       name: 'apiserver_storage_objects',
@@ -143,16 +159,22 @@ export class ApiMetrics {
   }
 
   watchEvent(kind: Kind, bytes: number): void {
-    let series = this.#watchSeries.get(kind);
-    if (!series) {
-      const labels = { group: kind.group, version: kind.version, resource: kind.plural };
-      const events = this.#watchEvents.labels(labels);
-      const sizes = this.#watchBytes.labels(labels);
-      series = { inc: () => events.inc(), bytes: count => sizes.inc(count) };
-      this.#watchSeries.set(kind, series);
+    let totals = this.#watchSeries.get(kind);
+    if (!totals) {
+      totals = this.#newWatchSeries(kind);
+      this.#watchSeries.set(kind, totals);
     }
-    series.inc();
-    if (bytes > 0) series.bytes(bytes);
+    totals.events++;
+    totals.bytes += bytes;
+  }
+
+  /** Kinds come and go with their definitions; what was counted stays, under the name they have. */
+  #newWatchSeries({ group, version, plural: resource }: Kind): WatchTotals {
+    for (const [labels, totals] of this.#watchTotals)
+      if (labels.group === group && labels.version === version && labels.resource === resource) return totals;
+    const totals = { events: 0, bytes: 0 };
+    this.#watchTotals.set({ group, version, resource }, totals);
+    return totals;
   }
 }
 

@@ -376,19 +376,22 @@ class CacheIndex<Type> implements Index<Type> {
   }
 
   change(key: string, old: Type | undefined, object: Type | undefined): void {
-    const kept = object ? new Set(this.#valuesOf(object)) : new Set<string>();
-    if (old)
+    const kept = object ? this.#valuesOf(object) : [];
+    if (old) {
+      const now = kept instanceof Set ? (kept as ReadonlySet<string>) : new Set(kept);
       for (const value of this.#valuesOf(old)) {
-        if (kept.has(value)) continue;
+        if (now.has(value)) continue;
         const bucket = this.#buckets.get(value);
         if (bucket?.delete(key) && bucket.size === 0) this.#buckets.delete(value);
       }
-    if (object)
-      for (const value of kept) {
-        const bucket = this.#buckets.get(value);
-        if (bucket) bucket.set(key, object);
-        else this.#buckets.set(value, new Map([[key, object]]));
-      }
+      if (object) for (const value of now) this.#put(value, key, object);
+    } else if (object) for (const value of kept) this.#put(value, key, object);
+  }
+
+  #put(value: string, key: string, object: Type): void {
+    const bucket = this.#buckets.get(value);
+    if (bucket) bucket.set(key, object);
+    else this.#buckets.set(value, new Map([[key, object]]));
   }
 }
 

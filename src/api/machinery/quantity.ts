@@ -6,12 +6,17 @@ export interface Quantity {
 
 /** Parses `100m`, `1.5Gi`, `2e3`, …; finer than a billionth is rounded away from zero. Undefined when it is no quantity. */
 export function parseQuantity(text: string): Quantity | undefined {
+  const known = quantities.get(text);
+  if (known !== undefined) return known;
   const parsed = scan(text);
-  return typeof parsed === 'string' ? undefined : parsed.quantity;
+  if (typeof parsed === 'string') return undefined;
+  remember(quantities, text, parsed.quantity);
+  return parsed.quantity;
 }
 
 /** What upstream says of a text that is no quantity; undefined when it is one. */
 export function quantityError(text: string): string | undefined {
+  if (quantities.has(text)) return undefined;
   const parsed = scan(text);
   return typeof parsed === 'string' ? parsed : undefined;
 }
@@ -87,6 +92,7 @@ const unit = 1_000_000_000n;
 
 /** Different texts of quantities that are remembered; a cluster has few, and an attacker's are forgotten all at once. */
 const rememberedTextsMax = 4_096;
+const quantities = new Map<string, Quantity>();
 const canonicalTexts = new Map<string, string>();
 const milliValues = new Map<string, number>();
 const wholeValues = new Map<string, number>();

@@ -65,11 +65,20 @@ export function anyToken(authenticators: readonly TokenAuthenticator[]): TokenAu
   };
 }
 
+let lastHeader: string | undefined;
+let lastToken: string | undefined;
+
 function bearerToken({ headers }: Credentials): string | undefined {
   const authorization = headers['authorization'];
   if (authorization !== undefined) {
-    const [scheme = '', token = ''] = ([authorization].flat()[0] ?? '').trim().split(/ +/, 2);
-    if (scheme.toLowerCase() === 'bearer' && token !== '') return token;
+    const header = typeof authorization === 'string' ? authorization : (authorization[0] ?? '');
+    // The requests of one connection show the very same string.
+    if (header === lastHeader) return lastToken;
+    const [scheme = '', token = ''] = header.trim().split(/ +/, 2);
+    if (scheme.toLowerCase() === 'bearer' && token !== '') {
+      [lastHeader, lastToken] = [header, token];
+      return token;
+    }
   }
   const asked = headers['sec-websocket-protocol'];
   if (asked === undefined) return undefined;

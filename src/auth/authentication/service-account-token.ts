@@ -4,7 +4,7 @@ import type { Clock } from '#base/clock.ts';
 import type { Random } from '#base/random.ts';
 import type { Secret } from '#api/core/v1/secret.ts';
 import type { ApiObject } from '#api/machinery/kind.ts';
-import { serviceAccountUser } from '../user.ts';
+import { serviceAccountUser, type User } from '../user.ts';
 import type { TokenAuthenticator } from './bearer.ts';
 import type { SigningKey, VerificationKey } from './signing-keys.ts';
 
@@ -110,6 +110,11 @@ interface VerifiedToken {
   readonly expiresMs: number;
 }
 
+/** With the user it makes, so that every request of a holder is made by the very same one. */
+interface KnownToken extends VerifiedToken {
+  readonly user: User;
+}
+
 /** Tokens whose signatures are remembered; a token is a few hundred bytes. */
 const verifiedTokensMax = 4_096;
 /** A deleted object keeps its tokens alive this long, so that a terminating pod can finish its work. */
@@ -134,16 +139,16 @@ export function serviceAccountTokenAuthenticator(options: {
   const issuers = [...options.issuers, legacyIssuer];
   const own = options.audiences ?? options.issuers;
   const keys = new Map(options.keys.map(key => [key.id, key]));
-  const verified = new Map<string, VerifiedToken>();
+  const verified = new Map<string, KnownToken>();
   return {
     async authenticate(token, audiences) {
-      const digest = hash('sha256', token, 'base64');
-      let known = verified.get(digest);
+      let known = verified.get(token);
       if (!known) {
         if (!isFrom(token, issuers)) return undefined;
-        known = await verify(token, keys, issuers);
+        const fresh = await verify(token, keys, issuers);
+        known = { ...fresh, user: userOf(fresh) };
       }
-      remember(verified, digest, known);
+      remember(verified, token, known);
       if (known.notBeforeMs > clock.now()) throw new Error('service account token is not valid yet');
       if (known.expiresMs <= clock.now()) throw new Error('service account token has expired');
       const made = known.audiences.length > 0 ? known.audiences : own;
@@ -154,7 +159,7 @@ export function serviceAccountTokenAuthenticator(options: {
         );
       if (known.legacySecret === undefined) await checkBoundObjects(known.binding, objects, clock);
       else usedLegacy?.(await checkLegacy(known.binding, known.legacySecret, token, objects));
-      return { user: userOf(known), audiences: matching };
+      return { user: known.user, audiences: matching };
     },
   };
 }
@@ -277,7 +282,7 @@ function alive(what: string, object: ApiObject | undefined, uid: string, clock: 
     throw new Error(`service account token has been invalidated: its ${what} has been deleted`);
 }
 
-function userOf({ binding, id }: VerifiedToken) {
+function userOf({ binding, id }: VerifiedToken): User {
   const { namespace, serviceaccount, pod, node } = binding;
   const key = (name: string) => `authentication.kubernetes.io/${name}`;
   return {
@@ -292,9 +297,9 @@ function userOf({ binding, id }: VerifiedToken) {
 }
 
 /** Least recently used tokens are forgotten first. */
-function remember(verified: Map<string, VerifiedToken>, digest: string, token: VerifiedToken): void {
-  verified.delete(digest);
-  verified.set(digest, token);
+function remember(verified: Map<string, KnownToken>, token: string, known: KnownToken): void {
+  verified.delete(token);
+  verified.set(token, known);
   if (verified.size <= verifiedTokensMax) return;
   const oldest = verified.keys().next();
   if (!oldest.done) verified.delete(oldest.value);

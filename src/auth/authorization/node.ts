@@ -26,7 +26,7 @@ export interface NodeRelations {
 
 export function nodeRelationsFrom(informers: Informers): NodeRelations {
   const pods = informers.of(Pod);
-  const byNode = pods.index('spec.nodeName', pod => [pod.spec?.nodeName ?? '']);
+  const byNode = pods.index('node', pod => [pod.spec?.nodeName ?? '']);
   const volumes = informers.of(PersistentVolume);
   const byClaim = volumes.index('spec.claimRef', ({ spec }) => [
     `${spec?.claimRef?.namespace ?? ''}/${spec?.claimRef?.name ?? ''}`,
