@@ -1,4 +1,4 @@
-import { hash, timingSafeEqual } from 'node:crypto';
+import { timingSafeEqual } from 'node:crypto';
 import { decodeJwt, jwtVerify, SignJWT, errors as joseErrors, type JWTPayload } from 'jose';
 import type { Clock } from '#base/clock.ts';
 import type { Random } from '#base/random.ts';
