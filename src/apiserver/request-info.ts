@@ -1,3 +1,6 @@
+import { isPathSegmentName } from '#api/machinery/names.ts';
+import { parseFieldSelector } from '#api/machinery/selector.ts';
+
 /** What a request asks for, read from its method, path and query alone. */
 export interface RequestInfo {
   /** Kubernetes' verb for requests to resources; the method in lower case for other paths. */
@@ -128,12 +131,17 @@ function segmentsOf(path: string): string[] {
   }
 }
 
-/** `metadata.name=x` alone in a field selector names the object, so that rules with resourceNames apply. */
+/**
+ * `metadata.name=x` in a field selector names the object, so that rules with resourceNames apply. It is read as the list
+ * will read it: in `metadata.name!=x\\,metadata.name=y` nothing is named.
+ */
 function nameInSelector(selector: string | undefined): string {
-  if (selector === undefined) return '';
-  for (const requirement of selector.split(',')) {
-    const found = /^metadata\.name==?([^=!\\]+)$/.exec(requirement.trim());
-    if (found) return found[1] as string;
+  if (selector === undefined || !selector.includes('metadata.name')) return '';
+  try {
+    const found = parseFieldSelector(selector).find(each => each.field === 'metadata.name' && each.operator === '=');
+    return found && isPathSegmentName(found.value).length === 0 ? found.value : '';
+  } catch {
+    // The list refuses it.
+    return '';
   }
-  return '';
 }

@@ -133,8 +133,13 @@ async function restrictMirrorPod(node: string, request: AdmissionRequest, source
     throw refuse(`node ${self} can not create pods that reference persistentvolumeclaims`);
   if ((pod.spec.resourceClaims?.length ?? 0) > 0 || references.resourceClaims.size > 0)
     throw refuse(`node ${self} can not create pods that reference resourceclaims`);
-  if (pod.spec.volumes?.some(each => each.projected?.sources?.some(source => source.serviceAccountToken)))
+  const projects = (what: 'serviceAccountToken' | 'clusterTrustBundle' | 'podCertificate') =>
+    pod.spec?.volumes?.some(each => each.projected?.sources?.some(source => source[what]));
+  if (projects('serviceAccountToken'))
     throw refuse(`node ${self} can not create pods that reference a service account`);
+  if (projects('clusterTrustBundle'))
+    throw refuse(`node ${self} can not create pods that reference clustertrustbundles`);
+  if (projects('podCertificate')) throw refuse(`node ${self} can not create pods that reference podcertificates`);
 }
 
 function restrictPodStatus(node: string, request: AdmissionRequest): void {
@@ -158,7 +163,8 @@ async function restrictEviction(node: string, request: AdmissionRequest, sources
   const self = quoted(node);
   if (request.operation !== 'CREATE') throw forbidden(request, `unexpected operation ${quoted(request.operation)}`);
   const pod = await find(sources, sources.informers.of(Pod), request.name, request.namespace);
-  if (pod?.spec?.nodeName !== node)
+  if (!pod) throw errors.notFound(Pod, request.name);
+  if (pod.spec?.nodeName !== node)
     throw forbidden(request, `node ${self} can only evict pods with spec.nodeName set to itself`);
 }
 
@@ -191,20 +197,25 @@ function restrictClaimStatus(node: string, request: AdmissionRequest): void {
       request,
       `unexpected operation ${quoted(request.operation)}, node ${quoted(node)} can only update pvc status`,
     );
-  const bare = ({ metadata, spec }: PersistentVolumeClaim) => {
+  // What a resize on the node brings about; the phase is the controller's.
+  const bare = ({ metadata, spec, status }: PersistentVolumeClaim) => {
     const { resourceVersion, managedFields, ...kept } = metadata;
-    void [resourceVersion, managedFields];
-    return { kept, spec };
+    const { capacity, conditions, allocatedResources, allocatedResourceStatuses, ...others } = status ?? {};
+    void [resourceVersion, managedFields, capacity, conditions, allocatedResources, allocatedResourceStatuses];
+    return { kept, spec, others };
   };
   const old = oldOf(PersistentVolumeClaim, request);
   if (old && differ(bare(objectOf(PersistentVolumeClaim, request)), bare(old)))
-    throw forbidden(request, `node ${quoted(node)} is not allowed to update fields other than status`);
+    throw forbidden(
+      request,
+      `node ${quoted(node)} is not allowed to update fields other than status.capacity and status.conditions`,
+    );
 }
 
 async function restrictToken(node: string, request: AdmissionRequest, sources: Sources): Promise<void> {
   const { spec } = objectOf(TokenRequest, request);
   const reference = spec.boundObjectRef;
-  if (reference?.kind !== 'Pod' || reference.apiVersion !== 'v1')
+  if (reference?.kind !== 'Pod' || reference.apiVersion !== 'v1' || !reference.name)
     throw forbidden(request, 'node requested token not bound to a pod');
   if (!reference.uid) throw forbidden(request, 'node requested token with a pod binding without a uid');
   const pod = await find(sources, sources.informers.of(Pod), reference.name ?? '', request.namespace);
