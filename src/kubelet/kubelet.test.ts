@@ -11,6 +11,7 @@ import { ManualClock } from '#base/clock.ts';
 import { silentLog } from '#base/log.ts';
 import { seededRandom } from '#base/random.ts';
 import { HollowRuntime, type HollowRuntimeOptions } from '#runtime/hollow/runtime.ts';
+import { defaultKubeletConfiguration, type KubeletConfiguration } from './configuration.ts';
 import { startKubelet, type Kubelet } from './kubelet.ts';
 import { MemoryApi } from './testing/memory-api.ts';
 import { until } from './testing/until.ts';
@@ -18,7 +19,7 @@ import { until } from './testing/until.ts';
 type Json = Record<string, unknown>;
 
 /** A node with a pretended runtime, an API in memory and a clock that stands still. */
-async function open(options: Partial<HollowRuntimeOptions> = {}) {
+async function open(options: Partial<HollowRuntimeOptions> = {}, configuration: Partial<KubeletConfiguration> = {}) {
   const clock = new ManualClock();
   const api = new MemoryApi(clock);
   const rootDir = await mkdtemp(join(tmpdir(), 'windlass-kubelet-'));
@@ -35,6 +36,7 @@ async function open(options: Partial<HollowRuntimeOptions> = {}) {
       log: silentLog,
       clusterDNS: ['10.96.0.10'],
       clusterDomain: 'cluster.local',
+      configuration: { ...defaultKubeletConfiguration, ...configuration },
     });
   let kubelet: Kubelet = await start();
   const pod = (name = 'a') => api.object(Pod, name, 'default');
@@ -308,6 +310,63 @@ describe('kubelet on a hollow runtime', () => {
     const target = status?.conditions?.find(({ type }) => type === 'DisruptionTarget');
     assert.deepEqual([target?.status, target?.reason], ['True', 'TerminationByKubelet']);
     assert.ok(node.reasons().includes('Evicted'));
+  });
+
+  test('a static pod runs by its file, and the API shows it', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'windlass-static-'));
+    const manifest = (image: string) =>
+      `apiVersion: v1\nkind: Pod\nmetadata: {name: own}\nspec: {containers: [{name: main, image: ${image}}], terminationGracePeriodSeconds: 0}\n`;
+    await writeFile(join(folder, 'own.yaml'), manifest('busybox'));
+    await writeFile(join(folder, 'broken.yaml'), 'kind: Nothing\n');
+    try {
+      await using node = await open({}, { staticPodPath: folder });
+      const mirror = () => node.pod('own-node-1');
+      const images = () => mirror()?.status?.containerStatuses?.[0]?.image;
+      await until('the API shows it', () => {
+        void node.clock.advance(100);
+        return mirror();
+      });
+      await node.ready(true, 'own-node-1');
+      const { metadata, spec } = mirror() ?? {};
+      const hash = metadata?.annotations?.['kubernetes.io/config.hash'] ?? '';
+      assert.match(hash, /^[0-9a-f]{32}$/);
+      assert.equal(metadata?.annotations?.['kubernetes.io/config.mirror'], hash);
+      assert.equal(metadata?.annotations?.['kubernetes.io/config.source'], 'file');
+      assert.equal(metadata?.ownerReferences?.[0]?.kind, 'Node');
+      assert.equal(spec?.nodeName, 'node-1');
+
+      // Whoever deletes the picture does not touch the pod.
+      const [container] = await node.runtime.listContainers();
+      await node.api.client.delete(Pod, 'own-node-1', { namespace: 'default', gracePeriodSeconds: 0 });
+      await node.clock.advance(1000);
+      await until('it is shown again', () => mirror() !== undefined && mirror()?.metadata.uid !== metadata?.uid);
+      await node.ready(true, 'own-node-1');
+      assert.equal((await node.runtime.listContainers())[0]?.id, container?.id);
+
+      await node.restart();
+      await node.ready(true, 'own-node-1');
+      assert.deepEqual(
+        (await node.runtime.listContainers()).map(({ id }) => id),
+        [container?.id],
+      );
+
+      await writeFile(join(folder, 'own.yaml'), manifest('other'));
+      await until('the changed one runs in its place', () => {
+        void node.clock.advance(1000);
+        return images() === 'other' && mirror()?.metadata.annotations?.['kubernetes.io/config.mirror'] !== hash;
+      });
+      await node.ready(true, 'own-node-1');
+      assert.equal((await node.runtime.listPodSandbox()).length, 1);
+
+      await rm(join(folder, 'own.yaml'));
+      await until('it is gone', () => {
+        void node.clock.advance(1000);
+        return mirror() === undefined;
+      });
+      assert.equal((await node.runtime.listPodSandbox()).length, 0);
+    } finally {
+      await rm(folder, { recursive: true, force: true });
+    }
   });
 
   test('pods that were deleted while no agent was there are cleaned up', async () => {

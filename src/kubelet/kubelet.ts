@@ -2,6 +2,8 @@ import { mkdir, readdir, rm } from 'node:fs/promises';
 import { totalmem } from 'node:os';
 import { join } from 'node:path';
 import { Pod } from '#api/core/v1/pod.ts';
+import { parseGoDuration } from '#api/machinery/duration.ts';
+import { isReason } from '#api/machinery/errors.ts';
 import type { Node } from '#api/core/v1/node.ts';
 import type { Clock } from '#base/clock.ts';
 import { Lifetime } from '#base/lifetime.ts';
@@ -24,8 +26,9 @@ import { logDirectory, type NodePaths } from './pods/config.ts';
 import { dnsOf, hostDns } from './pods/dns.ts';
 import type { Failure } from './pods/decide.ts';
 import { Images } from './pods/images.ts';
-import { labels as runtimeLabels, nodeLabel } from './pods/names.ts';
+import { isMirror, isStatic, labels as runtimeLabels, nodeLabel, sourceAnnotations } from './pods/names.ts';
 import { PodWorker, type PodHost } from './pods/worker.ts';
+import { mirrorOf, StaticPods } from './static-pods.ts';
 import { LogRotation } from './streams/log-rotation.ts';
 import { startServer, type KubeletServer, type ServerSecurity } from './server.ts';
 
@@ -148,9 +151,16 @@ async function start(options: KubeletOptions, lifetime: Lifetime, signal?: Abort
     nodeIps: options.nodeIPs,
     dns: pod =>
       dnsOf(pod, { servers: options.clusterDNS, domain: options.clusterDomain }, hostDns(configuration.resolvConf)),
+    mirror: async pod => {
+      const owner = node.current?.metadata.uid;
+      // Its picture belongs to the node, so that it goes with it.
+      if (owner === undefined) throw new Error('the node is not registered yet');
+      await client.create(Pod, mirrorOf(pod, owner), { namespace: pod.metadata.namespace ?? '' });
+    },
     gone: uid => {
       workers.delete(uid);
       objects.release(uid);
+      pods.gone(uid);
     },
   };
   if (options.server) {
@@ -171,12 +181,20 @@ async function start(options: KubeletOptions, lifetime: Lifetime, signal?: Abort
     );
   }
   const pressures = () => evictor?.pressures ?? new Set<Pressure>();
-  const pods = lifetime.own(new Pods(host, workers, node, events, pressures, lifetime.signal, random));
+  const pods: Pods = lifetime.own(new Pods(host, workers, node, events, pressures, lifetime.signal, random));
+  await pods.look();
+  // They wait for nobody: the API server itself may be one of them.
+  if (configuration.staticPodPath !== '') {
+    const everyMs = parseGoDuration(configuration.fileCheckFrequency);
+    const path = configuration.staticPodPath;
+    const changed = (found: ReadonlyMap<string, Pod>) => pods.setStatic(found);
+    lifetime.own(new StaticPods({ path, nodeName, everyMs, clock, log, changed })).start();
+  }
   await node.start(signal);
   recordStart(events, node.current);
   // Requests that wait for it end with the server.
   known.promise.catch(() => undefined);
-  await pods.start(known);
+  pods.start(known);
   const images = lifetime.own(new ImageCollector({ runtime, clock, log, configuration, rootDir }));
   lifetime.own(new LogRotation({ runtime, clock, log, workers, configuration }));
   evictor = lifetime.own(
@@ -229,6 +247,11 @@ class Pods implements AsyncDisposable {
   readonly #pressures: () => ReadonlySet<Pressure>;
   readonly #abort = new AbortController();
   #following: Promise<void> = Promise.resolve();
+  /** What ran when the agent started and has found no pod yet. */
+  #found = new Map<string, Found>();
+  #static: ReadonlyMap<string, Pod> = new Map();
+  /** The newest picture of each static pod, by the pod's own uid. */
+  readonly #mirrors = new Map<string, Pod>();
   /** Which pod a container or sandbox belongs to, for events that say no more than its id. */
   readonly #owners = new Map<string, string>();
 
@@ -250,30 +273,103 @@ class Pods implements AsyncDisposable {
     signal.addEventListener('abort', () => this.#abort.abort(signal.reason), { once: true });
   }
 
-  async start(known: PromiseWithResolvers<void>): Promise<void> {
-    const { client, clock, log, facts, runtime } = this.#host;
-    const { signal } = this.#abort;
+  /** Finds what runs; its events are heard from then on. */
+  async look(): Promise<void> {
     // Subscribed before looking, so that nothing is missed in between.
-    const changes = runtime.events(signal);
-    const found = await this.#look();
+    const changes = this.#host.runtime.events(this.#abort.signal);
+    this.#found = await this.#look();
+    this.#following = this.#follow(changes);
+  }
+
+  start(known: PromiseWithResolvers<void>): void {
+    const { client, clock, log, facts } = this.#host;
+    const { signal } = this.#abort;
     const selection = { fieldSelector: `spec.nodeName=${facts.nodeName}` };
     const informer = openInformer(client, Pod, { ...selection, clock, random: this.#random, log }, signal);
+    const seen = (pod: Pod) => {
+      if (isMirror(pod)) return this.#mirrorSeen(pod);
+      const worker = this.#workers.get(pod.metadata.uid ?? '');
+      if (worker) worker.update(pod);
+      else this.#added(pod);
+    };
     informer.subscribe({
-      added: pod => this.#added(pod, found),
-      updated: pod => {
-        const worker = this.#workers.get(pod.metadata.uid ?? '');
-        if (worker) worker.update(pod);
-        else this.#added(pod, found);
-      },
-      deleted: pod => this.#workers.get(pod.metadata.uid ?? '')?.remove(),
+      added: seen,
+      updated: seen,
+      deleted: pod => (isMirror(pod) ? this.#mirrorGone(pod) : this.#workers.get(pod.metadata.uid ?? '')?.remove()),
     });
-    this.#following = this.#follow(changes);
     informer.synced.then(known.resolve, known.reject);
     informer.synced.then(
       () =>
-        this.#removeOrphans(found).catch((error: unknown) => log.error('cannot remove what pods have left', { error })),
+        this.#removeOrphans(this.#found).catch((error: unknown) =>
+          log.error('cannot remove what pods have left', { error }),
+        ),
       () => undefined,
     );
+  }
+
+  /** The pods that the node's folder holds now. */
+  setStatic(wanted: ReadonlyMap<string, Pod>): void {
+    const old = this.#static;
+    this.#static = wanted;
+    for (const uid of old.keys()) if (!wanted.has(uid)) this.#workers.get(uid)?.remove();
+    for (const [uid, pod] of wanted) if (!old.has(uid) && !this.#isNameTaken(pod)) this.#added(pod);
+  }
+
+  /** Nothing of the pod is left: another of its name may begin. */
+  gone(uid: string): void {
+    for (const [wantedUid, pod] of this.#static)
+      if (!this.#workers.has(wantedUid) && !this.#isNameTaken(pod)) this.#added(pod);
+    const mirror = this.#mirrors.get(uid);
+    this.#mirrors.delete(uid);
+    const shown = mirror?.metadata.annotations?.[sourceAnnotations.mirror];
+    if (mirror && this.#staticNamed(mirror)?.metadata.annotations?.[sourceAnnotations.hash] !== shown)
+      this.#deleteMirror(mirror);
+  }
+
+  #isNameTaken({ metadata }: Pod): boolean {
+    return [...this.#workers.values()].some(
+      ({ pod }) =>
+        isStatic(pod) && pod.metadata.name === metadata.name && pod.metadata.namespace === metadata.namespace,
+    );
+  }
+
+  #staticNamed({ metadata }: Pod): Pod | undefined {
+    return [...this.#static.values()].find(
+      pod => pod.metadata.name === metadata.name && pod.metadata.namespace === metadata.namespace,
+    );
+  }
+
+  /** The API's picture of a static pod: it is kept as the pod is, and goes when the pod has gone. */
+  #mirrorSeen(mirror: Pod): void {
+    const hash = mirror.metadata.annotations?.[sourceAnnotations.mirror];
+    const pod = this.#staticNamed(mirror);
+    const uid = [...this.#workers.values()].find(
+      each => isStatic(each.pod) && each.pod.metadata.annotations?.[sourceAnnotations.hash] === hash,
+    )?.pod.metadata.uid;
+    if (uid !== undefined) this.#mirrors.set(uid, mirror);
+    const isRight = pod?.metadata.annotations?.[sourceAnnotations.hash] === hash;
+    if (!pod || !isRight || mirror.metadata.deletionTimestamp !== undefined) {
+      // One whose pod is just ending shows that until the end.
+      if (isRight || uid === undefined) this.#deleteMirror(mirror);
+      return;
+    }
+    const { resourceVersion } = mirror.metadata;
+    const metadata = { ...pod.metadata, ...(resourceVersion !== undefined && { resourceVersion }) };
+    if (uid !== undefined) this.#workers.get(uid)?.update({ ...pod, metadata, status: mirror.status } as Pod);
+  }
+
+  #mirrorGone(mirror: Pod): void {
+    const pod = this.#staticNamed(mirror);
+    const worker = pod && this.#workers.get(pod.metadata.uid ?? '');
+    if (pod && worker) worker.update({ ...pod, status: {} } as Pod);
+  }
+
+  #deleteMirror({ metadata: { name = '', namespace = '', uid } }: Pod): void {
+    const { client, log } = this.#host;
+    const preconditions = { ...(uid !== undefined && { uid }) };
+    client.delete(Pod, name, { namespace, gracePeriodSeconds: 0, preconditions }).catch((error: unknown) => {
+      if (!isReason(error, 'NotFound', 'Conflict')) log.warn('cannot delete a mirror pod', { pod: name, error });
+    });
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -282,7 +378,8 @@ class Pods implements AsyncDisposable {
     await Promise.all([...this.#workers.values()].map(worker => worker.close()));
   }
 
-  #added(pod: Pod, found: Map<string, Found>): void {
+  #added(pod: Pod): void {
+    const found = this.#found;
     const uid = pod.metadata.uid ?? '';
     const worker = new PodWorker(pod, this.#host);
     const running = found.get(uid);

@@ -36,7 +36,7 @@ import {
 import { runHook } from './hooks.ts';
 import { ImageError, type Images } from './images.ts';
 import { mountsOf } from './mounts.ts';
-import { containerHash, podText } from './names.ts';
+import { containerHash, isStatic, podText } from './names.ts';
 import { containerResources } from './resources.ts';
 import { RestartBackoff } from './restarts.ts';
 import { rootRefusal } from './security.ts';
@@ -55,6 +55,8 @@ export interface PodHost {
   readonly facts: NodeFacts;
   readonly nodeIps: readonly string[];
   readonly dns: (pod: Pod) => DnsConfig;
+  /** Shows a static pod to the API. */
+  readonly mirror: (pod: Pod) => Promise<void>;
   /** Nothing of the pod is left on the node. */
   readonly gone: (uid: string) => void;
 }
@@ -108,7 +110,14 @@ export class PodWorker {
     this.#host = host;
     this.#uid = pod.metadata.uid ?? '';
     this.#startTimeMs = timeMs(pod.status?.startTime ?? '') || host.clock.now();
-    this.#writer = new StatusWriter(pod, host.client, host.clock, host.log, this.#abort.signal);
+    const { client, clock, log, mirror } = host;
+    const { signal } = this.#abort;
+    // The API knows a static pod under another uid.
+    this.#writer = isStatic(pod)
+      ? new StatusWriter({ metadata: nameOf(pod), status: {} } as Pod, client, clock, log, signal, () =>
+          mirror(this.#pod),
+        )
+      : new StatusWriter(pod, client, clock, log, signal);
   }
 
   get pod(): Pod {
@@ -260,7 +269,7 @@ export class PodWorker {
     this.#finished = true;
     this.#cancelWake();
     for (const prober of this.#probers.values()) prober[Symbol.dispose]();
-    await this.#writer.flushed();
+    await this.#writer.close();
     this.#abort.abort(new Error('the node agent was stopped'));
     this.#starting.abort(new Error('the node agent was stopped'));
   }
@@ -618,7 +627,8 @@ export class PodWorker {
     const { objects, paths, facts, nodeIps } = this.#host;
     const podIps = this.#podIps();
     const place = { nodeName: facts.nodeName, podIps, hostIps: nodeIps };
-    await objects.synced;
+    // What the API server itself runs in cannot wait for it.
+    if (!isStatic(this.#pod)) await objects.synced;
     const environment = await environmentOf(this.#pod, container, place, objects.forPod(this.#pod));
     const directory = podDirectory(paths, this.#uid);
     const volumes: PodVolumes = this.#volumes ?? new Map();
@@ -836,6 +846,10 @@ function describes({ metadata: { labels, annotations } }: Pod): string {
 
 function rank({ state }: ContainerStatus): number {
   return { unknown: 0, created: 1, running: 2, exited: 3 }[state];
+}
+
+function nameOf({ metadata: { name, namespace } }: Pod): Pod['metadata'] {
+  return { ...(name !== undefined && { name }), ...(namespace !== undefined && { namespace }) };
 }
 
 function idOf({ containerID = '' }: { readonly containerID?: string }): string {

@@ -10,7 +10,9 @@ export class StatusWriter {
   readonly #clock: Clock;
   readonly #log: Log;
   readonly #signal: AbortSignal;
+  readonly #missing: (() => Promise<void>) | undefined;
   readonly #pod: Pick<Pod, 'metadata'>;
+  readonly #closing = new AbortController();
   #wanted: PodStatus | undefined;
   /** What is on its way, or was the last to arrive; `undefined`: the API has something else. */
   #sentText: string | undefined;
@@ -20,7 +22,16 @@ export class StatusWriter {
   #writing: Promise<void> | undefined;
   #waitingSinceMs: number | undefined;
 
-  constructor(pod: Pod, client: Client, clock: Clock, log: Log, signal: AbortSignal) {
+  /** `missing` makes the object that is written to, when there is none; without it a pod that is missing is let go. */
+  constructor(
+    pod: Pick<Pod, 'metadata' | 'status'>,
+    client: Client,
+    clock: Clock,
+    log: Log,
+    signal: AbortSignal,
+    missing?: () => Promise<void>,
+  ) {
+    this.#missing = missing;
     this.#pod = pod;
     this.#client = client;
     this.#clock = clock;
@@ -68,6 +79,12 @@ export class StatusWriter {
     await this.#writing;
   }
 
+  /** As `flushed`, but what the API does not take at once is given up. */
+  async close(): Promise<void> {
+    this.#closing.abort(new Error('the node agent was stopped'));
+    await this.#writing;
+  }
+
   async #drain(): Promise<void> {
     try {
       for (let delayMs = 100; this.#wanted && !this.#signal.aborted; ) {
@@ -77,8 +94,10 @@ export class StatusWriter {
           delayMs = 100;
           continue;
         }
+        if (this.#closing.signal.aborted) return;
         this.#wanted ??= status;
-        await this.#clock.sleep(delayMs, this.#signal).catch(() => undefined);
+        const woken = AbortSignal.any([this.#signal, this.#closing.signal]);
+        await this.#clock.sleep(delayMs, woken).catch(() => undefined);
         delayMs = Math.min(10_000, delayMs * 2);
       }
     } finally {
@@ -101,12 +120,25 @@ export class StatusWriter {
     } catch (error) {
       this.#sentText = undefined;
       // The pod is gone, or is another one by now: nobody wants to know.
+      if (isReason(error, 'NotFound') && this.#missing) return await this.#makeAndSend(status, this.#missing);
       if (isReason(error, 'NotFound') || (isReason(error, 'Conflict') && isOther(error))) return true;
       if (this.#signal.aborted) return true;
       this.#log.warn('cannot write the status of a pod', { pod: this.#pod.metadata.name, error });
       return false;
     } finally {
       this.#waitingSinceMs = undefined;
+    }
+  }
+
+  async #makeAndSend(status: PodStatus, make: () => Promise<void>): Promise<boolean> {
+    try {
+      await make();
+      this.#writtenVersion = Number((await this.#patch(status)).metadata.resourceVersion);
+      this.#sentText = JSON.stringify(status);
+      return true;
+    } catch (error) {
+      this.#log.info('cannot show a static pod to the API yet', { pod: this.#pod.metadata.name, error });
+      return false;
     }
   }
 
@@ -117,7 +149,10 @@ export class StatusWriter {
     const present = Object.fromEntries(Object.entries(cleared).filter(([key]) => !(key in status)));
     const ips = status.podIPs && { podIPs: [{ $patch: 'replace' }, ...status.podIPs] };
     const hostIps = status.hostIPs && { hostIPs: [{ $patch: 'replace' }, ...status.hostIPs] };
-    const patch = { metadata: { uid }, status: { ...present, ...status, ...ips, ...hostIps } };
+    const patch = {
+      ...(uid !== undefined && { metadata: { uid } }),
+      status: { ...present, ...status, ...ips, ...hostIps },
+    };
     return this.#client.patch(
       Pod,
       name,
