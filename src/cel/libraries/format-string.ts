@@ -181,11 +181,20 @@ function number(
 
 function fixed(value: number, precision: number, style: FormatStyle): string {
   if (!Number.isFinite(value)) return notFinite(value, style);
-  const text = Math.abs(value) < 1e21 ? value.toFixed(precision) : largeFixed(value, precision);
+  const text = Math.abs(value) < 1e21 ? roundedFixed(value, precision) : largeFixed(value, precision);
   if (style === 'standard') return text;
   const [whole = '', fraction] = text.split('.');
   const grouped = whole.replace(/\B(?=(\d{3})+$)/g, ',');
   return fraction === undefined ? grouped : `${grouped}.${fraction}`;
+}
+
+/** Half-way goes to the even digit, as in Go; `toFixed` goes up. */
+function roundedFixed(value: number, precision: number): string {
+  const exact = value.toFixed(Math.min(100, precision + 40));
+  const end = exact.indexOf('.') + 1 + precision;
+  if (!/^50*$/.test(exact.slice(end))) return value.toFixed(precision);
+  const below = exact.slice(0, precision === 0 ? end - 1 : end);
+  return Number(below.at(-1)) % 2 === 0 ? below : value.toFixed(precision);
 }
 
 function largeFixed(value: number, precision: number): string {
