@@ -1,3 +1,5 @@
+import { deepEqual } from '#base/deep-equal.ts';
+import { ClusterTrustBundle } from '#api/certificates/v1beta1/cluster-trust-bundle.ts';
 import { CertificateSigningRequest } from '#api/certificates/v1/certificate-signing-request.ts';
 import type { Authorizer } from '#auth/authorization/authorizer.ts';
 import { subjectOfRequest } from '#auth/certificates/certificate-request.ts';
@@ -36,6 +38,22 @@ export function certificateSigning(authorizer: Authorizer): AdmissionPlugin {
   };
 }
 
+/** Who says what authorities a signer has needs the verb `attest` on the signer. */
+export function clusterTrustBundleAttest(authorizer: Authorizer): AdmissionPlugin {
+  return {
+    name: 'ClusterTrustBundleAttest',
+    handles: request => concerns(request, ClusterTrustBundle, 'CREATE', 'UPDATE'),
+    async validate(request) {
+      const { spec } = objectOf(ClusterTrustBundle, request);
+      const signer = spec.signerName ?? '';
+      // What only looks after the object (garbage collection, migration) says nothing about the signer.
+      if (signer === '' || deepEqual(spec, oldOf(ClusterTrustBundle, request)?.spec)) return;
+      if (!(await maySignFor(authorizer, request, 'attest', signer)))
+        throw forbidden(request, `user not permitted to attest for signerName ${JSON.stringify(signer)}`);
+    },
+  };
+}
+
 /** Nobody gets a client certificate of `system:masters` by asking for one. */
 export const certificateSubjectRestriction: AdmissionPlugin = {
   name: 'CertificateSubjectRestriction',
@@ -63,7 +81,7 @@ function updates(request: AdmissionRequest, subresource: string): boolean {
 async function maySignFor(
   authorizer: Authorizer,
   { user }: AdmissionRequest,
-  verb: 'approve' | 'sign',
+  verb: 'approve' | 'sign' | 'attest',
   signer: string,
 ): Promise<boolean> {
   for (const name of [signer, `${signer.split('/')[0]}/*`]) {

@@ -15,7 +15,8 @@ import { PriorityClass } from '#api/scheduling/v1/priority-class.ts';
 import { StorageClass } from '#api/storage/v1/storage-class.ts';
 import { alwaysAllow } from '#auth/authorization/always-allow.ts';
 import { nodeUser } from '#auth/user.ts';
-import { admissionChain } from '../chain.ts';
+import { admissionChain, namesInTable } from '../chain.ts';
+import { pluginNames } from '../plugin-names.ts';
 import { admit, world, type World } from '../sources.fixture.ts';
 import { httpsWebhookCaller } from '../webhooks/call.ts';
 import { defaultIngressClass } from './default-ingress-class.ts';
@@ -162,7 +163,7 @@ test('Priority: classes give the number, and nobody writes it by hand', async ()
 
 test('DefaultTolerationSeconds, TaintNodesByCondition, StorageObjectInUseProtection', async () => {
   const { object } = await admit(
-    [defaultTolerationSeconds],
+    [defaultTolerationSeconds()],
     Pod,
     pod({ tolerations: [{ key: 'node.kubernetes.io/not-ready', operator: 'Exists' }] }),
   );
@@ -448,15 +449,36 @@ test('the chain is in upstream order', () => {
     'RuntimeClass',
     'CertificateApproval',
     'CertificateSigning',
+    'ClusterTrustBundleAttest',
     'CertificateSubjectRestriction',
     'DefaultIngressClass',
     'PodTopologyLabels',
+    'PodResizeValidator',
+    'MutatingAdmissionPolicy',
     'MutatingAdmissionWebhook',
+    'ValidatingAdmissionPolicy',
     'ValidatingAdmissionWebhook',
     'ResourceQuota',
   ];
   assert.deepEqual(
     names.filter(each => each !== 'RBACEscalation'),
     upstream,
+  );
+  assert.deepEqual(namesInTable, pluginNames);
+  const chosen = admissionChain({
+    ...options,
+    choice: { enabled: ['AlwaysDeny', 'AlwaysPullImages'], disabled: ['LimitRanger', 'ResourceQuota'] },
+  }).map(each => each.name);
+  assert.deepEqual(chosen.slice(1, 6), [
+    'NamespaceLifecycle',
+    'ServiceAccount',
+    'NodeRestriction',
+    'TaintNodesByCondition',
+    'AlwaysPullImages',
+  ]);
+  assert.equal(chosen.at(-1), 'AlwaysDeny');
+  assert.throws(
+    () => admissionChain({ ...options, choice: { enabled: ['Priority'], disabled: ['Priority'] } }),
+    /\[Priority\] in enable-admission-plugins and disable-admission-plugins overlapped/,
   );
 });

@@ -12,7 +12,13 @@ import { PodTemplate } from '#api/core/v1/pod-template.ts';
 import { ReplicationController } from '#api/core/v1/replication-controller.ts';
 import type { AdmissionPlugin, AdmissionRequest } from '../admission.ts';
 import type { PodLike } from '../pod-security/pod-parts.ts';
-import { compareLevels, policyOf, type Policy } from '../pod-security/policy.ts';
+import {
+  compareLevels,
+  policyOf,
+  type Policy,
+  type PodSecurityConfiguration,
+  type PodSecurityDefaults,
+} from '../pod-security/policy.ts';
 import { describeStandard, describeViolations, violationsOf, type Standard } from '../pod-security/standards.ts';
 import { concerns, forbidden, isOf, objectOf, oldOf } from '../request.ts';
 import { find, type Sources } from '../sources.ts';
@@ -45,13 +51,17 @@ const templates: readonly (readonly [Kind, (object: unknown) => Template | undef
 ];
 
 /** Holds pods to the Pod Security Standard that their namespace's labels name. */
-export function podSecurity(sources: Sources): AdmissionPlugin {
+export function podSecurity(
+  sources: Sources,
+  { defaults = {}, exemptions = {} }: PodSecurityConfiguration = {},
+): AdmissionPlugin {
+  const { usernames = [], runtimeClasses = [], namespaces: exemptNamespaces = [] } = exemptions;
   const namespaces = sources.informers.of(Namespace);
   const pods = sources.informers.of(Pod);
   const policyFor = async (name: string) => {
     const namespace = await find(sources, namespaces, name);
     if (!namespace) throw errors.internal(`failed to lookup namespace ${JSON.stringify(name)}`);
-    return policyOf(namespace.metadata.labels);
+    return policyOf(namespace.metadata.labels, defaults);
   };
   return {
     name: 'PodSecurity',
@@ -62,7 +72,14 @@ export function podSecurity(sources: Sources): AdmissionPlugin {
       return isOf(request, Namespace) || templates.some(([kind]) => isOf(request, kind));
     },
     async validate(request) {
-      if (isOf(request, Namespace)) return judgeNamespace(request, pods.inNamespace(request.name).values());
+      if (isOf(request, Namespace)) {
+        const there = exemptNamespaces.includes(request.name) ? [] : pods.inNamespace(request.name).values();
+        const counted = [...there].filter(each => !runtimeClasses.includes(each.spec?.runtimeClassName ?? ''));
+        return judgeNamespace(request, counted, defaults);
+      }
+      const exempt = (why: string) => request.annotate('pod-security.kubernetes.io/exempt', why);
+      if (exemptNamespaces.includes(request.namespace)) return exempt('namespace');
+      if (usernames.includes(request.user.name)) return exempt('user');
       const { policy, errors: wrong } = await policyFor(request.namespace);
       const template = templates.find(([kind]) => isOf(request, kind));
       const silent = policy.warn.level === 'privileged' && policy.audit.level === 'privileged';
@@ -74,12 +91,14 @@ export function podSecurity(sources: Sources): AdmissionPlugin {
         );
       if (template) {
         const made = template[1](request.object);
+        if (made?.spec && runtimeClasses.includes(made.spec.runtimeClassName ?? '')) return exempt('runtimeClass');
         if (made?.spec) judge(request, policy, { metadata: made.metadata ?? {}, spec: made.spec }, false);
         return;
       }
       const pod = objectOf(Pod, request);
       const old = oldOf(Pod, request);
       if (!pod.spec || (request.operation === 'UPDATE' && old && !isSignificant(pod, old))) return;
+      if (runtimeClasses.includes(pod.spec.runtimeClassName ?? '')) return exempt('runtimeClass');
       judge(request, policy, { metadata: pod.metadata, spec: pod.spec }, true);
     },
   };
@@ -103,10 +122,11 @@ function judge(request: AdmissionRequest, policy: Policy, pod: PodLike, enforcin
 }
 
 /** A stricter policy says which of the pods that are there would break it. */
-function judgeNamespace(request: AdmissionRequest, pods: Iterable<Pod>): void {
+function judgeNamespace(request: AdmissionRequest, pods: readonly Pod[], defaults: PodSecurityDefaults): void {
   if (!concerns(request, Namespace, 'CREATE', 'UPDATE')) return;
-  const now = policyOf(objectOf(Namespace, request).metadata.labels);
-  const before = request.operation === 'UPDATE' ? policyOf(oldOf(Namespace, request)?.metadata.labels) : undefined;
+  const now = policyOf(objectOf(Namespace, request).metadata.labels, defaults);
+  const before =
+    request.operation === 'UPDATE' ? policyOf(oldOf(Namespace, request)?.metadata.labels, defaults) : undefined;
   const known = before && before.errors.length > 0 && JSON.stringify(before.errors) === JSON.stringify(now.errors);
   if (now.errors.length > 0 && !known) throw errors.invalid('', 'Namespace', request.name, now.errors);
   if (!before) return;
@@ -114,7 +134,7 @@ function judgeNamespace(request: AdmissionRequest, pods: Iterable<Pod>): void {
   const old = before.policy.enforce;
   if (enforce.level === 'privileged') return;
   if (enforce.version === old.version && compareLevels(enforce.level, old.level) < 1) return;
-  for (const warning of warningsOfExisting(request.name, [...pods], enforce)) request.warn(warning);
+  for (const warning of warningsOfExisting(request.name, pods, enforce)) request.warn(warning);
 }
 
 function warningsOfExisting(namespace: string, pods: readonly Pod[], enforce: Standard): string[] {

@@ -1,5 +1,5 @@
-import { isReason } from '#api/machinery/errors.ts';
-import type { ApiObject } from '#api/machinery/kind.ts';
+import { errors, isReason } from '#api/machinery/errors.ts';
+import type { ApiObject, Kind } from '#api/machinery/kind.ts';
 import {
   addQuantities,
   compareQuantities,
@@ -11,8 +11,9 @@ import {
 } from '#api/machinery/quantity.ts';
 import type { Pod } from '#api/core/v1/pod.ts';
 import { ResourceQuota } from '#api/core/v1/resource-quota.ts';
-import { missingRequests, resourcesOfKind, scopesHold, usageOf } from '#api/core/v1/quota-usage.ts';
+import { missingRequests, resourcesOfKind, scopesHold, usageOf, type Usage } from '#api/core/v1/quota-usage.ts';
 import type { AdmissionPlugin, AdmissionRequest } from '../admission.ts';
+import type { LimitedResource } from '../configuration.ts';
 import { forbidden } from '../request.ts';
 import type { Sources } from '../sources.ts';
 
@@ -23,7 +24,7 @@ const attemptsMax = 10;
  * Charges what is created to the quotas of its namespace before it is stored. Charges of one namespace are made together,
  * one batch after another, so that creates in parallel never overshoot; the quota controller gives back what has gone.
  */
-export function resourceQuota(sources: Sources): AdmissionPlugin {
+export function resourceQuota(sources: Sources, limited: readonly LimitedResource[] = []): AdmissionPlugin {
   const quotas = sources.informers.of(ResourceQuota);
   /** What this plugin wrote last: an informer may be a moment behind. */
   const written = new Map<string, ResourceQuota>();
@@ -36,11 +37,13 @@ export function resourceQuota(sources: Sources): AdmissionPlugin {
       if (newer(quota, written.get(keyOf(quota))) === quota) written.delete(keyOf(quota));
     },
   });
-  const settle = (namespace: string, batch: Batch) => charge(sources, namespace, batch.waiting, current, written);
+  const settle = (namespace: string, batch: Batch) =>
+    charge(sources, namespace, batch.waiting, current, written, limited);
   return {
     name: 'ResourceQuota',
     handles: ({ operation, kind, namespace, subresource }) => {
-      if (namespace === '' || kind.namespaced === false || quotas.inNamespace(namespace).size === 0) return false;
+      if (namespace === '' || kind.namespaced === false) return false;
+      if (quotas.inNamespace(namespace).size === 0 && !limited.some(each => isLimited(each, kind))) return false;
       if (operation === 'CREATE') return subresource === '';
       const changes = kind.group === '' && ['services', 'persistentvolumeclaims', 'pods'].includes(kind.plural);
       return operation === 'UPDATE' && changes && (subresource === '' || subresource === 'resize');
@@ -85,6 +88,7 @@ async function charge(
   waiting: readonly Charge[],
   current: (namespace: string) => ResourceQuota[],
   written: Map<string, ResourceQuota>,
+  limited: readonly LimitedResource[],
 ): Promise<void> {
   let open = waiting;
   for (let attempt = 0; open.length > 0 && attempt < attemptsMax; attempt++) {
@@ -94,7 +98,7 @@ async function charge(
     const passed: Charge[] = [];
     for (const each of open) {
       try {
-        take(each.request, ledger, sources.clock.now());
+        take(each.request, ledger, limited, sources.clock.now());
         passed.push(each);
       } catch (error) {
         each.reject(error);
@@ -122,15 +126,26 @@ interface Account {
 }
 
 /** Adds one request's usage to every account it concerns, or to none: throws Forbidden. */
-function take(request: AdmissionRequest, ledger: ReadonlyMap<string, Account>, nowMs: number): void {
+function take(
+  request: AdmissionRequest,
+  ledger: ReadonlyMap<string, Account>,
+  limited: readonly LimitedResource[],
+  nowMs: number,
+): void {
   const { kind, object, old } = request;
   if (!object) return;
   const usage = usageOf(kind, object, nowMs);
   const charges: { readonly account: Account; readonly amounts: ReadonlyMap<string, Quantity> }[] = [];
+  const covered = new Set<string>();
+  const coveredScopes = new Set<string>();
   for (const account of ledger.values()) {
     const { quota } = account;
     const hard = quota.status?.hard ?? {};
     const concerned = resourcesOfKind(kind, Object.keys(hard));
+    if (limited.length > 0)
+      for (const scope of scopesOf(quota.spec ?? {}))
+        if (scopesHold({ scopeSelector: { matchExpressions: [scope] } }, kind, object))
+          coveredScopes.add(scope.scopeName);
     if (concerned.length === 0 || !scopesHold(quota.spec ?? {}, kind, object)) continue;
     const missing =
       kind.group === '' && kind.plural === 'pods' ? missingRequests(quota, object as Pod & ApiObject) : undefined;
@@ -140,6 +155,7 @@ function take(request: AdmissionRequest, ledger: ReadonlyMap<string, Account>, n
         request,
         `status unknown for quota: ${quota.metadata.name}, resources: ${concerned.sort().join(',')}`,
       );
+    for (const name of concerned) covered.add(name);
     const before = old && scopesHold(quota.spec ?? {}, kind, old) ? usageOf(kind, old, nowMs) : undefined;
     const amounts = new Map<string, Quantity>();
     for (const name of concerned) {
@@ -150,12 +166,55 @@ function take(request: AdmissionRequest, ledger: ReadonlyMap<string, Account>, n
     checkHard(request, quota, account.used, amounts);
     if (amounts.size > 0) charges.push({ account, amounts });
   }
+  if (limited.length > 0 && hasGrown(kind, usage, old, nowMs))
+    checkLimited(request, limited, usage, covered, coveredScopes);
   for (const { account, amounts } of charges) {
     if (request.dryRun) continue;
     for (const [name, amount] of amounts)
       account.used.set(name, addQuantities(account.used.get(name) ?? zeroQuantity, amount));
     account.changed = true;
   }
+}
+
+function isLimited({ apiGroup, resource, matchScopes }: LimitedResource, kind: Kind): boolean {
+  return matchScopes.length > 0 || (apiGroup === kind.group && resource === kind.plural);
+}
+
+function hasGrown(kind: Kind, usage: Usage, old: ApiObject | undefined, nowMs: number): boolean {
+  if (!old) return true;
+  const before = usageOf(kind, old, nowMs);
+  return [...usage].some(([name, amount]) => compareQuantities(amount, before.get(name) ?? zeroQuantity) > 0);
+}
+
+/** What may be used only where a quota counts it is refused where none does. */
+function checkLimited(
+  request: AdmissionRequest,
+  limited: readonly LimitedResource[],
+  usage: Usage,
+  covered: ReadonlySet<string>,
+  coveredScopes: ReadonlySet<string>,
+): void {
+  const { kind, object } = request;
+  if (!object) return;
+  const own = limited.filter(({ apiGroup, resource }) => apiGroup === kind.group && resource === kind.plural);
+  const uncovered = [...usage]
+    .filter(([name, amount]) => amount.nano > 0n && !covered.has(name))
+    .map(([name]) => name)
+    .filter(name => own.some(({ matchContains }) => matchContains.some(part => name.includes(part))));
+  if (uncovered.length > 0) throw forbidden(request, `insufficient quota to consume: ${uncovered.sort().join(',')}`);
+  const scopes = limited
+    .flatMap(({ matchScopes }) => matchScopes)
+    .filter(scope => scopesHold({ scopeSelector: { matchExpressions: [scope] } }, kind, object))
+    .filter(({ scopeName }) => !coveredScopes.has(scopeName));
+  if (scopes.length === 0) return;
+  const listed = scopes.map(
+    ({ scopeName, operator, values = [] }) => `{${scopeName} ${operator} [${values.join(' ')}]}`,
+  );
+  throw errors.other('', `insufficient quota to match these scopes: [${listed.join(' ')}]`, undefined, 500);
+}
+
+function scopesOf({ scopes = [], scopeSelector }: NonNullable<ResourceQuota['spec']>) {
+  return [...scopes.map(scopeName => ({ scopeName, operator: 'Exists' })), ...(scopeSelector?.matchExpressions ?? [])];
 }
 
 function checkHard(

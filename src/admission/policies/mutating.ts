@@ -28,7 +28,7 @@ import { paramKindOf, paramsOf } from './params.ts';
 import { plainValueOf } from './plain-value.ts';
 import { subjectOf } from './validating.ts';
 
-/** Changes in CEL that objects get, in the order of the policies' names; who asks for it looks again when others have changed something. */
+/** Changes in CEL that objects get, in the order of the policies' names; those that ask for it look again when others have changed something. */
 export function mutatingPolicies(
   sources: Sources,
   authorizer: Authorizer,
@@ -36,6 +36,7 @@ export function mutatingPolicies(
 ): AdmissionPlugin {
   const policies = sources.informers.of(MutatingAdmissionPolicy);
   const bindings = sources.informers.of(MutatingAdmissionPolicyBinding);
+  const histories = new WeakMap<AdmissionRequest, History>();
   return {
     name: 'MutatingAdmissionPolicy',
     handles: request =>
@@ -50,11 +51,34 @@ export function mutatingPolicies(
       for (const { policy, bindings: bound } of hooksOf(policies, bindings))
         if (mayMatch(policy, request))
           invocations.push(...(await invocationsOf(policy, bound, request, sources, failures)));
+      const history = histories.get(request) ?? { invoked: new Set(), again: new Set(), output: undefined };
+      histories.set(request, history);
       const mutation = new Mutation(sources, request, new Decisions(authorizer, request), metrics, failures);
-      await mutation.run(invocations);
+      await mutation.run(invocations, history);
       refuse(request, failures);
     },
   };
+}
+
+/** Which of the policies that want it have looked at an object, and which are to look again. */
+interface History {
+  readonly invoked: Set<string>;
+  readonly again: Set<string>;
+  output: unknown;
+}
+
+function invokeAgain({ invoked, again }: History): void {
+  for (const id of invoked) again.add(id);
+  invoked.clear();
+}
+
+function idOf({ policy, binding, params }: Invocation): string {
+  return JSON.stringify([
+    policy.metadata.name,
+    binding.metadata.name,
+    params?.metadata.namespace,
+    params?.metadata.name,
+  ]);
 }
 
 function mayMatch({ spec }: MutatingAdmissionPolicy, request: AdmissionRequest): boolean {
@@ -135,20 +159,25 @@ class Mutation {
     this.#failures = failures;
   }
 
-  async run(invocations: readonly Invocation[]): Promise<void> {
+  async run(invocations: readonly Invocation[], history: History): Promise<void> {
     if (invocations.length === 0) return;
     const request = this.#request;
     const namespace = await namespaceOf(request, this.#sources);
     if (!namespace && request.namespace !== '' && !isOf(request, Namespace))
       throw errors.notFound(Namespace, request.namespace);
-    /** Who wants to look again, as soon as somebody after has changed the object. */
-    const again = new Set<Invocation>();
-    const looked: Invocation[] = [];
+    const isSecond = request.reinvocation?.isSecond === true;
+    // Others have changed what the policies left: all of them that want to look again do.
+    if (isSecond && !deepEqual(history.output, request.object)) invokeAgain(history);
     for (const invocation of invocations) {
-      if (await this.#invoke(invocation, namespace)) for (const each of looked) again.add(each);
-      if (invocation.policy.spec.reinvocationPolicy === 'IfNeeded') looked.push(invocation);
+      const id = idOf(invocation);
+      if (isSecond && !history.again.has(id)) continue;
+      if (await this.#invoke(invocation, namespace)) {
+        invokeAgain(history);
+        request.reinvocation?.ask();
+      }
+      if (invocation.policy.spec.reinvocationPolicy === 'IfNeeded') history.invoked.add(id);
     }
-    for (const invocation of again) await this.#invoke(invocation, namespace);
+    if (request.object && !isSecond) history.output = structuredClone(request.object);
   }
 
   /** True when the object is another one now. */

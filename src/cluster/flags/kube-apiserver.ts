@@ -1,4 +1,5 @@
 import { choice, file, list, text, type ComponentArguments, type ComponentFlag } from './component.ts';
+import { admissionFlags } from './kube-apiserver-admission.ts';
 import { authenticationFlags, authorizationFlags } from './kube-apiserver-auth.ts';
 import { requestFlags } from './kube-apiserver-requests.ts';
 
@@ -11,6 +12,7 @@ export const kubeApiserverFlags = {
   ...authenticationFlags,
   ...authorizationFlags,
   ...requestFlags,
+  ...admissionFlags,
   'etcd-servers': list('the etcd servers (scheme://host:port, comma separated) that keep the objects', 'URLS'),
   'etcd-prefix': text('what stands before every key in etcd (default /registry)', 'PATH'),
   'etcd-cafile': file('the authorities that etcd is verified with'),
