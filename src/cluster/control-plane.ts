@@ -5,6 +5,7 @@ import type { Random } from '#base/random.ts';
 import { metricsServerAccount, openMetricsServer } from '#addons/metrics-server/metrics-server.ts';
 import { admissionChain } from '#admission/chain.ts';
 import { httpsWebhookCaller } from '#admission/webhooks/call.ts';
+import { webhookMetrics } from '#admission/webhooks/metrics.ts';
 import { Secret } from '#api/core/v1/secret.ts';
 import { ensureBootstrapObjects } from '#apiserver/bootstrap.ts';
 import { discoveryPaths } from '#apiserver/discovery/discovery.ts';
@@ -40,6 +41,7 @@ import type { CertificateSigner } from '#controllers/controller.ts';
 import { startControllers } from '#controllers/controllers.ts';
 import { startScheduler, schedulerName } from '#scheduler/scheduler.ts';
 import type { Storage } from '#storage/storage.ts';
+import { admissionSettingsFrom } from './admission-configuration.ts';
 import { actWhileLeading } from './leadership.ts';
 import type { KubeApiserverArguments } from './flags/kube-apiserver.ts';
 import { auditFrom, inFlightFrom } from './request-options.ts';
@@ -194,6 +196,8 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
   );
   const audit = await openAudit(auditFrom(apiServerArguments), { clock, log: log.child('audit') });
   if (audit) lifetime.own(audit);
+  const admissionSettings = await admissionSettingsFrom(apiServerArguments, { clock, signal: lifetime.signal });
+  const webhooks = webhookMetrics();
   const apiServer = await startApiServer({
     storage,
     clock,
@@ -208,7 +212,10 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
       random,
       authorizer,
       checkEscalation,
-      webhookCaller: lifetime.own(httpsWebhookCaller(clock)),
+      webhookCaller: lifetime.own(httpsWebhookCaller(clock, admissionSettings.credentialsFor)),
+      webhookMetrics: webhooks,
+      choice: admissionSettings.choice,
+      configuration: admissionSettings.configuration,
     }),
     inFlight: inFlightFrom(apiServerArguments),
     audit,
@@ -239,6 +246,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     ],
   });
   lifetime.own(apiServer);
+  webhooks.registerOn(apiServer.metrics.registry);
   starting.resolve(apiServer);
   const isShared = storage.shared !== undefined;
   await ensureBootstrapObjects(client, {
