@@ -4,10 +4,12 @@ import type { Log } from '#base/log.ts';
 import type { Random } from '#base/random.ts';
 import { metricsServerAccount, openMetricsServer } from '#addons/metrics-server/metrics-server.ts';
 import { admissionChain } from '#admission/chain.ts';
+import { policyMetrics } from '#admission/policies/metrics.ts';
 import { httpsWebhookCaller } from '#admission/webhooks/call.ts';
 import { webhookMetrics } from '#admission/webhooks/metrics.ts';
 import { Secret } from '#api/core/v1/secret.ts';
 import { ensureBootstrapObjects } from '#apiserver/bootstrap.ts';
+import type { Encryption } from '#apiserver/encryption/encryption.ts';
 import { discoveryPaths } from '#apiserver/discovery/discovery.ts';
 import {
   ensureFlowControlConfiguration,
@@ -64,6 +66,8 @@ export interface Credentials {
 
 export interface ControlPlaneOptions {
   readonly storage: Storage;
+  /** What encrypts in that store. */
+  readonly encryption?: Encryption | undefined;
   readonly credentials: Credentials;
   readonly clock: Clock;
   readonly random: Random;
@@ -110,9 +114,13 @@ function served(registry: ApiServer['registry']) {
   return { kinds: () => registry.kinds, onChange: (listener: () => void) => void registry.onChange(listener) };
 }
 
-/** The language of expressions is not there yet. */
-async function celExpressions(): Promise<never> {
-  throw new Error('cannot use expressions in a configuration: they are not evaluated yet');
+/** Loaded when the first configuration has an expression. */
+async function celExpressions() {
+  const [{ celEnvironment }, { expressionsIn }] = await Promise.all([
+    import('#cel/environment.ts'),
+    import('#auth/expressions.ts'),
+  ]);
+  return expressionsIn(celEnvironment);
 }
 
 /** The library behind it takes a tenth of a second to load: only when the first certificate is asked for. */
@@ -198,6 +206,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
   if (audit) lifetime.own(audit);
   const admissionSettings = await admissionSettingsFrom(apiServerArguments, { clock, signal: lifetime.signal });
   const webhooks = webhookMetrics();
+  const policies = policyMetrics();
   const apiServer = await startApiServer({
     storage,
     clock,
@@ -214,11 +223,13 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
       checkEscalation,
       webhookCaller: lifetime.own(httpsWebhookCaller(clock, admissionSettings.credentialsFor)),
       webhookMetrics: webhooks,
+      policyMetrics: policies,
       choice: admissionSettings.choice,
       configuration: admissionSettings.configuration,
     }),
     inFlight: inFlightFrom(apiServerArguments),
     audit,
+    ...(options.encryption && { healthChecks: options.encryption.healthChecks }),
     serviceCIDR: options.serviceCIDR,
     nodePorts: apiServerArguments['service-node-port-range'],
     handlers: {
@@ -246,7 +257,9 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     ],
   });
   lifetime.own(apiServer);
+  options.encryption?.metrics.registerIn(apiServer.metrics.registry);
   webhooks.registerOn(apiServer.metrics.registry);
+  policies.registerOn(apiServer.metrics.registry);
   starting.resolve(apiServer);
   const isShared = storage.shared !== undefined;
   await ensureBootstrapObjects(client, {
