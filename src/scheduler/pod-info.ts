@@ -140,21 +140,30 @@ function hostPortsOf(spec: PodSpec): readonly HostPort[] {
   );
 }
 
+/** Made of values in an order of our own: a client that writes a pod back may put its fields in another one. */
 function classKeyOf(spec: PodSpec): string {
-  const shape = (container: Container) => [
-    container.image,
-    container.resources?.requests,
-    container.ports,
-    container.restartPolicy,
-  ];
   return JSON.stringify([
     spec.nodeName,
-    spec.nodeSelector,
+    sortedEntries(spec.nodeSelector),
     spec.affinity?.nodeAffinity,
-    spec.tolerations,
-    spec.overhead,
-    spec.resources?.requests,
-    spec.containers.map(shape),
-    spec.initContainers?.map(shape),
+    spec.tolerations?.map(each => [each.key, each.operator, each.value, each.effect, each.tolerationSeconds]),
+    sortedEntries(spec.overhead),
+    sortedEntries(spec.resources?.requests),
+    spec.containers.map(shapeOf),
+    spec.initContainers?.map(shapeOf),
   ]);
+}
+
+function shapeOf({ image, resources, ports, restartPolicy }: Container): unknown {
+  const onHost = ports?.filter(port => (port.hostPort ?? 0) > 0);
+  return [
+    image,
+    sortedEntries(resources?.requests),
+    onHost?.map(({ protocol, hostIP, hostPort }) => [protocol, hostIP, hostPort]),
+    restartPolicy,
+  ];
+}
+
+function sortedEntries(amounts: Readonly<Record<string, string>> | undefined): unknown {
+  return amounts && Object.entries(amounts).sort(([a], [b]) => (a < b ? -1 : 1));
 }

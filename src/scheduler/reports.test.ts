@@ -10,7 +10,11 @@ test('a burst is said at once, the rest at a measured pace, and only the newest 
   for (let index = 0; index < 300; index++) reports.add(`pod-${index}`, () => said.push(`pod-${index}`));
   assert.equal(said.length, 100);
   reports.add('pod-299', () => said.push('news'));
-  await clock.advance(1_000);
+  // It keeps its place in the line.
+  reports.add('pod-100', () => said.push('first'));
+  await clock.advance(20);
+  assert.equal(said.at(-1), 'first');
+  await clock.advance(980);
   assert.ok(said.length >= 145 && said.length <= 155, `${said.length} were said`);
   await clock.advance(4_000);
   assert.equal(said.length, 300);

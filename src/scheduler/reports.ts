@@ -6,7 +6,8 @@ const perSecond = 50;
 
 /**
  * What the scheduler has to say about pods that fit nowhere, at a measured pace: thousands of such pods must not crowd out
- * everybody else's requests. The newest report of a pod replaces the one that still waits.
+ * everybody else's requests. The newest report of a pod takes the place of the one that still waits: were it to go to the
+ * end of the line, pods that somebody is just changing one after the other would always stand first.
  */
 export class Reports {
   readonly #clock: Clock;
@@ -25,7 +26,6 @@ export class Reports {
   }
 
   add(key: string, report: () => void): void {
-    this.#waiting.delete(key);
     this.#waiting.set(key, report);
     this.#send();
   }

@@ -221,10 +221,14 @@ export async function startScheduler(options: SchedulerOptions): Promise<Schedul
       // Bound, gone or gated meanwhile.
       if (!queue.has(info.key)) return;
       events.event(info.pod, 'Warning', 'FailedScheduling', message);
-      reportUnschedulable(info.pod, message, result?.found?.node.name).catch((error: unknown) => {
-        if (!signal.aborted && !isReason(error, 'NotFound'))
-          log.warn('cannot report a pod as unschedulable', { pod: info.key, error });
-      });
+      const { name = '', namespace } = info.pod.metadata;
+      // As it is now: what it says already need not be written again.
+      reportUnschedulable(pods.get(name, namespace) ?? info.pod, message, result?.found?.node.name).catch(
+        (error: unknown) => {
+          if (!signal.aborted && !isReason(error, 'NotFound'))
+            log.warn('cannot report a pod as unschedulable', { pod: info.key, error });
+        },
+      );
     });
   }
 
