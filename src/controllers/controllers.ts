@@ -4,6 +4,7 @@ import type { Random } from '#base/random.ts';
 import type { Client } from '#client/client.ts';
 import type { Informers } from '#client/informers.ts';
 import type { WorkQueueObserver } from '#client/workqueue.ts';
+import { validatingAdmissionPolicyStatusController } from './admissionregistration/validating-admission-policy-status.ts';
 import { daemonSetController } from './apps/daemon-set.ts';
 import { deploymentController } from './apps/deployment.ts';
 import { replicaSetController } from './apps/replica-set.ts';
@@ -77,6 +78,8 @@ export const controllers: readonly Controller[] = [
   // How much there may be, and how many of them may go.
   resourceQuotaController,
   disruptionController,
+  // What policies say of themselves.
+  validatingAdmissionPolicyStatusController,
   // Nodes that fail, and the pods on them.
   nodeLifecycleController,
   taintEvictionController,
