@@ -46,6 +46,7 @@ export function world(): World {
     async list(kind: Kind) {
       return { items: [...objectsOf(kind).values()], metadata: { resourceVersion: String(version) } };
     },
+    create: async (kind: Kind, object: ApiObject) => write(kind, object),
     async update(kind: Kind, object: ApiObject) {
       const found = objectsOf(kind).get(keyOf(object));
       if (!found) throw errors.notFound(kind, object.metadata.name ?? '');

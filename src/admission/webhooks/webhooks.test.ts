@@ -14,15 +14,27 @@ import { Pod } from '#api/core/v1/pod.ts';
 import { Service } from '#api/core/v1/service.ts';
 import { EndpointSlice } from '#api/discovery/v1/endpoint-slice.ts';
 import { issue, issueAuthority } from '#auth/certificates/issue.ts';
+import { HorizontalPodAutoscaler as ScalerV1 } from '#api/autoscaling/v1/horizontal-pod-autoscaler.ts';
+import { HorizontalPodAutoscaler } from '#api/autoscaling/v2/horizontal-pod-autoscaler.ts';
+import type { ApiObject, Kind } from '#api/machinery/kind.ts';
+import { alwaysAllow } from '#auth/authorization/always-allow.ts';
+import type { AdmissionPlugin } from '../admission.ts';
+import { webhookMetrics } from './metrics.ts';
+import { Registry } from 'prom-client';
 import { admit, world, type World } from '../sources.fixture.ts';
 import { httpsWebhookCaller, type WebhookCaller } from './call.ts';
 import { mutatingWebhooks, validatingWebhooks } from './webhooks.ts';
 
 interface Review {
+  readonly apiVersion: string;
   readonly request: {
     readonly uid: string;
     readonly operation: string;
+    readonly kind: { readonly version: string };
+    readonly resource: { readonly version: string };
+    readonly requestKind: { readonly version: string };
     readonly object: {
+      readonly apiVersion: string;
       readonly metadata: { readonly labels?: Record<string, string> };
       readonly data?: Record<string, string>;
     };
@@ -30,7 +42,7 @@ interface Review {
     readonly dryRun: boolean;
   };
 }
-type Answer = (review: Review) => object | undefined;
+type Answer = (review: Review) => Record<string, unknown> | undefined;
 
 let server: ReturnType<typeof createServer>;
 let caBundle: string;
@@ -54,9 +66,11 @@ before(async () => {
     const path = (request.url ?? '').split('?')[0] ?? '';
     seen.push({ path, review });
     const answer = answers[path]?.(review);
+    if (answer && 'code' in answer) return void response.writeHead(Number(answer.code)).end(String(answer['text']));
     if (!answer) return void response.writeHead(302, { location: 'https://elsewhere/' }).end();
     const full = { uid: review.request.uid, ...answer };
-    response.end(JSON.stringify({ apiVersion: 'admission.k8s.io/v1', kind: 'AdmissionReview', response: full }));
+    const { apiVersion } = review;
+    response.end(JSON.stringify({ apiVersion, kind: 'AdmissionReview', response: full }));
   });
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
@@ -282,4 +296,193 @@ test('a service is called at a ready endpoint, under its own name', async () => 
   const dry = await with_(sources, 'validating', hook('s', { sideEffects: 'Some' }));
   const refused = await refusal(admit(dry, ConfigMap, configMap, { dryRun: true }));
   assert.deepEqual([refused.code, refused.message], [400, 'admission webhook "s" does not support dry run']);
+});
+
+const patch = (...operations: object[]) => ({
+  allowed: true,
+  patchType: 'JSONPatch',
+  patch: Buffer.from(JSON.stringify(operations)).toString('base64'),
+});
+
+test('a webhook is asked in the version that its rules name, and its changes come back', async () => {
+  using sources = world();
+  const rules = [{ operations: ['*'], apiGroups: ['autoscaling'], apiVersions: ['v1'], resources: ['*'] }];
+  const convert = (version: string) => (object: ApiObject) => ({ ...object, apiVersion: `autoscaling/${version}` });
+  const served = {
+    find: () => undefined,
+    findResource: () => undefined,
+    equivalents: () => [{ kind: ScalerV1 as unknown as Kind, convert: convert('v1'), revert: convert('v2') }],
+  };
+  const autoscaler = {
+    apiVersion: 'autoscaling/v2',
+    kind: 'HorizontalPodAutoscaler',
+    metadata: { name: 'h' },
+    spec: { maxReplicas: 3, scaleTargetRef: { kind: 'Deployment', name: 'd' } },
+  };
+  const plugins = await with_(
+    sources,
+    'mutating',
+    hook('old', { rules }),
+    hook('exact', { rules, matchPolicy: 'Exact' }),
+  );
+  answers['/old'] = () => patch({ op: 'add', path: '/metadata/labels', value: { seen: 'v1' } });
+  const { object } = await admit(plugins, HorizontalPodAutoscaler, autoscaler, { served });
+  assert.deepEqual(
+    seen.map(each => each.path),
+    ['/old'],
+  );
+  const { request } = seen[0]?.review ?? assert.fail();
+  assert.deepEqual(
+    [request.kind.version, request.resource.version, request.requestKind.version, request.object.apiVersion],
+    ['v1', 'v1', 'v2', 'autoscaling/v1'],
+  );
+  assert.deepEqual([object.apiVersion, object.metadata.labels], ['autoscaling/v2', { seen: 'v1' }]);
+});
+
+test('built-in plugins look again after a webhook, and a webhook that asks for it after them', async () => {
+  using sources = world();
+  const looks: string[] = [];
+  const builtIn: AdmissionPlugin = {
+    name: 'BuiltIn',
+    handles: () => true,
+    admit({ object, reinvocation }) {
+      looks.push(reinvocation?.isSecond ? 'second' : 'first');
+      // As a plugin does that fills in what a new container lacks.
+      if (object?.metadata.labels?.['hooked']) object.metadata.labels['filled'] = 'yes';
+    },
+  };
+  const [webhooks] = await with_(sources, 'mutating', hook('twice', { reinvocationPolicy: 'IfNeeded' }), hook('once'));
+  answers['/twice'] = ({ request }) =>
+    request.object.metadata.labels?.['hooked'] === undefined
+      ? patch({ op: 'add', path: '/metadata/labels', value: { hooked: 'yes' } })
+      : { allowed: true };
+  answers['/once'] = () => ({ allowed: true });
+  const { object, annotations } = await admit([builtIn, webhooks as AdmissionPlugin], ConfigMap, configMap);
+  assert.deepEqual(looks, ['first', 'second']);
+  assert.deepEqual(object.metadata.labels, { hooked: 'yes', filled: 'yes' });
+  assert.deepEqual(
+    seen.map(each => each.path),
+    ['/twice', '/once', '/twice'],
+  );
+  const mutation = (mutated: boolean, webhook: string) => JSON.stringify({ configuration: 'c', webhook, mutated });
+  const prefix = 'mutation.webhook.admission.k8s.io/round_';
+  assert.equal(annotations[`${prefix}0_index_0`], mutation(true, 'twice'));
+  assert.equal(annotations[`${prefix}0_index_1`], mutation(false, 'once'));
+  assert.equal(annotations[`${prefix}1_index_0`], mutation(false, 'twice'));
+  assert.deepEqual(JSON.parse(annotations['patch.webhook.admission.k8s.io/round_0_index_0'] ?? ''), {
+    configuration: 'c',
+    webhook: 'twice',
+    patch: [{ op: 'add', path: '/metadata/labels', value: { hooked: 'yes' } }],
+    patchType: 'JSONPatch',
+  });
+});
+
+test('both versions of the review are spoken, and each is held to its rules', async () => {
+  using sources = world();
+  const old = { admissionReviewVersions: ['v9', 'v1beta1', 'v1'] };
+  const plugins = await with_(sources, 'mutating', hook('old', old));
+  // The older one never looked at uid and type of the patch.
+  answers['/old'] = () => ({ ...patch({ op: 'add', path: '/data/b', value: 'c' }), patchType: undefined, uid: 'any' });
+  const { object } = await admit(plugins, ConfigMap, configMap);
+  assert.equal(seen[0]?.review.apiVersion, 'admission.k8s.io/v1beta1');
+  assert.deepEqual(object.data, { a: 'b', b: 'c' });
+  const [strict] = await with_(sources, 'mutating', hook('new'));
+  const refused = async (answer: Record<string, unknown>) => {
+    answers['/new'] = () => answer;
+    return (await refusal(admit([strict as AdmissionPlugin], ConfigMap, configMap))).message;
+  };
+  const calling = 'Internal error occurred: failed calling webhook "new":';
+  assert.equal(
+    await refused({ ...patch({}), patchType: undefined }),
+    `${calling} received invalid webhook response: webhook returned response.patch but not response.patchType`,
+  );
+  assert.match(await refused({ ...patch({}), patchType: 'Other' }), /unsupported patch type "Other"/);
+  assert.match(
+    await refused({ ...patch({}), patch: 'e30' }),
+    /failed calling webhook "new": received undecodable patch in webhook response: it is no list/,
+  );
+  assert.equal(
+    await refused({ code: 503, text: 'gone fishing' }),
+    `${calling} failed to call webhook: the server is currently unable to handle the request`,
+  );
+  assert.equal(
+    await refused({ code: 500, text: 'gone fishing' }),
+    `${calling} failed to call webhook: an error on the server ("gone fishing") has prevented the request from succeeding`,
+  );
+  const [validating] = await with_(sources, 'validating', hook('new'));
+  answers['/new'] = () => patch({ op: 'add', path: '/data/b', value: 'c' });
+  assert.match(
+    (await refusal(admit([validating as AdmissionPlugin], ConfigMap, configMap))).message,
+    /validating webhook may not return response.patch/,
+  );
+  const [unknown] = await with_(sources, 'validating', hook('new', { admissionReviewVersions: ['v9'] }));
+  assert.match(
+    (await refusal(admit([unknown as AdmissionPlugin], ConfigMap, configMap))).message,
+    /could not create admission objects: webhook does not accept known AdmissionReview versions \(v1, v1beta1\)/,
+  );
+});
+
+test('a deletion cannot be changed; who is missing is named in the words of a failed call', async () => {
+  using sources = world();
+  const plugins = await with_(sources, 'mutating', hook('a'));
+  answers['/a'] = () => patch({ op: 'add', path: '/data/b', value: 'c' });
+  const deleted = admit(plugins, ConfigMap, undefined, { operation: 'DELETE', name: 'm', old: configMap });
+  assert.equal(
+    (await refusal(deleted)).message,
+    'Internal error occurred: admission webhook "a" attempted to modify the object, which is not supported for this operation',
+  );
+  const service = { namespace: 'ns', name: 'gone', path: '/x' };
+  const [missing] = await with_(sources, 'validating', hook('s', { clientConfig: { service, caBundle } }));
+  assert.equal(
+    (await refusal(admit([missing as AdmissionPlugin], ConfigMap, configMap))).message,
+    'Internal error occurred: failed calling webhook "s": failed to call webhook: Post "https://gone.ns.svc/x?timeout=5s": services "gone" not found',
+  );
+});
+
+test('match conditions decide, and fail as the policy says; everything is measured', async () => {
+  using sources = world();
+  const metrics = webhookMetrics();
+  const registry = new Registry();
+  metrics.registerOn(registry);
+  const condition = (expression: string) => ({ matchConditions: [{ name: 'c', expression }] });
+  sources.put(ValidatingWebhookConfiguration, {
+    metadata: { name: 'c' },
+    webhooks: [
+      hook('match', condition("request.userInfo.username == 'ann' && object.data.a == 'b'")),
+      hook('not', condition("object.metadata.name == 'other'")),
+      hook('open', { ...condition('object.nothing.there == 1'), failurePolicy: 'Ignore' }),
+    ],
+  });
+  const plugins = [validatingWebhooks(sources, caller, { authorizer: alwaysAllow, metrics })];
+  await sources.settled();
+  answers['/match'] = () => ({ allowed: false });
+  const refused = await refusal(admit(plugins, ConfigMap, configMap));
+  assert.equal(refused.message, 'admission webhook "match" denied the request without explanation');
+  assert.deepEqual(
+    seen.map(each => each.path),
+    ['/match'],
+  );
+  const text = await registry.metrics();
+  const labels = 'name="match",type="validating",operation="CREATE"';
+  assert.ok(
+    text.includes(
+      `apiserver_admission_webhook_rejection_count{${labels},error_type="no_error",rejection_code="400"} 1`,
+    ),
+    text,
+  );
+  assert.ok(text.includes(`apiserver_admission_webhook_request_total{${labels},code="400",rejected="true"} 1`));
+  assert.match(
+    text,
+    /match_condition_exclusions_total\{name="not",kind="webhook",type="validating",operation="CREATE"\} 1/,
+  );
+  assert.match(text, /match_condition_evaluation_errors_total\{name="open",kind="webhook",type="validating"/);
+  sources.put(ValidatingWebhookConfiguration, {
+    metadata: { name: 'c' },
+    webhooks: [hook('closed', condition('object.nothing.there == 1'))],
+  });
+  await sources.settled();
+  assert.match(
+    (await refusal(admit(plugins, ConfigMap, configMap))).message,
+    /^configmaps "m" is forbidden: .*no such key: nothing/,
+  );
 });

@@ -131,8 +131,8 @@ async function mutateBy(
       parts,
       `failed-open.mutating.webhook.admission.k8s.io/${place}`,
       async () => {
-        const { patch } = await ask(webhook, 'admit', invocation, request, parts);
-        if (!Array.isArray(patch) || patch.length === 0) return;
+        const patch = operationsOf((await ask(webhook, 'admit', invocation, request, parts)).patch);
+        if (patch.length === 0) return;
         mutated = await patchObject(webhook.name, invocation, request, patch);
         request.annotate(
           `patch.webhook.admission.k8s.io/${place}`,
@@ -235,6 +235,23 @@ async function ask(
   for (const warning of verdict.warnings) request.warn(warning);
   if (!verdict.allowed) throw new Refusal(deniedBy(name, verdict.status));
   return verdict;
+}
+
+/** Throws CallError for what is no JSON patch. */
+function operationsOf(patch: Verdict['patch']): readonly unknown[] {
+  if (!patch) return [];
+  let operations: unknown;
+  try {
+    operations = JSON.parse(Buffer.from(patch.base64, 'base64').toString());
+    if (operations !== null && !Array.isArray(operations)) throw new Error('it is no list of operations');
+  } catch (cause) {
+    const why = `received undecodable patch in webhook response: ${(cause as Error).message}`;
+    throw new CallError(why, 503, { cause });
+  }
+  const list = operations ?? [];
+  if (patch.type !== 'JSONPatch' && list.length > 0)
+    throw new CallError(`unsupported patch type ${JSON.stringify(patch.type)}`, 500);
+  return list;
 }
 
 /** Puts the patched object in the place of the one that was sent. True when that makes a difference. */
