@@ -2,7 +2,7 @@ import { nameSuffix } from '#base/random.ts';
 import { type ApiError, errors, isReason } from '#api/machinery/errors.ts';
 import { trackUpdate } from '#api/machinery/apply/apply.ts';
 import { applyDefaults } from '#api/machinery/defaults.ts';
-import { type ApiObject, type Draft, type Kind } from '#api/machinery/kind.ts';
+import { type ApiObject, type Creator, type Draft, type Kind } from '#api/machinery/kind.ts';
 import { validateObjectMeta } from '#api/machinery/object-meta-validation.ts';
 import { Report } from '#api/machinery/validation.ts';
 import { Admission } from './admit.ts';
@@ -64,7 +64,7 @@ export async function createObject(
   await admission.admit();
   // Admission may have put another object in its place.
   dedupeOwnerReferences(call, draft.metadata, true);
-  prepare(kind, draft, nowMs, call.foundation.random.uuid());
+  prepare(kind, draft, nowMs, call.foundation.random.uuid(), call.user);
   const { name = '', generateName = '' } = draft.metadata;
   const generated = name === '' && generateName !== '';
   for (let attempt = 1; ; attempt++) {
@@ -144,14 +144,14 @@ function dropServerFields({ metadata }: Draft<ApiObject>): void {
   for (const field of serverFields) if (metadata[field] !== undefined) metadata[field] = undefined;
 }
 
-function prepare(kind: Kind, draft: Draft<ApiObject>, nowMs: number, uid: string): void {
+function prepare(kind: Kind, draft: Draft<ApiObject>, nowMs: number, uid: string, creator: Creator): void {
   const { metadata } = draft;
   dropServerFields(draft);
   metadata.uid = uid;
   metadata.creationTimestamp = formatTime(nowMs);
   if (hasGeneration(kind)) metadata.generation = 1;
   if (Object.hasOwn(kind.subresources, 'status') && !keepsStatusOnCreate.has(kind.kind)) emptyStatus(kind, draft);
-  kind.prepareForCreate?.(draft);
+  kind.prepareForCreate?.(draft, creator);
 }
 
 /** What the creator of an object says of its observed state does not count. */

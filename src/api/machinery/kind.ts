@@ -20,6 +20,14 @@ export interface WithSpec<Spec, Status = unknown> extends ApiObject {
 
 export type Verb = 'create' | 'delete' | 'deletecollection' | 'get' | 'list' | 'patch' | 'update' | 'watch';
 
+/** Who makes an object, for kinds that remember it. */
+export interface Creator {
+  readonly name: string;
+  readonly uid?: string;
+  readonly groups: readonly string[];
+  readonly extra?: Readonly<Record<string, readonly string[]>>;
+}
+
 /**
  * A kind of the API, defined in one place. From this value come the TypeScript type, defaults, validation, codecs,
  * OpenAPI and `explain`, routes and discovery, patch and apply, columns, storage keys, clients and informers. A CRD
@@ -55,7 +63,7 @@ export interface Kind<Type extends ApiObject = ApiObject> {
   /** Defaults that depend on other fields; static ones are in the schema and already filled in. The object may be changed. */
   default?(item: Draft<Type>): void;
   /** Prepares a new object: drops what a client may not set, fills what the server owns. The object may be changed. */
-  prepareForCreate?(item: Draft<Type>): void;
+  prepareForCreate?(item: Draft<Type>, creator?: Creator): void;
   /** Prepares a replacement beyond keeping status and metadata: the object may be changed, `old` may not. */
   prepareForUpdate?(item: Draft<Type>, old: Type): void;
   /** What holds for new and for changed objects. */

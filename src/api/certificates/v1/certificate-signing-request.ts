@@ -76,6 +76,15 @@ export const CertificateSigningRequest = defineKind({
   ],
   fieldSelectors: { 'spec.signerName': ({ spec }) => spec.signerName },
   hasGeneration: false,
+  prepareForCreate({ spec }, creator) {
+    // Approvers and signers believe what stands here: it is never what the creator says.
+    spec.username = creator?.name;
+    spec.uid = creator?.uid;
+    spec.groups = creator && creator.groups.length > 0 ? [...creator.groups] : undefined;
+    spec.extra = creator?.extra
+      ? Object.fromEntries(Object.entries(creator.extra).map(([key, values]) => [key, [...values]]))
+      : undefined;
+  },
   prepareForUpdate(request, old) {
     // Who asked for what stays as it was asked; approvers change the status.
     request.spec = { ...old.spec } as typeof request.spec;
