@@ -41,6 +41,7 @@ function traversal(size: number, factor = stringTraversalFactor): number {
   return Math.ceil(size * factor);
 }
 
+const traverseSecond = ([, second]: readonly Result[]) => traversal(actualSize(second as Result));
 const traverseFirst = ([first]: readonly Result[]) => traversal(actualSize(first as Result));
 const compareBoth = ([left, right]: readonly Result[]) => comparisonCost(left as Result, right as Result);
 const concatenateBoth = ([left, right]: readonly Result[]) =>
@@ -162,14 +163,11 @@ function traversalOf(value: Result): number {
 const comparedTypes = ['string', 'bytes'];
 
 const byStandardOverload: ReadonlyMap<string, ActualCost> = new Map<string, ActualCost>([
-  ...[
-    'starts_with_string',
-    'ends_with_string',
-    'string_to_bytes',
-    'bytes_to_string',
-    'strings_quote',
-    'string_format',
-  ].map((id): [string, ActualCost] => [id, traverseFirst]),
+  ...['starts_with_string', 'ends_with_string'].map((id): [string, ActualCost] => [id, traverseSecond]),
+  ...['string_to_bytes', 'bytes_to_string', 'strings_quote', 'string_format'].map((id): [string, ActualCost] => [
+    id,
+    traverseFirst,
+  ]),
   ['in_list', ([, list]) => actualSize(list as Result)],
   ...['less', 'greater', 'less_equals', 'greater_equals'].flatMap(id =>
     comparedTypes.map((type): [string, ActualCost] => [`${id}_${type}`, compareBoth]),

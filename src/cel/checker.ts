@@ -26,7 +26,6 @@ import { type CelValue, TypeValue, typeOfValue } from './values.ts';
 /** What the checker asks of the environment. */
 export interface Scope {
   readonly container: string;
-  readonly homogeneousLiterals: boolean;
   function(name: string): CelFunction | undefined;
   /** The declared type of a global variable. */
   variable(name: string): { readonly type: CelType } | undefined;
@@ -265,7 +264,7 @@ class Checker {
     let joined: CelType | undefined;
     for (const { value, optional } of node.elements) {
       const type = this.#entryType(value, this.check(value), optional);
-      joined = this.#join(value, joined, type);
+      joined = this.#join(joined, type);
     }
     return listOf(joined ?? this.#parameter());
   }
@@ -274,8 +273,8 @@ class Checker {
     let keys: CelType | undefined;
     let values: CelType | undefined;
     for (const { key, value, optional } of node.entries) {
-      keys = this.#join(key, keys, this.check(key));
-      values = this.#join(value, values, this.#entryType(value, this.check(value), optional));
+      keys = this.#join(keys, this.check(key));
+      values = this.#join(values, this.#entryType(value, this.check(value), optional));
     }
     return mapOf(keys ?? this.#parameter(), values ?? this.#parameter());
   }
@@ -350,12 +349,10 @@ class Checker {
     if (!this.#substitutions.assignable(wanted, type)) this.#mismatch(node.offset, wanted, type);
   }
 
-  #join(node: Expression, previous: CelType | undefined, current: CelType): CelType {
+  #join(previous: CelType | undefined, current: CelType): CelType {
     if (previous === undefined) return current;
     if (this.#substitutions.assignable(previous, current)) return mostGeneral(previous, current);
-    if (!this.#scope.homogeneousLiterals) return dynType;
-    this.#mismatch(node.offset, previous, current);
-    return errorType;
+    return dynType;
   }
 
   #resolve(name: string): { type: CelType; reference: Reference } | undefined {

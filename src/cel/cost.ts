@@ -97,6 +97,7 @@ interface CallCost {
 
 class Coster {
   readonly #variables: ReadonlyMap<string, DeclType>;
+  readonly #root: DeclType | undefined;
   readonly #paths = new Map<Expression, Path>();
   readonly #sizes = new Map<Expression, Range>();
   readonly #entries = new Map<Expression, EntrySizes>();
@@ -104,6 +105,7 @@ class Coster {
 
   constructor(variables: ReadonlyMap<string, DeclType>) {
     this.#variables = variables;
+    this.#root = variables.values().next().value;
   }
 
   cost(node: Expression): Range {
@@ -295,7 +297,9 @@ class Coster {
 
   #declaredSize(path: Path): Range | undefined {
     const [variable, ...parts] = path;
-    let decl = variable === undefined ? undefined : this.#variables.get(variable);
+    if (variable === undefined) return undefined;
+    // Upstream cuts off the first part without looking: what is no variable is taken for the root.
+    let decl = this.#variables.get(variable) ?? this.#root;
     for (const part of parts) {
       if (decl === undefined) return undefined;
       if (part === '@items' || part === '@values') decl = decl.element;

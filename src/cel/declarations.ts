@@ -1,3 +1,4 @@
+import { reservedWords } from './names.ts';
 import {
   boolType,
   type CelType,
@@ -48,6 +49,11 @@ export interface DeclField {
   /** The property of the JSON object. */
   readonly property: string;
   readonly type: DeclType;
+}
+
+/** The field that a name means; one that is named like a reserved word is found under the word, too. */
+export function fieldOf(decl: DeclType, name: string): DeclField | undefined {
+  return decl.fields?.get(name) ?? (reservedWords.has(name) ? decl.fields?.get(`__${name}__`) : undefined);
 }
 
 /** Sizes that nobody bounded. */
@@ -157,7 +163,7 @@ export class JsonObject extends CelObject {
 
   /** A null is as if the property were not there. */
   field(name: string): Result | undefined {
-    const field = this.decl.fields?.get(name);
+    const field = fieldOf(this.decl, name);
     if (field === undefined) return this.decl.open ? this.#open(name) : undefined;
     const raw = Object.hasOwn(this.object, field.property) ? this.object[field.property] : undefined;
     return raw === undefined || raw === null ? undefined : field.type.adapt(raw);
@@ -168,6 +174,16 @@ export class JsonObject extends CelObject {
     for (const [name, field] of this.decl.fields ?? [])
       if (Object.hasOwn(this.object, field.property)) names.push(name);
     return names;
+  }
+
+  override get size(): number {
+    return Object.keys(this.object).length;
+  }
+
+  override hidden(): readonly (readonly [property: string, value: unknown])[] {
+    const { fields } = this.decl;
+    const declared = new Set(Array.from(fields?.values() ?? [], ({ property }) => property));
+    return Object.entries(this.object).filter(([property]) => !declared.has(property));
   }
 
   #open(name: string): Result | undefined {

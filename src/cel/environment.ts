@@ -11,7 +11,7 @@ import type {
   Uncompiled,
 } from './contract.ts';
 import { estimateCost } from './cost.ts';
-import type { DeclType } from './declarations.ts';
+import { type DeclType, fieldOf } from './declarations.ts';
 import { type Expression, visit } from './ast.ts';
 import { type CelFunction, functionTable, type Library } from './functions.ts';
 import { Issues } from './issues.ts';
@@ -138,7 +138,7 @@ class Environment implements CelEnvironment, Scope, PlanScope {
 
   field(object: CelType, name: string): CelType | undefined {
     const decl = this.#object(object.name);
-    const field = decl?.fields?.get(name);
+    const field = decl && fieldOf(decl, name);
     if (field !== undefined) return field.type.type;
     return decl?.open ? dynType : undefined;
   }

@@ -1,3 +1,4 @@
+import { deepEqual } from '#base/deep-equal.ts';
 import { addDuration, durationOf, subtractTimestamps } from './time.ts';
 import {
   CelError,
@@ -290,9 +291,14 @@ function equalMaps(left: CelMap, right: CelMap): boolean | CelError {
 }
 
 function equalObjects(left: CelObject, right: CelObject): boolean | CelError {
-  const names = left.names();
-  if (names.length !== right.names().length) return false;
-  for (const name of names) {
+  if (left.size !== right.size) return false;
+  const hidden = left.hidden();
+  if (hidden.length > 0) {
+    const others = new Map(right.hidden());
+    const differs = hidden.some(([property, value]) => others.has(property) && !deepEqual(value, others.get(property)));
+    if (differs) return false;
+  }
+  for (const name of left.names()) {
     const same = equalResults(left.field(name), right.field(name));
     if (same !== true) return same;
   }
@@ -391,7 +397,7 @@ export function sizeOf(value: CelValue): number | undefined {
   if (typeof value === 'string') return codePointCount(value);
   if (value instanceof CelList || value instanceof CelMap) return value.size;
   if (value instanceof Uint8Array) return value.length;
-  return value instanceof CelObject ? value.names().length : undefined;
+  return value instanceof CelObject ? value.size : undefined;
 }
 
 /** Most strings have no surrogate pairs; those that do are counted. */

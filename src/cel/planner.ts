@@ -7,8 +7,7 @@ import {
   objectCreateCost,
 } from './actual-cost.ts';
 import type { Call, Comprehension, Entry, Expression, Identifier, ObjectLiteral, Reference, Select } from './ast.ts';
-import type { DeclType } from './declarations.ts';
-import { JsonObject } from './declarations.ts';
+import { type DeclType, fieldOf, JsonObject } from './declarations.ts';
 import type { CelFunction, Overload } from './functions.ts';
 import { noValue } from './libraries/optional.ts';
 import { compare, equal, listIndex, noSuchOverload } from './operations.ts';
@@ -542,7 +541,7 @@ function declaredPath(decl: DeclType | undefined, names: readonly string[]): Dec
   const properties: string[] = [];
   let last = decl;
   for (const name of names) {
-    const field = last.fields?.get(name);
+    const field = fieldOf(last, name);
     if (field === undefined || field.property in Object.prototype) return undefined;
     properties.push(field.property);
     last = field.type;
@@ -767,13 +766,27 @@ function accepts(value: CelValue, type: CelType): boolean {
     case 'any':
     case 'parameter':
       return true;
+    case 'list':
+      return value instanceof CelList && (value.size === 0 || takes(value.get(0), type.parameters[0] as CelType));
     case 'map':
-      return value instanceof CelMap || value instanceof CelObject;
+      return value instanceof CelObject || (value instanceof CelMap && acceptsEntry(value, type));
     case 'type':
       return value instanceof TypeValue;
   }
   const actual = typeOfValue(value);
   return actual.kind === type.kind && actual.name === type.name;
+}
+
+/** Lists and maps are judged by what they have first, as upstream does it. */
+function acceptsEntry(map: CelMap, type: CelType): boolean {
+  const [keyType, valueType] = type.parameters as [CelType, CelType];
+  if (keyType.kind === 'parameter' && valueType.kind === 'parameter') return true;
+  const [key] = map.keys();
+  return key === undefined || (accepts(key, keyType) && takes(map.find(key) as Result, valueType));
+}
+
+function takes(value: Result, type: CelType): boolean {
+  return value instanceof CelError || accepts(value, type);
 }
 
 function direct({ call }: Overload, steps: readonly Step[], cost: ActualCost): Step {

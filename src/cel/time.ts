@@ -8,8 +8,9 @@ const nanosecondsMax = (1n << 63n) - 1n;
 export const timestampOverflow = new CelError('timestamp overflow');
 export const durationOverflow = new CelError('duration overflow');
 
-export function timestampOf(seconds: number, nanoseconds: number): Timestamp | CelError {
-  return seconds < secondsMin || seconds > secondsMax ? timestampOverflow : new Timestamp(seconds, nanoseconds);
+export function timestampOf(seconds: number, nanoseconds: number, offsetSeconds = 0): Timestamp | CelError {
+  if (seconds < secondsMin || seconds > secondsMax) return timestampOverflow;
+  return new Timestamp(seconds, nanoseconds, offsetSeconds);
 }
 
 export function durationOf(nanoseconds: bigint): Duration | CelError {
@@ -31,7 +32,7 @@ export function parseTimestamp(text: string): Timestamp | CelError | undefined {
   if (offset === undefined) return undefined;
   const days = daysSinceEpoch(Number(year), Number(month), Number(day));
   const seconds = days * 86_400 + Number(hour) * 3600 + Number(minute) * 60 + Number(second) - offset;
-  return timestampOf(seconds, Number(fraction.slice(0, 9).padEnd(9, '0')));
+  return timestampOf(seconds, Number(fraction.slice(0, 9).padEnd(9, '0')), offset);
 }
 
 function offsetSeconds(zone: string): number | undefined {
@@ -54,9 +55,16 @@ export function daysSinceEpoch(year: number, month: number, day: number): number
 }
 
 /** RFC 3339 with as many digits of the second as it has. */
-export function timestampText({ seconds, nanoseconds }: Timestamp): string {
-  const text = new Date(seconds * 1000).toISOString().replace(/\.\d+Z$/, '');
-  return `${text}${fractionText(nanoseconds)}Z`;
+export function timestampText({ seconds, nanoseconds, offsetSeconds }: Timestamp): string {
+  const text = new Date((seconds + offsetSeconds) * 1000).toISOString().replace(/\.\d+Z$/, '');
+  return `${text}${fractionText(nanoseconds)}${offsetText(offsetSeconds)}`;
+}
+
+function offsetText(offsetSeconds: number): string {
+  if (offsetSeconds === 0) return 'Z';
+  const minutes = Math.abs(offsetSeconds) / 60;
+  const two = (value: number) => String(Math.trunc(value)).padStart(2, '0');
+  return `${offsetSeconds < 0 ? '-' : '+'}${two(minutes / 60)}:${two(minutes % 60)}`;
 }
 
 function fractionText(nanoseconds: number): string {
@@ -121,7 +129,7 @@ export function plainNumber(value: number): string {
 export function addDuration(timestamp: Timestamp, nanoseconds: bigint): Timestamp | CelError {
   const total = BigInt(timestamp.seconds) * 1_000_000_000n + BigInt(timestamp.nanoseconds) + nanoseconds;
   const rest = BigInt.asIntN(64, ((total % 1_000_000_000n) + 1_000_000_000n) % 1_000_000_000n);
-  return timestampOf(Number((total - rest) / 1_000_000_000n), Number(rest));
+  return timestampOf(Number((total - rest) / 1_000_000_000n), Number(rest), timestamp.offsetSeconds);
 }
 
 export function subtractTimestamps(left: Timestamp, right: Timestamp): Duration | CelError {

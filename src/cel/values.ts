@@ -85,10 +85,13 @@ export class Timestamp {
   readonly seconds: number;
   /** 0 to 999,999,999, added to the seconds also before the epoch. */
   readonly nanoseconds: number;
+  /** East of UTC, as it was written; only the text shows it. */
+  readonly offsetSeconds: number;
 
-  constructor(seconds: number, nanoseconds: number) {
+  constructor(seconds: number, nanoseconds: number, offsetSeconds = 0) {
     this.seconds = seconds;
     this.nanoseconds = nanoseconds;
+    this.offsetSeconds = offsetSeconds;
   }
 }
 
@@ -233,6 +236,16 @@ export abstract class CelObject {
   abstract field(name: string): Result | undefined;
   /** The fields that are set, by the names that expressions use. */
   abstract names(): string[];
+
+  /** How many properties there are, with those that expressions do not see. */
+  get size(): number {
+    return this.names().length;
+  }
+
+  /** Properties that expressions do not see, but which count when objects are compared. */
+  hidden(): readonly (readonly [property: string, value: unknown])[] {
+    return [];
+  }
 }
 
 /** A value without visible parts: URL, quantity, IP address, authorizer … */

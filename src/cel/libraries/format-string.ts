@@ -211,7 +211,7 @@ function scientific(value: number, precision: number, style: FormatStyle): strin
   const padded = exponent.replace(/^[+-]/, '').padStart(2, '0');
   if (style === 'standard') return `${digits}e${sign}${padded}`;
   const raised = Array.from(padded, digit => superscripts[Number(digit)]).join('');
-  return `${digits}\u202f×\u202f10${sign === '-' ? '⁻' : ''}${raised}`;
+  return `${digits}×10${sign === '-' ? '⁻' : ''}${raised}`;
 }
 
 function notFinite(value: number, style: FormatStyle): string {
