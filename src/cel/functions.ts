@@ -7,6 +7,8 @@ export interface Overload {
   readonly member: boolean;
   readonly parameters: readonly CelType[];
   readonly result: CelType;
+  /** Takes what is not of the declared types too, and says itself what it does not take. */
+  readonly unguarded?: boolean;
   /** Gets as many values as there are parameters, never an error. */
   readonly call: Implementation;
 }

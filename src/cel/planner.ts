@@ -751,9 +751,10 @@ function isCertain(operand: Expression, parameter: CelType): boolean {
 function dispatcher(node: Call, overloads: readonly Overload[]): Dispatch {
   const operator = /^[_@!-]/.test(node.name);
   return args => {
-    for (const { parameters, call } of overloads) {
+    for (const { parameters, call, unguarded } of overloads) {
       if (parameters.length !== args.length) continue;
-      if (args.every((value, index) => accepts(value, parameters[index] as CelType))) return call(...(args as never[]));
+      if (unguarded || args.every((value, index) => accepts(value, parameters[index] as CelType)))
+        return call(...(args as never[]));
     }
     if (operator) return noSuchOverload;
     return new CelError(`no such overload: ${node.name}(${args.map(each => typeOfValue(each).name).join(', ')})`);

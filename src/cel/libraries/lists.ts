@@ -75,7 +75,7 @@ export const listsLibrary: Library = [
   ['slice', method('list_slice', [listOfT, intType, intType], listOfT, slice)],
   [
     'flatten',
-    method('list_flatten', [listOf(listOfT)], listOfT, (list: CelList) => flatten(list, 1)),
+    { ...method('list_flatten', [listOf(listOfT)], listOfT, (list: CelValue) => flatten(list, 1)), unguarded: true },
     method('list_flatten_int', [listOf(dynType), intType], listOf(dynType), flatten),
   ],
   [
@@ -180,7 +180,8 @@ function slice(list: CelList, start: number | bigint, end: number | bigint): Res
   return new CelList(list.items.slice(Number(start), Number(end)), list.adapt);
 }
 
-function flatten(list: CelList, depth: number | bigint): Result {
+function flatten(list: CelValue, depth: number | bigint): Result {
+  if (!(list instanceof CelList)) return noSuchOverload;
   if (depth < 0) return new CelError('level must be non-negative');
   const elements: CelValue[] = [];
   const collect = (from: CelList, left: number): CelError | undefined => {

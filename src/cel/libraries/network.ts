@@ -139,36 +139,76 @@ function readIp(text: string): IpAddress | CelError {
 /** What Go's netip says of a text that is no address. */
 function addressProblem(text: string): string {
   const parse = (problem: string) => `ParseAddr(${goQuoted(text)}): ${problem}`;
-  const mark = /[.:%]/.exec(text)?.[0];
-  if (mark === undefined) return parse('unable to parse IP');
-  if (mark === '%') return parse('missing IPv6 address');
-  if (mark === ':') return parse(ip6Problem(text));
-  for (const [index, part] of text.split('.').entries()) {
-    if (index > 3) return parse('IPv4 address too long');
-    if (/[^0-9]/.test(part)) return parse(`unexpected character (at ${goQuoted(text.slice(text.search(/[^0-9.]/)))})`);
-    if (part === '')
-      return parse(`IPv4 field must have at least one digit (at ${goQuoted(text.slice(emptyField(text)))})`);
-    if (part.length > 1 && part.startsWith('0')) return parse('IPv4 field has octet with leading zero');
-    if (Number(part) > 255) return parse('IPv4 field has value >255');
+  switch (/[.:%]/.exec(text)?.[0]) {
+    case '.':
+      return parse(ip4Problem(text));
+    case ':':
+      return parse(ip6Problem(text));
+    case '%':
+      return parse('missing IPv6 address');
+    default:
+      return parse('unable to parse IP');
   }
-  return parse('IPv4 address too short');
 }
 
-function emptyField(text: string): number {
-  return text.startsWith('.') ? 0 : Math.max(0, text.indexOf('..') + 1);
+function ip4Problem(text: string): string {
+  let value = 0;
+  let digits = 0;
+  let dots = 0;
+  for (let index = 0; index < text.length; index++) {
+    const character = text[index] as string;
+    if (/[0-9]/.test(character)) {
+      if (digits === 1 && value === 0) return 'IPv4 field has octet with leading zero';
+      value = value * 10 + Number(character);
+      digits++;
+      if (value > 255) return 'IPv4 field has value >255';
+    } else if (character === '.') {
+      const empty = index === 0 || index === text.length - 1 || text[index - 1] === '.';
+      if (empty) return `IPv4 field must have at least one digit (at ${goQuoted(text.slice(index))})`;
+      if (dots === 3) return 'IPv4 address too long';
+      dots++;
+      value = 0;
+      digits = 0;
+    } else return `unexpected character (at ${goQuoted(text.slice(index))})`;
+  }
+  return 'IPv4 address too short';
 }
 
 function ip6Problem(text: string): string {
-  if (text.split(':').some(each => /^[0-9a-fA-F]{5,}$/.test(each))) {
-    const long = text.split(':').findIndex(each => each.length > 4);
-    return `each group must have 4 or less digits (at ${goQuoted(text.split(':').slice(long).join(':'))})`;
+  const zone = text.indexOf('%');
+  if (zone === text.length - 1) return 'zone must be a non-empty string';
+  let rest = zone < 0 ? text : text.slice(0, zone);
+  const at = (problem: string) => `${problem} (at ${goQuoted(rest)})`;
+  let ellipsis = rest.startsWith('::');
+  if (ellipsis) rest = rest.slice(2);
+  let bytes = 0;
+  while (bytes < 16 && rest !== '') {
+    const digits = /^[0-9a-fA-F]*/.exec(rest)?.[0].length ?? 0;
+    if (digits > 4) return at('each group must have 4 or less digits');
+    if (digits === 0) return at('each colon-separated field must have at least one digit');
+    if (rest[digits] === '.') return embeddedProblem(rest, bytes, ellipsis) ?? at('trailing garbage after address');
+    bytes += 2;
+    rest = rest.slice(digits);
+    if (rest === '') break;
+    if (!rest.startsWith(':')) return at('unexpected character, want colon');
+    if (rest.length === 1) return at('colon must be followed by more characters');
+    rest = rest.slice(1);
+    if (rest.startsWith(':')) {
+      if (ellipsis) return at('multiple :: in address');
+      ellipsis = true;
+      rest = rest.slice(1);
+    }
   }
-  if (text.split('::').length > 2) {
-    return `multiple :: in address (at ${goQuoted(text.slice(text.lastIndexOf('::')).replace(/^:/, ''))})`;
+  if (rest !== '') return at('trailing garbage after address');
+  return bytes < 16 ? 'address string too short' : 'the :: must expand to at least one field of zeros';
+}
+
+function embeddedProblem(rest: string, bytes: number, ellipsis: boolean): string | undefined {
+  if (!ellipsis && bytes !== 12) {
+    return `embedded IPv4 address must replace the final 2 fields of the address (at ${goQuoted(rest)})`;
   }
-  const strange = text.search(/[^0-9a-fA-F:.]/);
-  if (strange >= 0) return `unexpected character, want colon (at ${goQuoted(text.slice(strange))})`;
-  return 'address string too short';
+  if (bytes > 12) return `too many hex fields to fit an embedded IPv4 at the end of the address (at ${goQuoted(rest)})`;
+  return parseIp(rest) === undefined ? ip4Problem(rest) : undefined;
 }
 
 function readCidr(text: string): IpNetwork | CelError {
