@@ -86,14 +86,14 @@ test('nobody asks for system:masters, and nobody approves without the signer’s
   assert.equal(own.code, 201);
   const approved = { status: { conditions: [{ type: 'Approved', status: 'True', reason: 'Eve', message: 'mine' }] } };
   const approval = await world.askAs(eve, 'PATCH', `${requests}/${own.name}/approval`, approved);
-  assert.equal(approval.code, 403);
+  assert.equal(approval.code, 403, approval.text);
   assert.match(
     approval.body.message,
     /user not permitted to approve requests with signerName "kubernetes.io\/kube-apiserver-client"/,
   );
   const certificate = Buffer.from(world.plane.trust.clientCaPem).toString('base64');
   const signed = await world.askAs(eve, 'PATCH', `${requests}/${own.name}/status`, { status: { certificate } });
-  assert.equal(signed.code, 403);
+  assert.equal(signed.code, 403, signed.text);
   // Created approved is not approved.
   const eager = await ask(eve, 'CN=eve', 'kubernetes.io/kube-apiserver-client');
   assert.equal((await look(eager.name)).status.conditions, undefined);

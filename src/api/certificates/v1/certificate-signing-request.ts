@@ -1,4 +1,4 @@
-import { defineKind, type ObjectOf } from '../../machinery/kind.ts';
+import { type Creator, defineKind, type ObjectOf } from '../../machinery/kind.ts';
 import {
   bytes,
   int32,
@@ -76,14 +76,11 @@ export const CertificateSigningRequest = defineKind({
   ],
   fieldSelectors: { 'spec.signerName': ({ spec }) => spec.signerName },
   hasGeneration: false,
-  prepareForCreate({ spec }, creator) {
+  prepareForCreate(request, creator) {
     // Approvers and signers believe what stands here: it is never what the creator says.
-    spec.username = creator?.name;
-    spec.uid = creator?.uid;
-    spec.groups = creator && creator.groups.length > 0 ? [...creator.groups] : undefined;
-    spec.extra = creator?.extra
-      ? Object.fromEntries(Object.entries(creator.extra).map(([key, values]) => [key, [...values]]))
-      : undefined;
+    const { username, uid, groups, extra, ...asked } = request.spec;
+    void [username, uid, groups, extra];
+    request.spec = { ...asked, ...(creator && requesterOf(creator)) } as typeof request.spec;
   },
   prepareForUpdate(request, old) {
     // Who asked for what stays as it was asked; approvers change the status.
@@ -146,6 +143,15 @@ const keyUsages = [
   'signing',
   'timestamping',
 ];
+
+function requesterOf({ name, uid, groups, extra }: Creator) {
+  return {
+    username: name,
+    ...(uid !== undefined && { uid }),
+    ...(groups.length > 0 && { groups: [...groups] }),
+    ...(extra && { extra: Object.fromEntries(Object.entries(extra).map(([key, values]) => [key, [...values]])) }),
+  };
+}
 
 function isCertificateRequest(request: string): boolean {
   return /-----BEGIN CERTIFICATE REQUEST-----[\s\S]+-----END CERTIFICATE REQUEST-----/.test(
