@@ -11,11 +11,12 @@ import { Node } from '#api/core/v1/node.ts';
 import { PersistentVolume } from '#api/core/v1/persistent-volume.ts';
 import { PersistentVolumeClaim } from '#api/core/v1/persistent-volume-claim.ts';
 import { Pod } from '#api/core/v1/pod.ts';
+import { CustomResourceDefinition } from '#api/apiextensions/v1/custom-resource-definition.ts';
 import { ResourceQuota } from '#api/core/v1/resource-quota.ts';
 import { Secret } from '#api/core/v1/secret.ts';
 import { Service } from '#api/core/v1/service.ts';
 import { EndpointSlice } from '#api/discovery/v1/endpoint-slice.ts';
-import type { Partly } from '#api/machinery/kind.ts';
+import { defineKind, type Partly, type Kind } from '#api/machinery/kind.ts';
 import { ClusterRole } from '#api/rbac/v1/cluster-role.ts';
 import { newKeyPem } from '#auth/certificates/certificate.ts';
 import { issueAuthority } from '#auth/certificates/issue.ts';
@@ -166,6 +167,17 @@ describe('storage', () => {
   });
 });
 
+const Crate = defineKind({
+  group: 'stable.example.com',
+  version: 'v1',
+  kind: 'Crate',
+  plural: 'crates',
+  namespaced: true,
+  custom: true,
+  type: '',
+  fields: {},
+}) as unknown as Kind;
+
 describe('quotas, autoscaling and the rest', () => {
   test('a quota counts what is there', { timeout }, async () => {
     await using plane = await startControlPlane();
@@ -187,6 +199,45 @@ describe('quotas, autoscaling and the rest', () => {
     await used('2', '500m');
     await client.delete(Pod, 'a', { namespace });
     await used('1', '250m');
+  });
+
+  test('a quota counts custom resources, and creates in parallel do not overshoot', { timeout }, async () => {
+    await using plane = await startControlPlane();
+    const { client } = plane;
+    const counted = 'count/crates.stable.example.com';
+    await client.create(ResourceQuota, { metadata: { name: 'quota', namespace }, spec: { hard: { [counted]: '3' } } });
+    await client.create(CustomResourceDefinition, {
+      metadata: { name: 'crates.stable.example.com' },
+      spec: {
+        group: 'stable.example.com',
+        scope: 'Namespaced',
+        names: { plural: 'crates', kind: 'Crate' },
+        versions: [
+          { name: 'v1', served: true, storage: true, schema: { openAPIV3Schema: { type: 'object' } as never } },
+        ],
+      },
+    });
+    await plane.until(CustomResourceDefinition, all =>
+      all
+        .get('crates.stable.example.com')
+        ?.status?.conditions?.some(each => each.type === 'Established' && each.status === 'True'),
+    );
+    const used = (count: string) =>
+      plane.until(ResourceQuota, all => all.get('default/quota')?.status?.used?.[counted] === count);
+    await used('0');
+    const outcomes = await Promise.allSettled(
+      Array.from({ length: 9 }, (_, index) => client.create(Crate, { metadata: { name: `c${index}`, namespace } })),
+    );
+    const refused = outcomes.filter(each => each.status === 'rejected');
+    assert.equal(refused.length, 6);
+    assert.match(
+      String(refused[0]?.reason),
+      /crates\.stable\.example\.com "c\d" is forbidden: exceeded quota: quota, requested: count\/crates\.stable\.example\.com=1, used: count\/crates\.stable\.example\.com=3, limited: count\/crates\.stable\.example\.com=3/,
+    );
+    const { items } = await client.list(Crate, { namespace });
+    assert.equal(items.length, 3);
+    await client.delete(Crate, items[0]?.metadata.name ?? '', { namespace });
+    await used('2');
   });
 
   test('an autoscaler without metrics says why it does nothing, and keeps the bounds', { timeout }, async () => {

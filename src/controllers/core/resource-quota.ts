@@ -2,9 +2,11 @@ import { kinds as allKinds } from '#api/kinds.ts';
 import { Pod } from '#api/core/v1/pod.ts';
 import { resourcesOfKind, scopesHold, usageOf } from '#api/core/v1/quota-usage.ts';
 import { ResourceQuota } from '#api/core/v1/resource-quota.ts';
-import type { ApiObject, Kind } from '#api/machinery/kind.ts';
+import { CustomResourceDefinition } from '#api/apiextensions/v1/custom-resource-definition.ts';
+import { apiVersionOf, defineKind, type ApiObject, type Kind } from '#api/machinery/kind.ts';
 import { addQuantities, formatQuantity, zeroQuantity, type Quantity } from '#api/machinery/quantity.ts';
 import type { Informer } from '#client/informer.ts';
+import type { Informers } from '#client/informers.ts';
 import { updateStatus } from '../actions.ts';
 import { defineController } from '../controller.ts';
 import type { Read } from '../reads.ts';
@@ -51,7 +53,7 @@ function contents(): Read<ResourceQuota, (names: readonly string[]) => Iterable<
     kind => kind.served && kind.namespaced && kind.plural !== '' && !kind.storedAs && kind.verbs.includes('list'),
   );
   return {
-    kinds: [Pod],
+    kinds: [Pod, CustomResourceDefinition],
     open({ informers, subject, wake }) {
       const watched = new Map<Kind, Informer<ApiObject>>();
       const wakeQuotas = (object: ApiObject) => {
@@ -71,17 +73,67 @@ function contents(): Read<ResourceQuota, (names: readonly string[]) => Iterable<
         });
         return informer;
       };
+      const custom = customKinds(informers, {
+        changed(name) {
+          for (const [key, quota] of subject.objects)
+            if (Object.hasOwn(quota.spec?.hard ?? {}, `count/${name}`)) wake(key);
+        },
+        gone(kind) {
+          watched.delete(kind);
+          informers.forget(kind);
+        },
+      });
       return quota => names =>
-        countable
-          .filter(kind => resourcesOfKind(kind, names).length > 0)
-          .map(kind => ({
-            kind,
-            objects: watch(kind)
-              .inNamespace(quota.metadata.namespace ?? '')
-              .values(),
-          }));
+        [...countable.filter(kind => resourcesOfKind(kind, names).length > 0), ...custom(names)].map(kind => ({
+          kind,
+          objects: watch(kind)
+            .inNamespace(quota.metadata.namespace ?? '')
+            .values(),
+        }));
     },
   };
+}
+
+/** The kinds of custom resources that names like `count/crates.example.com` are about, as long as they are served. */
+function customKinds(
+  informers: Informers,
+  tell: { changed(name: string): void; gone(kind: Kind): void },
+): (names: readonly string[]) => readonly Kind[] {
+  const definitions = informers.of(CustomResourceDefinition);
+  const known = new Map<string, Kind>();
+  const update = ({ metadata: { name = '' } }: CustomResourceDefinition, kind: Kind | undefined) => {
+    const before = known.get(name);
+    if (kind && before && apiVersionOf(before) === apiVersionOf(kind)) return;
+    if (before) tell.gone(before);
+    if (kind) known.set(name, kind);
+    else known.delete(name);
+    if (before || kind) tell.changed(name);
+  };
+  definitions.subscribe({
+    added: each => update(each, kindOf(each)),
+    updated: each => update(each, kindOf(each)),
+    deleted: each => update(each, undefined),
+  });
+  return names =>
+    names.flatMap(name => (name.startsWith('count/') ? (known.get(name.slice('count/'.length)) ?? []) : []));
+}
+
+/** Undefined: nothing is served of it, or nothing in namespaces. */
+function kindOf({ spec, status }: CustomResourceDefinition): Kind | undefined {
+  const isEstablished = status?.conditions?.some(each => each.type === 'Established' && each.status === 'True');
+  const version = spec.versions.find(each => each.served);
+  if (!isEstablished || !version || spec.scope !== 'Namespaced') return undefined;
+  const { kind, plural } = spec.names;
+  return defineKind({
+    group: spec.group,
+    version: version.name,
+    kind,
+    plural,
+    namespaced: true,
+    custom: true,
+    type: '',
+    fields: {},
+  }) as unknown as Kind;
 }
 
 function mayCountDifferently(kind: Kind, object: ApiObject, old: ApiObject): boolean {
