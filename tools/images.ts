@@ -13,7 +13,8 @@ import { pack } from 'tar-stream';
 
 /**
  * Small OCI images for tests and for the tour, made from Debian's static busybox, so that no public registry is needed:
- * `busybox`, `client` (a shell with wget, nc and nslookup) and `web` in two versions (answers its version and host name).
+ * `busybox`, `client` (a shell with wget, nc and nslookup), `entrypoint` (tells its arguments) and `web` in two versions
+ * (answers its version and host name).
  * Debian's busybox crashes on `wget -T`; `timeout 5 wget …` does the same.
  *
  *     tools/images.ts --archive FILE      a docker archive for `windlass image load`
@@ -63,6 +64,12 @@ export async function buildImages(): Promise<readonly BuiltImage[]> {
   const recipes: ImageRecipe[] = [
     { name: 'busybox:latest', layers: [base], cmd: ['sh'] },
     { name: 'client:latest', layers: [base, clientLayer], cmd: ['sh', '-c', waitForever] },
+    {
+      name: 'entrypoint:latest',
+      layers: [base, ['entrypoint', 'entrypoint-2'].map(path => ({ path, mode: 0o755, content: tellingScript }))],
+      entrypoint: ['/entrypoint'],
+      cmd: ['default', 'arguments'],
+    },
     ...['v1', 'v2'].map(version => ({
       name: `web:${version}`,
       layers: [base, webLayer, [{ path: 'version', content: `${version}\n` }]],
@@ -75,6 +82,9 @@ export async function buildImages(): Promise<readonly BuiltImage[]> {
 
 /** PID 1 hears no signal that it has no handler for. */
 const waitForever = "trap 'exit 0' TERM INT; while :; do sleep 3600 & wait $!; done";
+
+/** Tells what it was started with. */
+const tellingScript = '#!/bin/sh\necho "[$0${*:+ $*}]"\n';
 
 const clientLayer: readonly LayerFile[] = [
   { path: 'etc/motd', content: 'A shell in a pod: try wget, nslookup, nc, ping.\n' },

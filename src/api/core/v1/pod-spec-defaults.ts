@@ -43,7 +43,7 @@ export function defaultPod(spec: Draft<PodSpec>): void {
  * `dataSource` is dropped, as it always was; `dataSourceRef` takes anything. // KEP-1495
  */
 export function defaultClaimDataSources(spec: Draft<PersistentVolumeClaimSpec>, old?: PersistentVolumeClaimSpec): void {
-  if (spec.dataSource && !old?.dataSource && !isOldDataSource(spec.dataSource)) spec.dataSource = undefined;
+  if (spec.dataSource && !old?.dataSource && !isOldDataSource(spec.dataSource)) delete spec.dataSource;
   const { dataSource, dataSourceRef } = spec;
   if (dataSource && !dataSourceRef) spec.dataSourceRef = { ...dataSource };
   else if (dataSourceRef && !dataSource && !dataSourceRef.namespace) {

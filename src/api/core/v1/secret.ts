@@ -57,7 +57,7 @@ function mergeStringData(secret: {
   if (!stringData) return;
   const encoded = Object.entries(stringData).map(([key, value]) => [key, Buffer.from(value).toString('base64')]);
   secret.data = { ...secret.data, ...(Object.fromEntries(encoded) as Record<string, string>) };
-  secret.stringData = undefined;
+  delete secret.stringData;
 }
 
 function validateSecret({ metadata, data = {}, type }: SecretData, report: Report): void {
