@@ -84,9 +84,9 @@ class UpstreamForm implements Storage {
   readonly #prefix: string;
   readonly #writesProtobuf: boolean;
 
-  constructor(storage: Storage, { keyPrefix = '/registry', mediaType = 'application/json' }: UpstreamFormOptions) {
+  constructor(storage: Storage, { keyPrefix, mediaType = 'application/json' }: UpstreamFormOptions) {
     this.#storage = storage;
-    this.#prefix = `/${keyPrefix.replace(/^\/+|\/+$/g, '')}/`;
+    this.#prefix = prefixOf(keyPrefix);
     this.#writesProtobuf = mediaType !== 'application/json';
   }
 
@@ -167,30 +167,16 @@ class UpstreamForm implements Storage {
     return `${this.#prefix}${path}${rest}`;
   }
 
-  #toKey(path: string): string {
-    if (!path.startsWith(this.#prefix)) return path;
-    const within = path.slice(this.#prefix.length);
-    for (const segments of [1, 2]) {
-      const [first, rest] = splitAt(within, segments);
-      const name = builtInPaths.get(first);
-      if (name !== undefined) return `${ownPrefix}${name}${rest}`;
-    }
-    const [group, rest] = splitAt(within, 1);
-    // Custom resources stand below their group, which has a dot; whatever else there is keeps its name.
-    if (!group.includes('.')) return ownPrefix + (rest === '' ? `${group}/` : within);
-    const [both, name] = splitAt(within, 2);
-    return `${ownPrefix}${both.slice(group.length + 1)}.${group}${name}`;
-  }
-
   #entryOf({ key: path, value, ...revisions }: Entry): Entry {
-    const key = this.#toKey(path);
-    return { ...revisions, key, value: { bytes: decode(key, value.bytes) } };
+    const key = toKey(this.#prefix, path);
+    return { ...revisions, key, value: { ...outdatedOf(value), bytes: decode(key, value.bytes) } };
   }
 
   #eventOf(event: StorageEvent): StorageEvent {
-    const key = this.#toKey(event.key);
+    const key = toKey(this.#prefix, event.key);
     const { bytes, object } = event.value;
-    return { ...event, key, value: object instanceof Rider ? object.value : { bytes: decode(key, bytes) } };
+    const value = object instanceof Rider ? object.value : { bytes: decode(key, bytes) };
+    return { ...event, key, value: { ...value, ...outdatedOf(event.value) } };
   }
 
   #encode(key: string, { bytes, object }: StoredValue): Uint8Array {
@@ -205,6 +191,37 @@ class UpstreamForm implements Storage {
     }
     return withNewline(builtIn.head, bytes);
   }
+}
+
+/** Which resource stands under a path of upstream's: `/registry/services/specs/default/web` → `services`. */
+export function resourceOfPath(path: string, { keyPrefix }: UpstreamFormOptions = {}): string {
+  const [resource] = splitAt(toKey(prefixOf(keyPrefix), path).slice(ownPrefix.length), 1);
+  return resource;
+}
+
+function prefixOf(keyPrefix = '/registry'): string {
+  return `/${keyPrefix.replace(/^\/+|\/+$/g, '')}/`;
+}
+
+/** Back to the keys of this server. */
+function toKey(prefix: string, path: string): string {
+  if (!path.startsWith(prefix)) return path;
+  const within = path.slice(prefix.length);
+  for (const segments of [1, 2]) {
+    const [first, rest] = splitAt(within, segments);
+    const name = builtInPaths.get(first);
+    if (name !== undefined) return `${ownPrefix}${name}${rest}`;
+  }
+  const [group, rest] = splitAt(within, 1);
+  // Custom resources stand below their group, which has a dot; whatever else there is keeps its name.
+  if (!group.includes('.')) return ownPrefix + (rest === '' ? `${group}/` : within);
+  const [both, name] = splitAt(within, 2);
+  return `${ownPrefix}${both.slice(group.length + 1)}.${group}${name}`;
+}
+
+/** What an encrypting store below says of the form it has. */
+function outdatedOf({ isOutdated }: StoredValue): Pick<StoredValue, 'isOutdated'> {
+  return isOutdated ? { isOutdated } : {};
 }
 
 /** Head, the members without their opening brace, and the newline that Go's encoder writes. */

@@ -6,7 +6,9 @@ import { decodeYaml, duplicateYamlKeys } from '#api/machinery/yaml.ts';
 const group = 'apiserver.config.k8s.io';
 
 /** Fields of a configuration by name: the shape of what may stand there. A function checks and turns a single value. */
-export type Shape = { readonly [Field in string]: Shape | readonly [Shape] | 'string' | 'boolean' | 'strings' };
+export type Shape = {
+  readonly [Field in string]: Shape | readonly [Shape] | 'string' | 'boolean' | 'number' | 'strings';
+};
 
 /**
  * Reads a configuration of the API server's own group, as strictly as upstream: unknown fields, fields that stand twice and

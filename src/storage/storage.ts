@@ -65,6 +65,8 @@ export interface Watcher {
 export interface StoredValue {
   readonly bytes: Uint8Array;
   readonly object?: unknown;
+  /** Whether it would be stored in another form today (encrypted with another key): the next write puts it there anew. */
+  readonly isOutdated?: () => boolean;
 }
 
 export interface Entry {

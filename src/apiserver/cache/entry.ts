@@ -41,6 +41,8 @@ export class CachedObject {
   /** JSON with resourceVersion, without kind and apiVersion for built-in kinds. */
   readonly item: Buffer;
   readonly #kind: Kind;
+  /** The store has it encrypted in another way than it would be today. */
+  readonly isOutdated: (() => boolean) | undefined;
   /** What the store has, where an older schema has left it in another form than `item`. */
   readonly #older: Uint8Array | undefined;
   #object: ApiObject | undefined;
@@ -55,7 +57,9 @@ export class CachedObject {
     createRevision: number,
     object?: ApiObject,
     older?: Uint8Array,
+    isOutdated?: () => boolean,
   ) {
+    this.isOutdated = isOutdated;
     this.#kind = kind;
     this.#older = older;
     this.key = key;
@@ -78,7 +82,7 @@ export class CachedObject {
 
   /** The store has the object in an older form: the next write puts it there in this one, even if nothing else changed. */
   get isStale(): boolean {
-    return this.#older !== undefined;
+    return this.#older !== undefined || this.isOutdated?.() === true;
   }
 
   /** The bytes that the store has. */
@@ -117,11 +121,12 @@ export class CachedObject {
  * what is in the store, not of what yesterday's schema had made of that.
  */
 export function revived(kind: Kind, entry: CachedObject): CachedObject {
-  const { key, revision, createRevision, stored } = entry;
+  const { key, revision, createRevision, stored, isOutdated } = entry;
   const object = kind.revive?.(decodeJson(stored) as never);
   const bytes = object && encodeStored(kind, object);
-  if (!bytes || bytes.equals(stored)) return new CachedObject(kind, key, stored, revision, createRevision);
-  return new CachedObject(kind, key, bytes, revision, createRevision, undefined, stored);
+  if (!bytes || bytes.equals(stored))
+    return new CachedObject(kind, key, stored, revision, createRevision, undefined, undefined, isOutdated);
+  return new CachedObject(kind, key, bytes, revision, createRevision, undefined, stored, isOutdated);
 }
 
 const metadataHead = Buffer.from('{"metadata":{');

@@ -76,7 +76,13 @@ export class WatchCache implements AsyncDisposable {
       if (cache) cache.seed(entryOf(cache.kind, within, event));
       else this.#keepUnserved(resource, event);
     }
-    await this.#follow(base.revision);
+    try {
+      await this.#follow(base.revision);
+    } catch (error) {
+      // Compacted meanwhile, or of a time whose keys nobody has any more.
+      if (!(error instanceof CompactedError)) throw error;
+      await this.#readAnew();
+    }
   }
 
   /** The cache of the resource that the kind is stored as. */
@@ -105,8 +111,8 @@ export class WatchCache implements AsyncDisposable {
     const cache = this.#resources.get(name);
     if (!cache) return;
     this.#resources.delete(name);
-    for (const { key, revision, createRevision, stored } of cache.all()) {
-      const value = { bytes: stored };
+    for (const { key, revision, createRevision, stored, isOutdated } of cache.all()) {
+      const value = { bytes: stored, ...(isOutdated && { isOutdated }) };
       this.#keepUnserved(name, { type: 'put', key: `${prefix}${name}/${key}`, revision, value, createRevision });
     }
     cache.end();
@@ -239,11 +245,7 @@ export class WatchCache implements AsyncDisposable {
     const backoff = exponentialBackoff({ initialMs: 100, maxMs: 5_000 });
     while (!this.#abort.signal.aborted) {
       try {
-        const now = await this.#storage.range(prefix);
-        this.#apply(this.#differences(now));
-        this.#advance(now.revision);
-        for (const cache of this.#resources.values()) cache.forget(now.revision);
-        await this.#follow(now.revision);
+        await this.#readAnew();
         this.#ended = undefined;
         return;
       } catch (error) {
@@ -252,6 +254,14 @@ export class WatchCache implements AsyncDisposable {
         await this.#clock.sleep(backoff.next(), this.#abort.signal).catch(() => undefined);
       }
     }
+  }
+
+  async #readAnew(): Promise<void> {
+    const now = await this.#storage.range(prefix);
+    this.#apply(this.#differences(now));
+    this.#advance(now.revision);
+    for (const cache of this.#resources.values()) cache.forget(now.revision);
+    await this.#follow(now.revision);
   }
 
   /** One event for every entry that is otherwise than it was, in revision order. */
@@ -304,8 +314,9 @@ function splitKey(key: string): [resource: string, within: string] {
 }
 
 function entryOf(kind: Kind, key: string, { value, revision, createRevision }: StorageEvent): CachedObject {
-  const { bytes, object } = value;
-  const entry = new CachedObject(kind, key, bytes, revision, createRevision, object as ApiObject | undefined);
+  const { bytes, object, isOutdated } = value;
+  const own = object as ApiObject | undefined;
+  const entry = new CachedObject(kind, key, bytes, revision, createRevision, own, undefined, isOutdated);
   // What this process wrote just now is as the schema wants it.
   return kind.revive && object === undefined ? revived(kind, entry) : entry;
 }

@@ -1,6 +1,6 @@
 import type { Registry as PrometheusRegistry } from 'prom-client';
 import type { Clock } from '#base/clock.ts';
-import { Histogram, type Sample, TimingHistogram } from './histogram.ts';
+import { Histogram, type Sample, TimingHistogram } from '../histogram.ts';
 
 const queueLengthBounds = [0, 10, 25, 50, 100, 250, 500, 1000];
 const durationBounds = [0, 0.005, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30];

@@ -25,6 +25,8 @@ export const requestFlags = {
   'enable-priority-and-fairness': boolean('whether FlowSchemas and priority levels divide the work (default true)'),
   'max-requests-inflight': wholeNumber('reading requests worked on at once (default 400)'),
   'max-mutating-requests-inflight': wholeNumber('writing requests worked on at once (default 200)'),
+  'encryption-provider-config': file('the EncryptionConfiguration that says what is stored encrypted'),
+  'encryption-provider-config-automatic-reload': boolean('whether a change of that file is taken over (default false)'),
   'audit-policy-file': file('the audit.k8s.io/v1 Policy that says what is written down'),
   'audit-log-path': logPath('where audit events are written; - is standard output'),
   'audit-log-format': choice('how they are written (default json)', ['json', 'legacy']),

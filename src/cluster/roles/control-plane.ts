@@ -47,12 +47,14 @@ async function start(
   const { clock, progress } = role;
   const random = systemRandom;
   const pki = await progress.run('certificates', () => openClusterPki(dir, config, clock));
-  const storage = await progress.run('store', () => openStore(dir, config, { clock, log }));
+  const { storage, encryption } = await progress.run('store', () => openStore(dir, config, { clock, random, log }));
+  if (encryption) lifetime.own(encryption);
   lifetime.own(storage);
   const real = config.nodes > 0;
   const plane = await progress.run('API server', async () => {
     const started = await startControlPlane({
       storage,
+      encryption,
       credentials: {
         caCertPem: pki.ca.certPem,
         caKeyPem: pki.ca.keyPem,
