@@ -135,5 +135,11 @@ function withDetail(what: string, detail: string): string {
 function shown(value: unknown): string {
   if (value === undefined || value === null) return 'null';
   if (typeof value === 'bigint') return value.toString();
-  return JSON.stringify(value);
+  const text = JSON.stringify(value);
+  return typeof value === 'object' ? text.replaceAll(/[<>&\u2028\u2029]/g, escaped) : text;
+}
+
+/** Go's JSON can stand in a page. */
+function escaped(character: string): string {
+  return `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`;
 }
