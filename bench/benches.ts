@@ -1,8 +1,10 @@
 import { api } from './api.ts';
 import { idle } from './idle.ts';
+import { list } from './list.ts';
 import { pods } from './pods.ts';
 import { scheduler } from './scheduler.ts';
 import { startup } from './startup.ts';
+import { watch } from './watch.ts';
 
 export interface Bench {
   readonly name: string;
@@ -11,4 +13,4 @@ export interface Bench {
 }
 
 /** Quick ones first. */
-export const benches: readonly Bench[] = [startup, pods, idle, api, scheduler];
+export const benches: readonly Bench[] = [startup, pods, idle, api, scheduler, watch, list];

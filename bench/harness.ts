@@ -72,9 +72,9 @@ function windlass(args: readonly string[]): Promise<{ stdout: string; stderr: st
   return run(process.execPath, [program, ...args], { maxBuffer: 1 << 28 });
 }
 
-/** Builds one of the reference's Go load generators; `undefined` where they or Go are missing. */
-export async function loadGenerator(name: 'kload' | 'ksched'): Promise<string | undefined> {
-  const source = join(root, '..', 'shared', 'bench', name);
+/** Builds a load generator in Go: one of the reference's, or our own; `undefined` where it or Go is missing. */
+export async function loadGenerator(name: 'kload' | 'ksched' | 'watchers'): Promise<string | undefined> {
+  const source = name === 'watchers' ? join(root, 'bench', name) : join(root, '..', 'shared', 'bench', name);
   if (!existsSync(source)) return undefined;
   const binary = join(tmpdir(), `windlass-${name}`);
   try {

@@ -158,14 +158,18 @@ export class ApiMetrics {
     this.#conversion.requests.inc(labels);
   }
 
-  watchEvent(kind: Kind, bytes: number): void {
+  /** Counts what one watch sends. */
+  watchEvents(kind: Kind): (bytes: number) => void {
     let totals = this.#watchSeries.get(kind);
     if (!totals) {
       totals = this.#newWatchSeries(kind);
       this.#watchSeries.set(kind, totals);
     }
-    totals.events++;
-    totals.bytes += bytes;
+    const counted = totals;
+    return bytes => {
+      counted.events++;
+      counted.bytes += bytes;
+    };
   }
 
   /** Kinds come and go with their definitions; what was counted stays, under the name they have. */

@@ -45,6 +45,7 @@ export class WatchStream<Item> implements CacheWatcher {
   readonly #selection: Selection;
   readonly #plan: WatchPlan;
   readonly #form: WatchForm<Item>;
+  readonly #names: EncodingNames;
   readonly #sink: WatchSink<Item>;
   /** Live events that wait until the beginning is sent; undefined from then on. */
   #pending: CacheEvent[] | undefined = [];
@@ -63,6 +64,7 @@ export class WatchStream<Item> implements CacheWatcher {
   constructor(plan: WatchPlan, form: WatchForm<Item>, sink: WatchSink<Item>) {
     this.#plan = plan;
     this.#form = form;
+    this.#names = namesOf(form.name);
     this.#sink = sink;
     this.prefix = plan.prefix;
     this.#selection = plan.selection;
@@ -176,10 +178,13 @@ export class WatchStream<Item> implements CacheWatcher {
     return viewOf(this.#plan.resource, entry);
   }
 
-  #sendEvent(type: EventType, event: CacheEvent, entry: CachedObject, note: string): void {
+  #sendEvent(type: EventType, event: CacheEvent, entry: CachedObject, note: '' | 'gone'): void {
     const form = this.#form;
     if (this.#first && form.first) return this.#sendEntry(type, entry);
-    this.#push(event.encoded(`${form.name}:${type}${note}`, () => form.event(type, entry)));
+    const name = this.#names[note === '' ? type : note];
+    // Of thousands of watches only the first one encodes.
+    const known = event.known(name) as Item | undefined;
+    this.#push(known ?? event.encoded(name, () => form.event(type, entry)));
   }
 
   #sendEntry(type: EventType, entry: CachedObject): void {
@@ -218,4 +223,27 @@ export class WatchStream<Item> implements CacheWatcher {
     this.#plan.signal.removeEventListener('abort', this.#abort);
     this.#sink.end();
   }
+}
+
+/** What the encodings of one form are called, by what they tell. */
+type EncodingNames = Readonly<Record<EventType | 'gone', string>>;
+
+/** The same strings for all watches of one form: they are looked up for every event of every watch. */
+const names = new Map<string, EncodingNames>();
+const namesMax = 1_024;
+
+function namesOf(form: string): EncodingNames {
+  let known = names.get(form);
+  if (!known) {
+    known = {
+      ADDED: `${form}:ADDED`,
+      MODIFIED: `${form}:MODIFIED`,
+      DELETED: `${form}:DELETED`,
+      gone: `${form}:gone`,
+    };
+    // Definitions come and go.
+    if (names.size >= namesMax) names.clear();
+    names.set(form, known);
+  }
+  return known;
 }

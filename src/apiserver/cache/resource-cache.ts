@@ -16,6 +16,9 @@ export class CacheEvent {
   readonly previous: CachedObject | undefined;
   readonly deleted: boolean;
   #encoded: Map<string, unknown> | undefined;
+  /** The encoding that was asked for last: most watchers of a resource want the same. */
+  #lastName: string | undefined;
+  #last: unknown;
 
   constructor(revision: number, entry: CachedObject, previous: CachedObject | undefined, deleted: boolean) {
     this.revision = revision;
@@ -23,6 +26,11 @@ export class CacheEvent {
     this.entry = entry;
     this.previous = previous;
     this.deleted = deleted;
+  }
+
+  /** An encoding that was made before. */
+  known(name: string): unknown {
+    return this.#lastName === name ? this.#last : this.#encoded?.get(name);
   }
 
   /** An encoding of the event, made once for all watchers that want this form. */
@@ -33,11 +41,15 @@ export class CacheEvent {
       form = encode();
       this.#encoded.set(name, form);
     }
+    this.#lastName = name;
+    this.#last = form;
     return form;
   }
 
   shed(): void {
     this.#encoded = undefined;
+    this.#lastName = undefined;
+    this.#last = undefined;
   }
 }
 

@@ -88,7 +88,7 @@ export class Http2Connection {
   readonly #decoder = new HpackDecoder(headerBytesMax);
   readonly #streams = new Map<number, Http2Stream>();
   /** Streams with something to send that wait for the socket or for the connection's window. */
-  readonly #waiting = new Set<Http2Stream>();
+  #waiting: Http2Stream[] = [];
   /** Requests that came in the piece of input that is being read. */
   #fresh: Http2Stream[] = [];
   #lastStreamId = 0;
@@ -158,7 +158,9 @@ export class Http2Connection {
 
   /** The stream has something to send: it goes out at the end of this turn, with whatever else there is. */
   wake(stream: Http2Stream): void {
-    this.#waiting.add(stream);
+    if (stream.waits) return;
+    stream.waits = true;
+    this.#waiting.push(stream);
     this.#schedule();
   }
 
@@ -173,7 +175,8 @@ export class Http2Connection {
       }
       if (stream.sendWindow <= 0) return;
       if (this.#blocked || this.#sendWindow <= 0 || share <= 0) {
-        this.#waiting.add(stream);
+        stream.waits = true;
+        this.#waiting.push(stream);
         return;
       }
       const length = Math.min(unsent, this.#sentFrameBytesMax, this.#sendWindow, stream.sendWindow);
@@ -478,7 +481,7 @@ export class Http2Connection {
       this.#sendWindow += increment;
       if (increment === 0) return this.#fail(errorCodes.protocol);
       if (this.#sendWindow > windowMax) return this.#fail(errorCodes.flowControl);
-      return this.#waiting.size > 0 ? this.#schedule() : undefined;
+      return this.#waiting.length > 0 ? this.#schedule() : undefined;
     }
     if (id > this.#lastStreamId) return this.#fail(errorCodes.protocol);
     const stream = this.#streams.get(id);
@@ -499,10 +502,13 @@ export class Http2Connection {
   /** Each gets its share in turn. */
   #pumpWaiting(): void {
     while (!this.#blocked) {
-      const turn = [...this.#waiting];
-      this.#waiting.clear();
-      for (const stream of turn) this.#pump(stream);
-      if (this.#waiting.size === 0 || this.#sendWindow <= 0) return;
+      const turn = this.#waiting;
+      this.#waiting = [];
+      for (const stream of turn) {
+        stream.waits = false;
+        if (!stream.destroyed) this.#pump(stream);
+      }
+      if (this.#waiting.length === 0 || this.#sendWindow <= 0) return;
     }
   }
 
@@ -514,7 +520,6 @@ export class Http2Connection {
 
   #forget(stream: Http2Stream): void {
     this.#streams.delete(stream.id);
-    this.#waiting.delete(stream);
     this.#heldBytes -= stream.heldBytes;
     stream.close();
   }

@@ -19,6 +19,8 @@ export class Http2Stream implements BodySink {
   destroyed = false;
   /** Nothing more will be written. */
   ended = false;
+  /** In the line of those that have something to send. */
+  waits = false;
   /** The request is complete. */
   remoteClosed = false;
   sendWindow: number;
@@ -129,7 +131,10 @@ export class Http2Stream implements BodySink {
     if (this.offset === this.next.length) {
       this.offset = 0;
       // Taking from the front of a long list costs as much as the list is long.
-      if (++this.#sentChunks === this.#queue.length || this.#sentChunks === 256) {
+      if (++this.#sentChunks === this.#queue.length) {
+        this.#queue.length = 0;
+        this.#sentChunks = 0;
+      } else if (this.#sentChunks === 256) {
         this.#queue = this.#queue.slice(this.#sentChunks);
         this.#sentChunks = 0;
       }

@@ -51,7 +51,7 @@ export async function watch(call: Call, resource: Resource): Promise<ApiResponse
     clock,
     currentRevision: () => cache.revision,
     signal: request.signal,
-    onSent: bytes => foundation.metrics.watchEvent(kind, bytes),
+    onSent: foundation.metrics.watchEvents(kind),
     onReady: call.onWatchReady,
     onEnd: call.onWatchEnd,
   };
