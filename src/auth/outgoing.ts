@@ -137,9 +137,7 @@ export async function postWithRetries(
     if (answer && answer.code >= 200 && answer.code < 300) return answer;
     const error =
       failure ??
-      new Error(
-        `the server responded with the status code ${answer?.code} but did not return more information: ${answer?.text.slice(0, 200)}`,
-      );
+      new Error(`the server responded with the status code ${answer?.code} but did not return more information`);
     const mayPass = answer
       ? answer.code === 429 || answer.code === 500 || answer.headers['retry-after'] !== undefined
       : isLost(failure);

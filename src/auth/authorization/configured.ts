@@ -28,6 +28,8 @@ export interface AuthorizationOptions {
 
 /** Upstream's deadline for a webhook that comes from the flags. */
 const flagWebhookTimeoutMs = 30_000;
+/** Longer than a webhook may take, with all its repetitions. */
+const retiredMs = 5 * 60_000;
 
 /**
  * The authorizers as the flags want them, in their order; `system:masters` may do everything in any case. A configuration
@@ -52,13 +54,17 @@ export async function authorizationFrom(
       const { readAuthorizationConfiguration } = await import('./authorization-configuration.ts');
       const { followFile } = await import('../configuration-file.ts');
       let used = lifetime.own(new Lifetime());
+      // Questions that are under way get their answers from the webhooks of before.
+      const retire = (before: Lifetime) => {
+        lifetime.own(before);
+        lifetime.defer(options.clock.after(retiredMs, () => void before[Symbol.asyncDispose]()));
+      };
       const use = async (text: string) => {
         const configuration = await readAuthorizationConfiguration(text, options.expressions);
         const next = new Lifetime();
         current = await assembled(configuration, flags, options, next);
-        const before = used;
+        retire(used);
         used = next;
-        await before[Symbol.asyncDispose]();
       };
       const text = readFileSync(file, 'utf8');
       await use(text);
