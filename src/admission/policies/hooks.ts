@@ -12,8 +12,25 @@ interface Bound extends ApiObject {
   readonly spec: { readonly policyName?: string | undefined };
 }
 
-/** Policies that are bound, by name, each with its bindings by name. Only those are ever asked. */
-export function hooksOf<Policy extends ApiObject, Binding extends Bound>(
+/** Policies that are bound, by name, each with its bindings by name. Worked out anew when one of them has changed. */
+export function boundPolicies<Policy extends ApiObject, Binding extends Bound>(
+  policies: Informer<Policy>,
+  bindings: Informer<Binding>,
+): () => readonly Hook<Policy, Binding>[] {
+  let known: readonly Hook<Policy, Binding>[] | undefined;
+  const forget = () => {
+    known = undefined;
+  };
+  for (const informer of [policies, bindings] as readonly Informer<ApiObject>[])
+    informer.subscribe({ added: forget, updated: forget, deleted: forget });
+  return () => {
+    if (policies.objects.size === 0 || bindings.objects.size === 0) return [];
+    known ??= hooksOf(policies, bindings);
+    return known;
+  };
+}
+
+function hooksOf<Policy extends ApiObject, Binding extends Bound>(
   policies: Informer<Policy>,
   bindings: Informer<Binding>,
 ): readonly Hook<Policy, Binding>[] {

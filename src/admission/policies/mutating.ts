@@ -21,7 +21,7 @@ import { evaluateConditions } from '../match-conditions.ts';
 import { forbidden, isOf } from '../request.ts';
 import type { Sources } from '../sources.ts';
 import { compiledMutating, type CompiledMutatingPolicy } from './compiled.ts';
-import { hooksOf, isPolicy } from './hooks.ts';
+import { boundPolicies, isPolicy } from './hooks.ts';
 import { type Matched, matchOf, namespaceOf, resourceMatchOf } from './matching.ts';
 import { errorTypeOf, type PolicyMetrics } from './metrics.ts';
 import { paramKindOf, paramsOf } from './params.ts';
@@ -34,21 +34,19 @@ export function mutatingPolicies(
   authorizer: Authorizer,
   metrics: PolicyMetrics | undefined,
 ): AdmissionPlugin {
-  const policies = sources.informers.of(MutatingAdmissionPolicy);
-  const bindings = sources.informers.of(MutatingAdmissionPolicyBinding);
+  const hooks = boundPolicies(
+    sources.informers.of(MutatingAdmissionPolicy),
+    sources.informers.of(MutatingAdmissionPolicyBinding),
+  );
   const histories = new WeakMap<AdmissionRequest, History>();
   return {
     name: 'MutatingAdmissionPolicy',
     handles: request =>
-      policies.objects.size > 0 &&
-      bindings.objects.size > 0 &&
-      request.operation !== 'DELETE' &&
-      !isPolicy(request) &&
-      hooksOf(policies, bindings).some(({ policy }) => mayMatch(policy, request)),
+      request.operation !== 'DELETE' && !isPolicy(request) && hooks().some(({ policy }) => mayMatch(policy, request)),
     async admit(request) {
       const failures: Failure[] = [];
       const invocations: Invocation[] = [];
-      for (const { policy, bindings: bound } of hooksOf(policies, bindings))
+      for (const { policy, bindings: bound } of hooks())
         if (mayMatch(policy, request))
           invocations.push(...(await invocationsOf(policy, bound, request, sources, failures)));
       const history = histories.get(request) ?? { invoked: new Set(), again: new Set(), output: undefined };

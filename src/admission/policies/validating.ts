@@ -18,7 +18,7 @@ import { evaluateConditions } from '../match-conditions.ts';
 import { forbidden, isOf } from '../request.ts';
 import type { Sources } from '../sources.ts';
 import { compiledValidating, type CompiledValidatingPolicy, type CompiledValidation } from './compiled.ts';
-import { type Hook, hooksOf, isPolicy } from './hooks.ts';
+import { boundPolicies, type Hook, isPolicy } from './hooks.ts';
 import { type Matched, matchOf, namespaceOf, resourceMatchOf } from './matching.ts';
 import { errorTypeOf, type PolicyMetrics } from './metrics.ts';
 import { paramKindOf, paramsOf } from './params.ts';
@@ -31,18 +31,16 @@ export function validatingPolicies(
   authorizer: Authorizer,
   metrics: PolicyMetrics | undefined,
 ): AdmissionPlugin {
-  const policies = sources.informers.of(ValidatingAdmissionPolicy);
-  const bindings = sources.informers.of(ValidatingAdmissionPolicyBinding);
+  const hooks = boundPolicies(
+    sources.informers.of(ValidatingAdmissionPolicy),
+    sources.informers.of(ValidatingAdmissionPolicyBinding),
+  );
   return {
     name: 'ValidatingAdmissionPolicy',
-    handles: request =>
-      policies.objects.size > 0 &&
-      bindings.objects.size > 0 &&
-      !isPolicy(request) &&
-      hooksOf(policies, bindings).some(({ policy }) => mayMatch(policy, request)),
+    handles: request => !isPolicy(request) && hooks().some(({ policy }) => mayMatch(policy, request)),
     async validate(request) {
       const judgement = new Judgement(sources, request, new Decisions(authorizer, request), metrics);
-      for (const hook of hooksOf(policies, bindings)) if (mayMatch(hook.policy, request)) await judgement.ask(hook);
+      for (const hook of hooks()) if (mayMatch(hook.policy, request)) await judgement.ask(hook);
       judgement.end();
     },
   };
