@@ -70,7 +70,12 @@ function sender({ port }: BenchCluster, token: string) {
   const agent = new Agent({ keepAlive: true, maxSockets: concurrency });
   return async (method: string, path: string, body?: string): Promise<IncomingMessage> => {
     const asked = request({
-      ...{ host: '127.0.0.1', port, method, path, agent, rejectUnauthorized: false },
+      host: '127.0.0.1',
+      port,
+      method,
+      path,
+      agent,
+      rejectUnauthorized: false,
       headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json' },
     });
     asked.end(body);

@@ -16,8 +16,11 @@ export const watch: Bench = {
     for (const rate of [50, 500]) {
       const beforeMs = usageOf(server).cpuMs;
       const output = await watchRun(watchers, [
-        ...['-server', cluster.server, '-token', token],
-        ...['-watchers', '1000', '-rate', String(rate), '-seconds', String(seconds)],
+        `-server=${cluster.server}`,
+        `-token=${token}`,
+        '-watchers=1000',
+        `-rate=${rate}`,
+        `-seconds=${seconds}`,
       ]);
       const perEventUs = ((usageOf(server).cpuMs - beforeMs) * 1000) / (rate * seconds * 1000);
       rows.push({
