@@ -1,4 +1,5 @@
 import { api } from './api.ts';
+import { cel } from './cel.ts';
 import { idle } from './idle.ts';
 import { list } from './list.ts';
 import { pods } from './pods.ts';
@@ -13,4 +14,4 @@ export interface Bench {
 }
 
 /** Quick ones first. */
-export const benches: readonly Bench[] = [startup, pods, idle, api, scheduler, watch, list];
+export const benches: readonly Bench[] = [startup, cel, pods, idle, api, scheduler, watch, list];

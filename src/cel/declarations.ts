@@ -268,6 +268,8 @@ function goType(raw: unknown): string {
 /** JSON data, and not a value of the language. */
 export function isPlainObject(raw: unknown): raw is Readonly<Record<string, unknown>> {
   if (typeof raw !== 'object' || raw === null) return false;
+  // Nearly always so, and much faster to see; no JSON can have this value under the key.
+  if (raw.constructor === Object) return true;
   const prototype = Object.getPrototypeOf(raw);
   return prototype === Object.prototype || prototype === null;
 }

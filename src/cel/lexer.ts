@@ -74,15 +74,22 @@ function unreadable(text: string, offset: number): string {
       if (character === '\n' || character === '\r') return rest.slice(0, index + 1);
       if (character === '\\' && !raw) {
         const match = new RegExp(`^${escape}`).exec(rest.slice(index));
-        if (match === null) return rest.slice(0, Math.min(index + 2, rest.length));
+        if (match === null) return rest.slice(0, index + brokenEscape(rest.slice(index)));
         index += match[0].length - 1;
       }
       if (character === quote) return rest.slice(0, index + 1);
     }
     return rest;
   }
+  if (rest[0] === '`') return /^`[A-Za-z0-9_.\-/ ]*[^]?/.exec(rest)?.[0] ?? rest;
   if (rest[0] === '&' || rest[0] === '|' || rest[0] === '=') return rest.slice(0, Math.min(2, rest.length));
   return String.fromCodePoint(rest.codePointAt(0) as number);
+}
+
+/** An escape sequence up to the character that breaks it. */
+function brokenEscape(text: string): number {
+  const read = /^\\(?:[xX][0-9a-fA-F]?|u[0-9a-fA-F]{0,3}|U[0-9a-fA-F]{0,7}|[0-3][0-7]?)?/.exec(text)?.[0].length ?? 1;
+  return Math.min(read + 1, text.length);
 }
 
 export function shown(text: string): string {

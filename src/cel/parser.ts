@@ -49,6 +49,7 @@ const operandStarts = new Set(startOfOperand.map(kind => kind.replaceAll("'", ''
 const relations = new Set(['<', '<=', '>=', '>', '==', '!=', 'in']);
 const sums = new Set(['+', '-']);
 const products = new Set(['*', '/', '%']);
+const operators = new Set([...relations, '+', ...products, '&&', '||', '?']);
 const operatorNames: Readonly<Record<string, string>> = {
   in: '@in',
   '<': '_<_',
@@ -200,7 +201,7 @@ class Parser {
     if (token.kind === 'true' || token.kind === 'false' || token.kind === 'null') {
       return this.#fail(token, `mismatched input '${token.text}' expecting IDENTIFIER`);
     }
-    return this.#fail(token, `no viable alternative at input '${shown(before + token.text)}'`);
+    return this.#fail(token, `no viable alternative at input '${shown(before + textOf(token))}'`);
   }
 
   #subscript(operand: Parsed): Parsed {
@@ -241,14 +242,20 @@ class Parser {
         return this.#literal();
     }
     if (this.#skipUnwanted(operandStarts, startOfOperand)) return this.#primary();
-    return this.#mismatch(startOfOperand);
+    if (!operators.has(token.kind)) return this.#mismatch(startOfOperand);
+    // The operand is missing; what follows the operator is looked at all the same.
+    this.#issues.report(
+      token.offset,
+      `Syntax error: mismatched input '${token.text}' expecting ${setOf(startOfOperand)}`,
+    );
+    return { node: { kind: 'literal', offset: token.offset, value: null }, depth: 0 };
   }
 
   #name(): Parsed {
     const first = this.#token;
     const dot = this.#take('.') ? '.' : '';
     if (this.#kind !== 'IDENTIFIER') {
-      return this.#fail(this.#token, `no viable alternative at input '${shown(dot + this.#token.text)}'`);
+      return this.#fail(this.#token, `no viable alternative at input '${shown(dot + textOf(this.#token))}'`);
     }
     const message = this.#messageName();
     if (message !== undefined) return this.#object(dot + message);
@@ -480,6 +487,11 @@ class Parser {
     this.#issues.report(token.offset, `Syntax error: ${message}`);
     throw new Stop();
   }
+}
+
+/** The end of the input has no text where input is shown that is more than it. */
+function textOf(token: Token): string {
+  return token.kind === '<EOF>' ? '' : token.text;
 }
 
 const identifiers = ['IDENTIFIER', 'ESC_IDENTIFIER'];

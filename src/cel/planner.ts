@@ -96,7 +96,7 @@ type Attribute =
 
 type Start =
   | { readonly kind: 'global'; readonly index: number; readonly decl: DeclType | undefined }
-  | { readonly kind: 'local'; readonly index: number }
+  | { readonly kind: 'local'; readonly index: number; readonly decl: DeclType | undefined }
   | { readonly kind: 'step'; readonly step: Step };
 
 interface Qualifier {
@@ -242,8 +242,7 @@ class Planner {
     const certain =
       only !== '' && operands.every((each, index) => isCertain(each, overload.parameters[index] as CelType));
     if (typeof cost === 'number' && steps.length === 2) {
-      const order = orders.get(node.name);
-      if (order !== undefined) return comparison(steps[0] as Step, steps[1] as Step, order, cost);
+      if (comparisons.has(node.name)) return comparison(steps[0] as Step, steps[1] as Step, node.name, cost);
     }
     if (certain) return direct(overload, steps, cost);
     return dispatched(dispatcher(node, overloads), steps, cost);
@@ -341,45 +340,49 @@ class Planner {
   #comprehension(node: Comprehension): Plan {
     const { shape } = node;
     if (shape.kind === 'bind') return this.#bind(node);
-    const range = this.#step(node.range);
+    const ranged = this.plan(node.range);
+    const range = stepOf(ranged);
+    const over = declOfPlan(ranged);
     const first = this.#depth;
     const second = node.variable2 === undefined ? -1 : first + 1;
     const depth = this.#locals.length;
     this.#depth += second < 0 ? 1 : 2;
-    this.#locals.push({ name: node.variable, start: { kind: 'local', index: first } });
+    const [firstDecl, secondDecl] =
+      node.variable2 === undefined ? [over?.key ?? over?.element, undefined] : [undefined, over?.element];
+    this.#locals.push({ name: node.variable, start: { kind: 'local', index: first, decl: firstDecl } });
     if (node.variable2 !== undefined)
-      this.#locals.push({ name: node.variable2, start: { kind: 'local', index: second } });
-    const loop = this.#loop(shape);
+      this.#locals.push({ name: node.variable2, start: { kind: 'local', index: second, decl: secondDecl } });
+    const loop = this.#loop(shape, { first, second });
     this.#locals.length = depth;
     this.#depth = first;
     return step(frame => {
       const values = range(frame);
       if (values instanceof CelError) return values;
-      const iteration = Iteration.over(values, first, second);
-      if (iteration === undefined) return new CelError(`got '${typeOfValue(values).text}', expected iterable type`);
-      const result = loop(frame, iteration);
+      const source = sourceOf(values);
+      if (source === undefined) return new CelError(`got '${typeOfValue(values).text}', expected iterable type`);
+      const result = loop(frame, source);
       if (frame.cost > frame.costMax) throw new CostExceeded();
       return result;
     });
   }
 
-  #loop(shape: Exclude<Comprehension['shape'], { kind: 'bind' }>): (frame: Frame, iteration: Iteration) => Result {
+  #loop(shape: Exclude<Comprehension['shape'], { kind: 'bind' }>, slots: Slots): Loop {
     switch (shape.kind) {
       case 'all':
-        return forAll(this.#step(shape.predicate));
+        return forAll(this.#step(shape.predicate), slots);
       case 'exists':
-        return forSome(this.#step(shape.predicate));
+        return forSome(this.#step(shape.predicate), slots);
       case 'one':
-        return forOne(this.#step(shape.predicate));
+        return forOne(this.#step(shape.predicate), slots);
       case 'list': {
         const predicate = shape.predicate && this.#step(shape.predicate);
         const element = this.plan(shape.element);
-        return collectList(predicate, stepOf(element), element.kind === 'constant' ? 2 : 2 + listCreateCost);
+        return collectList(predicate, stepOf(element), element.kind === 'constant' ? 2 : 2 + listCreateCost, slots);
       }
       case 'map': {
         const predicate = shape.predicate && this.#step(shape.predicate);
         const key = shape.key && this.#step(shape.key);
-        return collectMap(predicate, key, this.#step(shape.value));
+        return collectMap(predicate, key, this.#step(shape.value), slots);
       }
     }
   }
@@ -416,12 +419,7 @@ const conversions = new Set([
   'uint',
 ]);
 const regexFunctions = new Set(['matches', 'find', 'findAll']);
-const orders: ReadonlyMap<string, (order: number) => boolean> = new Map([
-  ['_<_', (order: number) => order < 0],
-  ['_<=_', (order: number) => order <= 0],
-  ['_>_', (order: number) => order > 0],
-  ['_>=_', (order: number) => order >= 0],
-]);
+const comparisons = new Set(['_<_', '_<=_', '_>_', '_>=_']);
 
 function constant(value: CelValue): Plan {
   return { kind: 'constant', value };
@@ -496,7 +494,7 @@ function resolver(attribute: Attribute): Step {
   const general: Step = frame => walk(start(frame), qualifiers, frame);
   const names = fieldNames(qualifiers);
   if (names === undefined) return general;
-  const declared = attribute.start.kind === 'global' ? declaredPath(attribute.start.decl, names) : undefined;
+  const declared = attribute.start.kind === 'step' ? undefined : declaredPath(attribute.start.decl, names);
   if (declared !== undefined) return declaredReader(start, declared, general);
   return names.length === 1 ? fieldReader(start, names[0] as string) : general;
 }
@@ -549,9 +547,29 @@ function declaredPath(decl: DeclType | undefined, names: readonly string[]): Dec
   return { decl, properties, last };
 }
 
+/** The declaration of what a plan reads; undefined where it computes. */
+function declOfPlan(planned: Plan): DeclType | undefined {
+  if (planned.kind !== 'attribute' || planned.attribute.kind !== 'path') return undefined;
+  const { start, qualifiers } = planned.attribute;
+  const names = fieldNames(qualifiers);
+  if (start.kind === 'step' || names === undefined) return undefined;
+  return names.length === 0 ? start.decl : declaredPath(start.decl, names)?.last;
+}
+
 /** Goes down plain JSON; whatever is not there is left to the general way, which knows what to say. */
 function declaredReader(start: Step, { decl, properties, last }: DeclaredPath, general: Step): Step {
   const count = properties.length;
+  const [only] = properties as [string];
+  if (count === 1) {
+    return frame => {
+      const value = start(frame);
+      if (!(value instanceof JsonObject) || value.decl !== decl) return general(frame);
+      const raw = value.object[only];
+      if (raw === undefined || raw === null) return general(frame);
+      frame.cost++;
+      return last.adapt(raw);
+    };
+  }
   return frame => {
     const value = start(frame);
     if (!(value instanceof JsonObject) || value.decl !== decl) return general(frame);
@@ -699,17 +717,48 @@ function equality(left: Step, right: Step, wanted: boolean): Step {
   };
 }
 
-function comparison(left: Step, right: Step, holds: (order: number) => boolean, cost: number): Step {
-  return frame => {
-    const one = left(frame);
-    const other = right(frame);
-    frame.cost += cost;
-    if (typeof one === 'number' && typeof other === 'number') return holds(one - other);
-    if (one instanceof CelError) return one;
-    if (other instanceof CelError) return other;
-    const order = compare(one, other);
-    return typeof order === 'number' ? holds(order) : order;
-  };
+function comparison(left: Step, right: Step, name: string, cost: number): Step {
+  switch (name) {
+    case '_<_':
+      return frame => {
+        const one = left(frame);
+        const other = right(frame);
+        frame.cost += cost;
+        if (typeof one === 'number' && typeof other === 'number') return one < other;
+        return compared(one, other, order => order < 0);
+      };
+    case '_<=_':
+      return frame => {
+        const one = left(frame);
+        const other = right(frame);
+        frame.cost += cost;
+        if (typeof one === 'number' && typeof other === 'number') return one <= other;
+        return compared(one, other, order => order <= 0);
+      };
+    case '_>_':
+      return frame => {
+        const one = left(frame);
+        const other = right(frame);
+        frame.cost += cost;
+        if (typeof one === 'number' && typeof other === 'number') return one > other;
+        return compared(one, other, order => order > 0);
+      };
+    default:
+      return frame => {
+        const one = left(frame);
+        const other = right(frame);
+        frame.cost += cost;
+        if (typeof one === 'number' && typeof other === 'number') return one >= other;
+        return compared(one, other, order => order >= 0);
+      };
+  }
+}
+
+function compared(left: Result, right: Result, holds: (order: number) => boolean): Result {
+  if (left instanceof CelError) return left;
+  if (right instanceof CelError) return right;
+  const order = compare(left, right);
+  return typeof order === 'number' ? holds(order) : order;
 }
 
 /** Members that are found by looking them up, as upstream does with constant lists: it costs nothing. */
@@ -845,57 +894,59 @@ function setEntry(map: EntryMap, key: CelValue, value: CelValue, optional: boole
   return undefined;
 }
 
-/** Puts one element after the other into the variables of a loop. */
-class Iteration {
-  readonly #size: number;
-  readonly #list: CelList | undefined;
-  readonly #map: CelMap | CelObject | undefined;
-  readonly #keys: readonly CelValue[];
-  readonly #first: number;
-  readonly #second: number;
-  #index = 0;
+/** What a loop goes over: a list, or the entries of a map. */
+type Source = CelList | Entries;
 
-  private constructor(list: CelList | undefined, map: CelMap | CelObject | undefined, first: number, second: number) {
-    this.#list = list;
-    this.#map = map;
-    this.#keys = map === undefined ? [] : map instanceof CelObject ? map.names() : map.keys();
-    this.#size = list === undefined ? this.#keys.length : list.size;
-    this.#first = first;
-    this.#second = second;
+class Entries {
+  readonly keys: readonly CelValue[];
+  readonly map: CelMap | CelObject;
+
+  constructor(map: CelMap | CelObject) {
+    this.map = map;
+    this.keys = map instanceof CelObject ? map.names() : map.keys();
   }
 
-  static over(values: CelValue, first: number, second: number): Iteration | undefined {
-    if (values instanceof CelList) return new Iteration(values, undefined, first, second);
-    const entries = values instanceof CelMap || values instanceof CelObject;
-    return entries ? new Iteration(undefined, values, first, second) : undefined;
-  }
-
-  next(frame: Frame): boolean {
-    const index = this.#index++;
-    if (index >= this.#size) return false;
-    if (frame.cost > frame.costMax) throw new CostExceeded();
-    const { locals } = frame;
-    const list = this.#list;
-    if (list !== undefined) {
-      if (this.#second < 0) locals[this.#first] = list.get(index);
-      else {
-        locals[this.#first] = index;
-        locals[this.#second] = list.get(index);
-      }
-      return true;
-    }
-    const key = this.#keys[index] as CelValue;
-    locals[this.#first] = key;
-    if (this.#second >= 0) locals[this.#second] = access(this.#map as CelMap, key) as Result;
-    return true;
+  get size(): number {
+    return this.keys.length;
   }
 }
 
+function sourceOf(values: CelValue): Source | undefined {
+  if (values instanceof CelList) return values;
+  return values instanceof CelMap || values instanceof CelObject ? new Entries(values) : undefined;
+}
+
+/** Where the variables of a loop are; the second is -1 where there is none. */
+interface Slots {
+  readonly first: number;
+  readonly second: number;
+}
+
+/** Puts an element into the variables of the loop. */
+function enter(frame: Frame, source: Source, index: number, { first, second }: Slots): void {
+  if (frame.cost > frame.costMax) throw new CostExceeded();
+  const { locals } = frame;
+  if (source instanceof CelList) {
+    if (second < 0) locals[first] = source.get(index);
+    else {
+      locals[first] = index;
+      locals[second] = source.get(index);
+    }
+    return;
+  }
+  const key = source.keys[index] as CelValue;
+  locals[first] = key;
+  if (second >= 0) locals[second] = access(source.map, key) as Result;
+}
+
+type Loop = (frame: Frame, source: Source) => Result;
+
 /** The condition reads and tests the accumulator, and so does the step. */
-function forAll(predicate: Step): (frame: Frame, iteration: Iteration) => Result {
-  return (frame, iteration) => {
+function forAll(predicate: Step, slots: Slots): Loop {
+  return (frame, source) => {
     let all: Result = true;
-    while (iteration.next(frame)) {
+    for (let index = 0; index < source.size; index++) {
+      enter(frame, source, index, slots);
       if (all === false) {
         frame.cost += 2;
         break;
@@ -910,10 +961,11 @@ function forAll(predicate: Step): (frame: Frame, iteration: Iteration) => Result
   };
 }
 
-function forSome(predicate: Step): (frame: Frame, iteration: Iteration) => Result {
-  return (frame, iteration) => {
+function forSome(predicate: Step, slots: Slots): Loop {
+  return (frame, source) => {
     let some: Result = false;
-    while (iteration.next(frame)) {
+    for (let index = 0; index < source.size; index++) {
+      enter(frame, source, index, slots);
       if (some === true) {
         frame.cost += 3;
         break;
@@ -928,10 +980,11 @@ function forSome(predicate: Step): (frame: Frame, iteration: Iteration) => Resul
   };
 }
 
-function forOne(predicate: Step): (frame: Frame, iteration: Iteration) => Result {
-  return (frame, iteration) => {
+function forOne(predicate: Step, slots: Slots): Loop {
+  return (frame, source) => {
     let count = 0;
-    while (iteration.next(frame)) {
+    for (let index = 0; index < source.size; index++) {
+      enter(frame, source, index, slots);
       const value = predicate(frame);
       if (value === true) {
         frame.cost += 2;
@@ -943,14 +996,11 @@ function forOne(predicate: Step): (frame: Frame, iteration: Iteration) => Result
   };
 }
 
-function collectList(
-  predicate: Step | undefined,
-  element: Step,
-  cost: number,
-): (frame: Frame, iteration: Iteration) => Result {
-  return (frame, iteration) => {
+function collectList(predicate: Step | undefined, element: Step, cost: number, slots: Slots): Loop {
+  return (frame, source) => {
     const elements: CelValue[] = [];
-    while (iteration.next(frame)) {
+    for (let index = 0; index < source.size; index++) {
+      enter(frame, source, index, slots);
       const wanted = predicate === undefined || predicate(frame);
       if (wanted === false) continue;
       if (wanted !== true) return failureOf(wanted) as CelError;
@@ -964,14 +1014,11 @@ function collectList(
   };
 }
 
-function collectMap(
-  predicate: Step | undefined,
-  key: Step | undefined,
-  value: Step,
-): (frame: Frame, iteration: Iteration) => Result {
-  return (frame, iteration) => {
+function collectMap(predicate: Step | undefined, key: Step | undefined, value: Step, slots: Slots): Loop {
+  return (frame, source) => {
     const map = new EntryMap();
-    while (iteration.next(frame)) {
+    for (let index = 0; index < source.size; index++) {
+      enter(frame, source, index, slots);
       const wanted = predicate === undefined || predicate(frame);
       if (wanted === false) continue;
       if (wanted !== true) return failureOf(wanted) as CelError;
