@@ -27,6 +27,7 @@ import { dnsOf, hostDns } from './pods/dns.ts';
 import type { Failure } from './pods/decide.ts';
 import { Images } from './pods/images.ts';
 import { isMirror, isStatic, labels as runtimeLabels, nodeLabel, sourceAnnotations } from './pods/names.ts';
+import { resizeRefusal } from './pods/resize.ts';
 import { PodWorker, type PodHost } from './pods/worker.ts';
 import { mirrorOf, StaticPods } from './static-pods.ts';
 import { LogRotation } from './streams/log-rotation.ts';
@@ -151,6 +152,17 @@ async function start(options: KubeletOptions, lifetime: Lifetime, signal?: Abort
     nodeIps: options.nodeIPs,
     dns: pod =>
       dnsOf(pod, { servers: options.clusterDNS, domain: options.clusterDomain }, hostDns(configuration.resolvConf)),
+    resizeRefusal: pod => {
+      const others = [...workers.values()].filter(each => !each.isOver && each.pod.metadata.uid !== pod.metadata.uid);
+      return resizeRefusal(
+        pod,
+        node.current,
+        others.map(each => each.pod),
+      );
+    },
+    freed: () => {
+      for (const worker of workers.values()) worker.reconsider();
+    },
     mirror: async pod => {
       const owner = node.current?.metadata.uid;
       // Its picture belongs to the node, so that it goes with it.
@@ -160,6 +172,7 @@ async function start(options: KubeletOptions, lifetime: Lifetime, signal?: Abort
     gone: uid => {
       workers.delete(uid);
       objects.release(uid);
+      host.freed();
       pods.gone(uid);
     },
   };

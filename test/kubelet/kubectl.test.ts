@@ -10,6 +10,7 @@ import { after, before, describe, test } from 'node:test';
 import { WebSocket } from 'ws';
 import { Pod } from '#api/core/v1/pod.ts';
 import { missingForOci } from '#runtime/oci/runtime.ts';
+import { eventually } from '../scenarios/eventually.ts';
 import { startRealNode, type RealNode } from './cluster.ts';
 
 const missing = await missingForOci();
@@ -345,6 +346,95 @@ describe('a node with real containers', { skip: missing.length > 0 && missing.jo
     assert.deepEqual(forward.messages.slice(0, 2), ['\x00P\x00', '\x01P\x00']);
     forward.ws.close();
     await forward.closed;
+  });
+
+  test('resources are changed in place, or by a restart where the container wants that', async () => {
+    const resources = (cpu: string, memory: string) => ({ requests: { cpu, memory }, limits: { cpu, memory } });
+    const resizePolicy = [{ resourceName: 'memory', restartPolicy: 'RestartContainer' }];
+    await apply(
+      pod('resized', {
+        containers: [
+          { ...shell(forever), resources: resources('100m', '64Mi') },
+          { ...shell(forever), name: 'touchy', resources: resources('50m', '32Mi'), resizePolicy },
+        ],
+      }),
+    );
+    await ready('resized');
+    const resize = (...containers: object[]) =>
+      ok(['patch', 'pod', 'resized', '--subresource=resize', `--patch=${JSON.stringify({ spec: { containers } })}`]);
+    const seen = async () => (await status('resized')) ?? {};
+    const settled = async (
+      what: string,
+      holds: (now: Awaited<ReturnType<typeof seen>>) => boolean | undefined,
+    ): Promise<Awaited<ReturnType<typeof seen>>> =>
+      eventually(what, async () => {
+        const now = await seen();
+        return holds(now) && now;
+      });
+    const limit = (now: Awaited<ReturnType<typeof seen>>, name: string) =>
+      now.containerStatuses?.find(each => each.name === name)?.resources?.limits;
+    const isQuiet = (now: Awaited<ReturnType<typeof seen>>) =>
+      !now.conditions?.some(({ type }) => type.startsWith('PodResize'));
+    const before = await seen();
+
+    await resize({ name: 'main', resources: resources('200m', '128Mi') });
+    const after = await settled('it has more', now => limit(now, 'main')?.['memory'] === '128Mi' && isQuiet(now));
+    assert.deepEqual(
+      after.containerStatuses?.map(each => [each.containerID, each.restartCount]),
+      before.containerStatuses?.map(each => [each.containerID, each.restartCount]),
+    );
+    const own = async (controller: string, file: string) => {
+      const [, group = ''] =
+        /^\d+:(?:[^:]*,)?CONTROLLER(?:,[^:]*)?:(.*)$/m.exec(
+          (await exec('resized', 'cat /proc/self/cgroup')).replaceAll(
+            new RegExp(`(?<=[:,])${controller}(?=[:,])`, 'g'),
+            'CONTROLLER',
+          ),
+        ) ?? [];
+      return (await readFile(join('/sys/fs/cgroup', controller, group, file), 'utf8')).trim();
+    };
+    assert.equal(await own('memory', 'memory.limit_in_bytes'), String(128 * 1024 * 1024));
+    assert.equal(await own('cpu', 'cpu.cfs_quota_us'), '20000');
+    assert.equal(await own('cpu', 'cpu.shares'), '204');
+    assert.equal(await own('memory', '../memory.limit_in_bytes'), String((128 + 32) * 1024 * 1024));
+
+    await resize(
+      { name: 'main', resources: resources('100m', '96Mi') },
+      { name: 'touchy', resources: resources('50m', '48Mi') },
+    );
+    const restarted = await settled(
+      'one was started anew',
+      now =>
+        limit(now, 'touchy')?.['memory'] === '48Mi' &&
+        limit(now, 'main')?.['memory'] === '96Mi' &&
+        isQuiet(now) &&
+        now.containerStatuses?.every(each => each.ready),
+    );
+    assert.deepEqual(
+      restarted.containerStatuses?.map(each => each.restartCount),
+      [0, 1],
+    );
+    assert.equal(await own('memory', '../memory.limit_in_bytes'), String((96 + 48) * 1024 * 1024));
+
+    // What another pod has been promised is not to be had until that one has gone.
+    const cpus = Number((await ok(['get', 'nodes', '-o', 'jsonpath={.items[0].status.allocatable.cpu}'])).trim());
+    const most = { requests: { cpu: `${cpus * 1000 - 700}m` } };
+    await apply(pod('greedy', { containers: [{ ...shell(forever), resources: most }] }));
+    await ready('greedy');
+    await resize({ name: 'main', resources: resources('700m', '96Mi') });
+    const deferred = await settled('it has to wait', now =>
+      now.conditions?.some(each => each.type === 'PodResizePending' && each.reason === 'Deferred'),
+    );
+    assert.match(
+      deferred.conditions?.find(({ type }) => type === 'PodResizePending')?.message ?? '',
+      /^Node didn't have enough resource: cpu, requested: 750, used: \d+, capacity: \d+$/,
+    );
+    assert.equal(limit(deferred, 'main')?.['cpu'], '100m');
+    await ok(['delete', 'pod', 'greedy']);
+    await settled('it is granted', now => limit(now, 'main')?.['cpu'] === '700m' && isQuiet(now));
+    const reasons = await ok(['get', 'events', '-o', 'jsonpath={.items[*].reason}']);
+    for (const reason of ['ResizeStarted', 'ResizeCompleted', 'ResizeDeferred'])
+      assert.match(reasons, new RegExp(reason));
   });
 
   test('a restarted agent leaves containers alone and goes on serving them', async () => {

@@ -21,7 +21,7 @@ export interface PodView {
 export interface Health {
   /** Past its post-start hook and its startup probe. */
   readonly started: boolean;
-  readonly failed: 'startup' | 'liveness' | 'postStart' | undefined;
+  readonly failed: 'startup' | 'liveness' | 'postStart' | 'resize' | undefined;
 }
 
 export interface Stopping {
@@ -45,7 +45,7 @@ export type Action =
       readonly do: 'kill';
       readonly id: string;
       readonly container: Container;
-      readonly why: 'stop' | 'startup' | 'liveness' | 'postStart' | 'changed';
+      readonly why: 'stop' | 'startup' | 'liveness' | 'postStart' | 'resize' | 'changed';
       readonly graceSeconds: number;
     }
   | { readonly do: 'stopSandbox'; readonly id: string }
@@ -290,7 +290,11 @@ function reasonToKill(view: PodView, container: Container, status: ContainerStat
   return hash !== undefined && hash !== containerHash(container) ? 'changed' : undefined;
 }
 
-function graceFor(pod: Pod, container: Container, why: 'startup' | 'liveness' | 'postStart' | 'changed'): number {
+function graceFor(
+  pod: Pod,
+  container: Container,
+  why: Exclude<Extract<Action, { do: 'kill' }>['why'], 'stop'>,
+): number {
   const probe = why === 'startup' ? container.startupProbe : why === 'liveness' ? container.livenessProbe : undefined;
   return Math.min(forever, probe?.terminationGracePeriodSeconds ?? pod.spec?.terminationGracePeriodSeconds ?? 30);
 }

@@ -1,4 +1,5 @@
 import { mkdir, rm } from 'node:fs/promises';
+import { join } from 'node:path';
 import { Pod, type PodStatus } from '#api/core/v1/pod.ts';
 import type { Container } from '#api/core/v1/pod-spec.ts';
 import { isReason } from '#api/machinery/errors.ts';
@@ -7,7 +8,13 @@ import type { Clock } from '#base/clock.ts';
 import type { Log } from '#base/log.ts';
 import type { Client } from '#client/client.ts';
 import type { EventRecorder } from '#client/events.ts';
-import type { ContainerStatus, DnsConfig, PodSandboxStatus, Runtime } from '#runtime/runtime.ts';
+import type {
+  ContainerStatus,
+  DnsConfig,
+  LinuxContainerResources,
+  PodSandboxStatus,
+  Runtime,
+} from '#runtime/runtime.ts';
 import { setUpVolumes, tearDownVolumes, type PodVolumes } from '#volumes/pod-volumes.ts';
 import { environmentOf } from '../env/environment.ts';
 import type { Objects } from '../objects.ts';
@@ -29,6 +36,7 @@ import {
   type Action,
   type Decision,
   type Failure,
+  type Health,
   type PodView,
   type Stopping,
   type Waiting,
@@ -37,7 +45,19 @@ import { runHook } from './hooks.ts';
 import { ImageError, type Images } from './images.ts';
 import { mountsOf } from './mounts.ts';
 import { containerHash, isStatic, podText } from './names.ts';
-import { containerResources } from './resources.ts';
+import { containerResources, podResources } from './resources.ts';
+import { readAllocation, writeAllocation } from './allocation-file.ts';
+import {
+  allocationOf,
+  differs,
+  explicit,
+  granted,
+  isSame,
+  needsRestart,
+  resizeMessage,
+  widest,
+  type Allocation,
+} from './resize.ts';
 import { RestartBackoff } from './restarts.ts';
 import { rootRefusal } from './security.ts';
 import { terminationMessage } from './termination-message.ts';
@@ -55,6 +75,10 @@ export interface PodHost {
   readonly facts: NodeFacts;
   readonly nodeIps: readonly string[];
   readonly dns: (pod: Pod) => DnsConfig;
+  /** Why a pod that runs already is not granted what it asks for now. */
+  readonly resizeRefusal: (pod: Pod) => Waiting | undefined;
+  /** A pod may take less than before. */
+  readonly freed: () => void;
   /** Shows a static pod to the API. */
   readonly mirror: (pod: Pod) => Promise<void>;
   /** Nothing of the pod is left on the node. */
@@ -77,7 +101,7 @@ export class PodWorker {
   readonly #probers = new Map<string, Prober>();
   /** Containers whose post-start hook is over, and what has gone wrong with others. */
   readonly #hooked = new Set<string>();
-  readonly #failed = new Map<string, 'startup' | 'liveness' | 'postStart'>();
+  readonly #failed = new Map<string, NonNullable<Health['failed']>>();
   readonly #messages = new Map<string, string>();
   /** What a former agent's probes have said of containers that were taken over. */
   readonly #before = new Map<string, { readonly startup: boolean; readonly readiness: boolean }>();
@@ -90,7 +114,15 @@ export class PodWorker {
   /** Aborted when the pod is to stop: pulls and hooks are not waited for. */
   readonly #starting = new AbortController();
   readonly #watchers = new Set<() => void>();
+  /** As it was granted; `#asked` is what the API has. */
   #pod: Pod;
+  #asked: Pod;
+  #allocation: Allocation;
+  #resizePending: Waiting | undefined;
+  #resizing: Waiting | undefined;
+  readonly #gave = new Map<string, LinuxContainerResources>();
+  /** What the pod's own control group was told last. */
+  #podLimits: LinuxContainerResources;
   #volumes: PodVolumes | undefined;
   #volumesStale = false;
   #stopping: Stopping | undefined;
@@ -106,9 +138,12 @@ export class PodWorker {
   #cancelWake = () => {};
 
   constructor(pod: Pod, host: PodHost) {
-    this.#pod = pod;
+    this.#asked = pod;
     this.#host = host;
     this.#uid = pod.metadata.uid ?? '';
+    this.#allocation = readAllocation(this.#allocationFile) ?? allocationOf(pod);
+    this.#pod = granted(pod, this.#allocation);
+    this.#podLimits = podResources(this.#pod.spec);
     this.#startTimeMs = timeMs(pod.status?.startTime ?? '') || host.clock.now();
     const { client, clock, log, mirror } = host;
     const { signal } = this.#abort;
@@ -156,13 +191,13 @@ export class PodWorker {
 
   /** The API has a new version of the pod. */
   update(pod: Pod): void {
-    const old = this.#pod;
-    this.#pod = pod;
+    const old = this.#asked;
+    this.#asked = pod;
+    this.#pod = granted(pod, this.#allocation);
     this.#writer.seen(pod);
     if (pod.metadata.deletionTimestamp !== undefined)
       this.#stop(pod.metadata.deletionGracePeriodSeconds ?? this.#grace());
     else if (old !== pod) {
-      this.#resize(old);
       if (describes(old) !== describes(pod)) this.#refreshVolumes();
     }
     this.#turn();
@@ -180,6 +215,11 @@ export class PodWorker {
     this.#failure ??= failure;
     this.#stop(graceSeconds);
     this.#turn();
+  }
+
+  /** Something has become free on the node. */
+  reconsider(): void {
+    if (this.#resizePending) this.#turn();
   }
 
   /** The runtime has told of a change. */
@@ -311,6 +351,7 @@ export class PodWorker {
     this.#hooked.delete(id);
     this.#failed.delete(id);
     this.#before.delete(id);
+    this.#gave.delete(id);
     this.#probers.get(id)?.[Symbol.dispose]();
     this.#probers.delete(id);
   }
@@ -328,6 +369,7 @@ export class PodWorker {
   #step(): void {
     const nowMs = this.#host.clock.now();
     this.#checkDeadline(nowMs);
+    this.#resize();
     const decision = decide(this.#view(), nowMs);
     this.#initialized ||= decision.initialized;
     if (!this.#stopping) this.#prepare(decision);
@@ -398,6 +440,9 @@ export class PodWorker {
       startTimeMs: this.#startTimeMs,
       over: isOver,
       failure: this.#failure,
+      resizePending: this.#resizePending,
+      resizing: this.#resizing,
+      isResized: (container: Container, status: ContainerStatus) => this.#isResized(container, status),
     };
     return podStatus(view, this.#host.clock.now());
   }
@@ -739,20 +784,105 @@ export class PodWorker {
     return allContainers(this.#pod).find(({ container }) => container.name === name)?.kind ?? 'main';
   }
 
-  /** New amounts of CPU and memory are given to running containers in place. */
-  #resize(old: Pod): void {
-    for (const { container } of allContainers(this.#pod)) {
-      const before = allContainers(old).find(each => each.container.name === container.name)?.container;
-      if (!before || JSON.stringify(before.resources) === JSON.stringify(container.resources)) continue;
-      const running = this.container(container.name);
-      const { spec } = this.#pod;
-      if (!spec || running?.state !== 'running' || containerHash(before) !== containerHash(container)) continue;
-      const resources = containerResources(spec, container, this.#host.facts.memoryCapacityBytes);
-      this.#run(`resize ${container.name}`, async () => {
-        await this.#host.runtime.updateContainerResources(running.id, resources);
-        this.#observe(await this.#host.runtime.containerStatus(running.id));
-      });
+  get #allocationFile(): string {
+    return join(podDirectory(this.#host.paths, this.#uid), 'allocation.json');
+  }
+
+  /** New amounts of CPU and memory are granted when the node has them, and given to running containers in place. */
+  #resize(): void {
+    if (this.#stopping || this.#torn) return;
+    const asked = allocationOf(this.#asked);
+    if (isSame(asked, this.#allocation)) this.#resizePending = undefined;
+    else this.#grant(asked);
+    const { spec } = this.#pod;
+    const memoryBytes = this.#host.facts.memoryCapacityBytes;
+    const changing = allContainers(this.#pod).flatMap(({ kind, container }) => {
+      const running = kind === 'ephemeral' ? undefined : this.container(container.name);
+      if (running?.state !== 'running') return [];
+      const wanted = containerResources(spec, container, memoryBytes);
+      const actual = this.#given(running, wanted);
+      return differs(wanted, actual) ? [{ container, running, wanted, actual }] : [];
+    });
+    const limits = podResources(spec);
+    if (changing.length === 0 && !differs(limits, this.#podLimits)) {
+      if (this.#resizing && !this.#busy.has('resize')) {
+        this.#resizing = undefined;
+        this.#event('Normal', 'ResizeCompleted', resizeMessage('completed', this.#pod));
+      }
+      return;
     }
+    // What runs was started with something else: by a former agent, or before this was granted.
+    this.#resizing ??= { reason: '', message: '' };
+    const inPlace = changing.filter(({ container, running, wanted, actual }) => {
+      if (!needsRestart(container, wanted, actual)) return true;
+      this.#failed.set(running.id, 'resize');
+      return false;
+    });
+    this.#run(
+      'resize',
+      async () => {
+        const { runtime } = this.#host;
+        const sandboxId = this.sandbox?.state === 'ready' ? this.sandbox.id : undefined;
+        // Wide enough for both while the containers change, then as tight as it is to be.
+        if (sandboxId !== undefined)
+          await runtime.updatePodSandboxResources(sandboxId, widest(this.#podLimits, limits));
+        for (const { running, wanted, actual } of inPlace) {
+          await this.#refuseBelowUse(running.id, actual, wanted);
+          await runtime.updateContainerResources(running.id, explicit(wanted));
+          this.#gave.set(running.id, wanted);
+          this.#observe(await runtime.containerStatus(running.id));
+        }
+        if (sandboxId !== undefined) await runtime.updatePodSandboxResources(sandboxId, explicit(limits));
+        this.#podLimits = limits;
+        this.#retries.delete('resize');
+      },
+      error => {
+        const message = textOf(error);
+        if (this.#resizing?.message !== message)
+          this.#event('Warning', 'ResizeError', resizeMessage('error', this.#pod, message));
+        this.#resizing = { reason: 'Error', message };
+        this.#retryLater('resize', 1000);
+      },
+    );
+  }
+
+  #isResized(container: Container, status: ContainerStatus): boolean {
+    const wanted = containerResources(this.#pod.spec, container, this.#host.facts.memoryCapacityBytes);
+    return !differs(wanted, this.#given(status, wanted));
+  }
+
+  /** What a container has. Not every runtime tells; then it is what it was given last. */
+  #given({ id, resources }: ContainerStatus, wanted: LinuxContainerResources): LinuxContainerResources {
+    if (resources.cpuShares !== undefined) return resources;
+    const given = this.#gave.get(id) ?? wanted;
+    this.#gave.set(id, given);
+    return given;
+  }
+
+  #grant(asked: Allocation): void {
+    const refused = this.#host.resizeRefusal(this.#asked);
+    if (refused) {
+      if (this.#resizePending?.reason !== refused.reason || this.#resizePending.message !== refused.message)
+        this.#event('Warning', `Resize${refused.reason}`, resizeMessage(refused.reason, this.#asked, refused.message));
+      this.#resizePending = refused;
+      return;
+    }
+    this.#resizePending = undefined;
+    this.#allocation = asked;
+    writeAllocation(this.#allocationFile, asked);
+    this.#pod = granted(this.#asked, asked);
+    this.#resizing = { reason: '', message: '' };
+    this.#event('Normal', 'ResizeStarted', resizeMessage('started', this.#pod));
+    this.#host.freed();
+  }
+
+  /** The kernel would end the container; it is better off with what it has. */
+  async #refuseBelowUse(id: string, actual: LinuxContainerResources, wanted: LinuxContainerResources): Promise<void> {
+    const limit = wanted.memoryLimitBytes ?? 0;
+    if (limit === 0 || limit >= (actual.memoryLimitBytes ?? Number.POSITIVE_INFINITY)) return;
+    const { memory } = await this.#host.runtime.containerStats(id);
+    if (memory && memory.usageBytes > limit && memory.workingSetBytes > limit)
+      throw new Error(`attempting to set pod memory limit (${limit}) below current usage (${memory.workingSetBytes})`);
   }
 
   #tellBackoffs(waiting: ReadonlyMap<string, Waiting>): void {
@@ -866,6 +996,8 @@ function killText(name: string, why: Kill['why']): string {
       return `Container ${name} failed startup probe, will be restarted`;
     case 'postStart':
       return 'FailedPostStartHook';
+    case 'resize':
+      return `Container ${name} resize requires restart`;
     case 'changed':
       return `Container ${name} definition changed, will be restarted`;
   }

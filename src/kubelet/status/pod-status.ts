@@ -30,6 +30,12 @@ export interface StatusView {
   readonly over: boolean;
   /** The agent itself has ended the pod: rejected, evicted, past its deadline. */
   readonly failure: Failure | undefined;
+  /** More was asked for than the node has. */
+  readonly resizePending?: Waiting | undefined;
+  /** What was granted is being given. */
+  readonly resizing?: Waiting | undefined;
+  /** The container has what it was granted. Absent: it does. */
+  readonly isResized?: (container: Container, status: ContainerStatus) => boolean;
 }
 
 export const runtimeScheme = 'windlass';
@@ -87,7 +93,9 @@ function containerStatus(
   const lastOf = isWaiting && newest?.state === 'exited' ? newest : former;
   const previous = pod.status?.[statusesField[kind]]?.find(({ name }) => name === container.name);
   const restartCount = Math.max(newest ? newest.metadata.attempt : 0, willRestart ? 0 : (previous?.restartCount ?? 0));
-  const resources = container.resources;
+  const granted = container.resources;
+  const isGiven = !isRunning || kind === 'ephemeral' || (view.isResized?.(container, newest) ?? true);
+  const resources = isGiven ? granted : (previous?.resources ?? granted);
   return {
     name: container.name,
     state,
@@ -98,7 +106,7 @@ function containerStatus(
     imageID: newest?.imageRef ?? '',
     ...(newest && { containerID: `${runtimeScheme}://${newest.id}` }),
     started: isRunning && health.started,
-    ...(resources?.requests && { allocatedResources: resources.requests }),
+    ...(granted?.requests && { allocatedResources: granted.requests }),
     ...(newest && (resources?.requests || resources?.limits)
       ? { resources: withoutClaims(resources) }
       : newest
@@ -260,6 +268,10 @@ function conditions(
       ? condition('Ready', false, 'ReadinessGatesNotReady', gates.join(', '))
       : condition('Ready', containersReady, ...(containersReady ? [] : notReady)),
     condition('ContainersReady', containersReady, ...(containersReady ? [] : notReady)),
+    ...(view.resizePending
+      ? [condition('PodResizePending', true, view.resizePending.reason, view.resizePending.message)]
+      : []),
+    ...(view.resizing ? [condition('PodResizeInProgress', true, view.resizing.reason, view.resizing.message)] : []),
     ...(view.failure?.disruption === undefined
       ? []
       : [condition('DisruptionTarget', true, view.failure.disruption, view.failure.message)]),

@@ -4,6 +4,8 @@ import type { Client } from '#client/client.ts';
 import type { Clock } from '#base/clock.ts';
 import type { Log } from '#base/log.ts';
 
+const passing = ['PodResizePending', 'PodResizeInProgress'];
+
 /** Writes the status of one pod: one write at a time, and of those that wait only the newest. */
 export class StatusWriter {
   readonly #client: Client;
@@ -13,6 +15,8 @@ export class StatusWriter {
   readonly #missing: (() => Promise<void>) | undefined;
   readonly #pod: Pick<Pod, 'metadata'>;
   readonly #closing = new AbortController();
+  /** Every type of condition that the API has shown or was told. */
+  readonly #shown = new Set<string>();
   #wanted: PodStatus | undefined;
   /** What is on its way, or was the last to arrive; `undefined`: the API has something else. */
   #sentText: string | undefined;
@@ -38,6 +42,7 @@ export class StatusWriter {
     this.#log = log;
     this.#signal = signal;
     this.#sent = pod.status;
+    for (const { type } of pod.status?.conditions ?? []) this.#shown.add(type);
     this.#sentText = JSON.stringify(pod.status);
   }
 
@@ -52,6 +57,7 @@ export class StatusWriter {
    * the same as the one before.
    */
   seen(pod: Pod): void {
+    for (const { type } of pod.status?.conditions ?? []) this.#shown.add(type);
     if (this.#writing || Number(pod.metadata.resourceVersion) < this.#writtenVersion) return;
     if (this.#sent && differs(pod.status, this.#sent)) this.#sentText = undefined;
   }
@@ -142,6 +148,13 @@ export class StatusWriter {
     }
   }
 
+  /** Conditions that come and go: what the API may still have and does not hold any more. */
+  #outdated(status: PodStatus): readonly object[] {
+    const gone = passing.filter(type => this.#shown.has(type) && !status.conditions?.some(each => each.type === type));
+    for (const { type } of status.conditions ?? []) this.#shown.add(type);
+    return gone.map(type => ({ type, $patch: 'delete' }));
+  }
+
   #patch(status: PodStatus): Promise<Pod> {
     const { name = '', namespace = '', uid } = this.#pod.metadata;
     // Lists and maps of the status are ours alone, but for conditions, which are merged by type.
@@ -149,9 +162,12 @@ export class StatusWriter {
     const present = Object.fromEntries(Object.entries(cleared).filter(([key]) => !(key in status)));
     const ips = status.podIPs && { podIPs: [{ $patch: 'replace' }, ...status.podIPs] };
     const hostIps = status.hostIPs && { hostIPs: [{ $patch: 'replace' }, ...status.hostIPs] };
+    // What is merged by type keeps what is not taken back.
+    const own = (status.conditions ?? []).map(each => ({ reason: null, message: null, ...each }));
+    const conditions = [...own, ...this.#outdated(status)];
     const patch = {
       ...(uid !== undefined && { metadata: { uid } }),
-      status: { ...present, ...status, ...ips, ...hostIps },
+      status: { ...present, ...status, conditions, ...ips, ...hostIps },
     };
     return this.#client.patch(
       Pod,
