@@ -40,7 +40,7 @@ export class Handler {
     const { authenticate } = this.#parts;
     return this.#answer(
       request,
-      () => authenticate({ headers: request.headers, path: request.path, ...certificates }),
+      call => authenticate({ headers: request.headers, path: request.path, notes: call, ...certificates }),
       { address, hasCertificate: certificates?.clientCertificate !== undefined },
     );
   }
@@ -61,14 +61,14 @@ export class Handler {
     );
   }
 
-  async #answer(request: ApiRequest, whoIs: () => Promise<User> | User, origin?: Origin): Promise<ApiResponse> {
+  async #answer(request: ApiRequest, whoIs: (call: Call) => Promise<User> | User, origin?: Origin): Promise<ApiResponse> {
     const { foundation, dispatcher } = this.#parts;
     const info = parseRequestInfo(request.method, request.path, request.query);
     const call = new Call(request, info, anonymous, foundation, origin);
     let response: ApiResponse;
     let isKnown = false;
     try {
-      const user = whoIs();
+      const user = whoIs(call);
       call.user = user instanceof Promise ? await user : user;
       isKnown = true;
       response = await runChain(this.#steps, call, each => dispatcher.dispatch(each));

@@ -7,6 +7,8 @@ export interface Credentials {
   readonly headers: Readonly<Record<string, string | readonly string[] | undefined>>;
   /** The path of the request, for those who may be anonymous on some paths only. */
   readonly path?: string;
+  /** Where an authenticator says what is odd about good credentials. */
+  readonly notes?: { annotate(key: string, value: string): void; warn(message: string): void };
   /** The client's certificate when the TLS handshake verified one against the cluster's client CA. */
   readonly clientCertificate?: PeerCertificate;
   /** The client's certificate when the authority of front proxies has signed it. */

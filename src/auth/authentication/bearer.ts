@@ -6,6 +6,10 @@ import type { Authenticator, Credentials } from './authenticator.ts';
 export interface TokenHolder {
   readonly user: User;
   readonly audiences: readonly string[];
+  /** For the audit log. */
+  readonly annotations?: Readonly<Record<string, string>>;
+  /** For the holder. */
+  readonly warning?: string;
 }
 
 /** `undefined`: the token is not of this sort. Throws an Error that says why it is of this sort and not good. */
@@ -24,7 +28,11 @@ export function bearerAuthenticator(tokens: TokenAuthenticator, audiences: reado
       if (token === undefined) return undefined;
       try {
         const holder = await tokens.authenticate(token, audiences);
-        if (holder) return holder.user;
+        if (holder) {
+          for (const [key, value] of Object.entries(holder.annotations ?? {})) credentials.notes?.annotate(key, value);
+          if (holder.warning !== undefined) credentials.notes?.warn(holder.warning);
+          return holder.user;
+        }
       } catch (cause) {
         throw Object.assign(errors.unauthorized(), { cause });
       }

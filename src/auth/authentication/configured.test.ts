@@ -90,6 +90,10 @@ test('a token that lives in a Secret dies with it, and its use is told', async (
       const holder = await tokens.authenticate(token, audiences);
       assert.equal(holder?.user.name, 'system:serviceaccount:ns:robot');
       assert.deepEqual(holder?.audiences, [issuer]);
+      assert.deepEqual(holder?.annotations, {
+        'authentication.k8s.io/legacy-token': 'system:serviceaccount:ns:robot',
+        'authentication.k8s.io/legacy-token-manual-secret': 'robot-token',
+      });
       assert.equal(used.length, 1);
       await assert.rejects(async () => tokens.authenticate(token, ['vault']), /invalid for the target audiences/);
       secret(token, { 'kubernetes.io/legacy-token-invalid-since': '2026-01-01' });
