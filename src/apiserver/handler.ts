@@ -11,6 +11,7 @@ import { statusKind } from './encoding/meta-kinds.ts';
 import { valueBytes } from './encoding/object.ts';
 import { isLongRunning } from './in-flight.ts';
 import { parseRequestInfo } from './request-info.ts';
+import { passTrace, type Tracer } from './tracing/tracer.ts';
 
 export interface HandlerParts {
   readonly foundation: Foundation;
@@ -19,6 +20,8 @@ export interface HandlerParts {
   readonly audit?: AuditHook;
   /** Decides who waits and who is refused; without it everybody goes on. */
   readonly flowControl?: Step;
+  /** Records what a request does; without it a trace that passes is only handed on. */
+  readonly tracer?: Tracer | undefined;
   readonly log: Log;
 }
 
@@ -32,7 +35,9 @@ export class Handler {
 
   constructor(parts: HandlerParts) {
     this.#parts = parts;
-    this.#steps = chainOf(parts.audit, parts.flowControl);
+    const { tracer, audit, flowControl } = parts;
+    const trace: Step = tracer ? (call, next) => tracer.trace(call, next) : passTrace;
+    this.#steps = chainOf(trace, audit, flowControl);
   }
 
   /** A request from outside: its credentials say who makes it. */
@@ -61,7 +66,11 @@ export class Handler {
     );
   }
 
-  async #answer(request: ApiRequest, whoIs: (call: Call) => Promise<User> | User, origin?: Origin): Promise<ApiResponse> {
+  async #answer(
+    request: ApiRequest,
+    whoIs: (call: Call) => Promise<User> | User,
+    origin?: Origin,
+  ): Promise<ApiResponse> {
     const { foundation, dispatcher } = this.#parts;
     const info = parseRequestInfo(request.method, request.path, request.query);
     const call = new Call(request, info, anonymous, foundation, origin);
