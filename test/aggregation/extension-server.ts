@@ -8,6 +8,8 @@ import type { TLSSocket } from 'node:tls';
 
 interface Settings {
   readonly host: string;
+  /** 0, or absent: any free one, which is written to stdout. */
+  readonly port?: number;
   readonly certPem: string;
   readonly keyPem: string;
   /** Who signs the certificates of front proxies. */
@@ -59,7 +61,7 @@ server.on('upgrade', (request: IncomingMessage, socket) => {
     socket.write(`HTTP/1.1 200 OK\r\nX-Tunnelled: ${data.length}\r\nContent-Length: 0\r\n\r\n`),
   );
 });
-server.listen(0, settings.host, () => {
+server.listen(settings.port ?? 0, settings.host, () => {
   const { port } = server.address() as { port: number };
   process.stdout.write(`listening ${port}\n`);
 });
@@ -87,6 +89,8 @@ function rawValues({ rawHeaders }: IncomingMessage, name: string): string[] {
 }
 
 async function answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
+  // Kubelets ask without any certificate.
+  if (request.url === '/readyz') return reply(response, 200, 'ok');
   const user = userOf(request);
   if (!user) return reply(response, 401, failure(401, 'Unauthorized', 'Unauthorized'));
   const url = new URL(request.url ?? '/', 'https://extension');
