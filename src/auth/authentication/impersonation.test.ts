@@ -161,6 +161,13 @@ test('the constrained verbs never give system:masters, empty groups or odd extra
   await refused(ann({ 'impersonate-user': 'system:serviceaccount:ns:robot', 'impersonate-group': 'dev' }), 403);
 });
 
+test('names are UTF-8, however the bytes came', async () => {
+  const headers = { 'impersonate-user': Buffer.from('jürgen').toString('latin1'), 'impersonate-group': 'dév' };
+  const authorizer = allowing('impersonate users. jürgen', 'impersonate groups. dév');
+  const user = await impersonate(root, headers, listing(root), authorizer);
+  assert.deepEqual([user.name, user.groups[0]], ['jürgen', 'dév']);
+});
+
 test('keys like __proto__ stay keys', async () => {
   const headers = Object.fromEntries([
     ['impersonate-user', 'ann'],

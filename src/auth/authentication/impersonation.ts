@@ -4,6 +4,7 @@ import { denied } from '../authorization/denial.ts';
 import type { Attributes, Authorizer } from '../authorization/authorizer.ts';
 import { anonymous, serviceAccountUser, wellKnownGroups, type User } from '../user.ts';
 import type { Credentials } from './authenticator.ts';
+import { headerTexts } from './header-text.ts';
 
 /** As the headers say, nothing added. */
 interface Wanted {
@@ -193,7 +194,7 @@ function recordOf(extra: Wanted['extra']): Record<string, readonly string[]> {
 }
 
 function wantedFrom(headers: Credentials['headers']): Wanted | undefined {
-  const all = (name: string) => [headers[name] ?? []].flat();
+  const all = (name: string) => headerTexts(headers, name);
   const extra = new Map<string, readonly string[]>();
   for (const name of Object.keys(headers)) {
     if (!name.startsWith(extraPrefix)) continue;

@@ -1,6 +1,7 @@
 import { errors } from '#api/machinery/errors.ts';
 import type { User } from '../user.ts';
 import type { Authenticator, Credentials } from './authenticator.ts';
+import { headerTexts } from './header-text.ts';
 
 /** What a front proxy says of a user; header names in lower case. */
 export interface RequestHeaders {
@@ -39,7 +40,7 @@ export function requestHeaderAuthenticator(headers: RequestHeaders, allowedNames
 }
 
 function userFrom(sent: Credentials['headers'], headers: RequestHeaders): User | undefined {
-  const all = (name: string) => [sent[name] ?? []].flat().filter(each => each !== '');
+  const all = (name: string) => headerTexts(sent, name).filter(each => each !== '');
   const first = (names: readonly string[]) => names.flatMap(all)[0] ?? '';
   const name = first(headers.usernames);
   if (name === '') return undefined;
@@ -49,7 +50,7 @@ function userFrom(sent: Credentials['headers'], headers: RequestHeaders): User |
     for (const header of Object.keys(sent))
       if (header.startsWith(prefix)) {
         const key = unescaped(header.slice(prefix.length));
-        extra[key] = [...(extra[key] ?? []), ...[sent[header] ?? []].flat()];
+        extra[key] = [...(extra[key] ?? []), ...headerTexts(sent, header)];
       }
   return {
     name,
