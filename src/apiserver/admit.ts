@@ -1,5 +1,6 @@
 import type { AdmissionPlugin, AdmissionRequest, Operation, Reinvocation } from '#admission/admission.ts';
 import type { ApiObject, Draft, Kind } from '#api/machinery/kind.ts';
+import { tracedIfWaiting } from '#base/trace.ts';
 import type { Call } from './call.ts';
 
 /** The admission of one write: first everything that changes it, later everything that judges it. */
@@ -35,14 +36,14 @@ export class Admission {
   async #mutate(): Promise<void> {
     for (const plugin of this.#plugins) {
       // Most plugins have nothing to wait for.
-      const pending = plugin.admit?.(this.#request);
+      const pending = tracedIfWaiting(plugin.name, () => plugin.admit?.(this.#request) ?? undefined);
       if (pending) await pending;
     }
   }
 
   async validate(): Promise<void> {
     for (const plugin of this.#plugins) {
-      const pending = plugin.validate?.(this.#request);
+      const pending = tracedIfWaiting(plugin.name, () => plugin.validate?.(this.#request) ?? undefined);
       if (pending) await pending;
     }
   }

@@ -19,9 +19,10 @@ export interface AuditHook {
  * The steps between authentication and the verbs, outermost first, in upstream's order: flow control judges the
  * impersonated user, and what is refused by it is not worth an authorization.
  */
-export function chainOf(audit: AuditHook | undefined, flowControl: Step | undefined): readonly Step[] {
+export function chainOf(trace: Step, audit: AuditHook | undefined, flowControl: Step | undefined): readonly Step[] {
   return [
     deadline,
+    trace,
     ...(audit ? [audit.step] : []),
     impersonation,
     ...(flowControl ? [flowControl] : []),

@@ -7,6 +7,7 @@ import { keyOf, type Resource } from './registry.ts';
 import type { RawPath } from './subresource.ts';
 import { contextOf, ownHeaders, type Subresources } from './subresources.ts';
 import { textResponse } from './text.ts';
+import { traced } from '#base/trace.ts';
 import { create } from './verbs/create.ts';
 import { remove } from './verbs/delete.ts';
 import { deleteCollection } from './verbs/delete-collection.ts';
@@ -27,6 +28,18 @@ const verbs: Readonly<Record<string, Verb>> = {
   patch,
   delete: remove,
   deletecollection: deleteCollection,
+};
+
+/** What upstream calls the work of a verb in a trace. */
+const spanNames: Readonly<Record<string, string>> = {
+  create: 'Create',
+  get: 'Get',
+  list: 'List',
+  watch: 'WatchServer.HandleHTTP',
+  update: 'Update',
+  patch: 'Patch',
+  delete: 'Delete',
+  deletecollection: 'Delete',
 };
 
 /** Finds who answers a request: a verb, a subresource, or a raw path. */
@@ -81,7 +94,11 @@ export class Dispatcher {
       if (mounted) return mounted(call, resource);
       // Reviews are answered, never stored: without somebody to answer there is nothing.
       if (!kind.verbs.includes('get')) throw errors.noSuchResource();
-      return (verbs[info.verb] as Verb)(call, resource);
+      return traced(
+        spanNames[info.verb] as string,
+        () => (verbs[info.verb] as Verb)(call, resource),
+        () => ({ 'audit-id': call.auditId, method: call.request.method, url: call.request.path }),
+      );
     }
     const served = Object.hasOwn(kind.subresources, subresource) ? kind.subresources[subresource] : undefined;
     if (!served || !mounted) throw errors.noSuchResource();

@@ -47,6 +47,7 @@ import { serviceHook } from './services/service-hook.ts';
 import type { RawPath, SubresourceHandlers } from './subresource.ts';
 import { Subresources } from './subresources.ts';
 import { textResponse } from './text.ts';
+import type { Tracing } from './tracing/open-tracing.ts';
 import { versionPath } from './version.ts';
 import { Writer } from './writer.ts';
 
@@ -70,6 +71,8 @@ export interface ApiServerOptions {
   /** Resources of add-ons that are worked out, not stored. */
   readonly computed?: readonly ComputedResource[];
   readonly healthChecks?: readonly HealthCheck[];
+  /** Traces requests and sends the traces to a collector. */
+  readonly tracing?: Tracing | undefined;
   /** Writes down what its policy says of every request. */
   readonly audit?: Audit | undefined;
   /** How many requests are worked on at once; `fair`: divided by priority and fairness (the default). */
@@ -129,7 +132,18 @@ export async function startApiServer(options: ApiServerOptions): Promise<ApiServ
     ]),
   );
   const served = servedKindsOf(registry);
-  const foundation: Foundation = { registry, served, cache, writer, hooks, admission, authorizer, clock, random, metrics };
+  const foundation: Foundation = {
+    registry,
+    served,
+    cache,
+    writer,
+    hooks,
+    admission,
+    authorizer,
+    clock,
+    random,
+    metrics,
+  };
   const inFlight = options.inFlight ?? defaultInFlight;
   const flowControl = inFlight.fair
     ? new FlowControl({
@@ -181,6 +195,7 @@ export async function startApiServer(options: ApiServerOptions): Promise<ApiServ
     log,
     flowControl: flowControl ? limitFairly(flowControl, metrics) : limitSimply(new InFlightLimit(metrics, inFlight)),
     ...(audit && { audit: auditHook(audit) }),
+    tracer: options.tracing?.tracer,
   });
   lifetime.own(startExpiry(foundation, log));
   if (definesKinds) {

@@ -1,7 +1,8 @@
 import { isDeepStrictEqual } from 'node:util';
 import { limits } from '#base/limits.ts';
+import { traced } from '#base/trace.ts';
 import { ApiError, errors } from '#api/machinery/errors.ts';
-import type { ApiObject } from '#api/machinery/kind.ts';
+import { type ApiObject, resourceNameOf } from '#api/machinery/kind.ts';
 import { ExpectationError, type Storage } from '#storage/storage.ts';
 import { type CachedObject, encodeStored } from './cache/entry.ts';
 import { reached, storageKey, type WatchCache } from './cache/watch-cache.ts';
@@ -28,7 +29,11 @@ export class Writer {
   async create(resource: Resource, key: string, object: ApiObject): Promise<CachedObject> {
     const stored = await toStored(resource, object);
     const bytes = bounded(encodeStored(resource.storedKind, stored));
-    const revision = await this.#put(resource, key, { bytes, object: stored }, 'absent');
+    const revision = await traced(
+      'Create etcd3',
+      () => this.#put(resource, key, { bytes, object: stored }, 'absent'),
+      () => ({ key: storageKey(resource.storedKind, key), resource: resourceNameOf(resource.storedKind) }),
+    );
     return this.#written(resource, key, revision);
   }
 
@@ -38,14 +43,22 @@ export class Writer {
     const bytes = encodeStored(resource.storedKind, stored);
     if (!current.isStale && isSame(current, bytes, stored)) return current;
     bounded(bytes);
-    const revision = await this.#put(resource, current.key, { bytes, object: stored }, current.revision);
+    const revision = await traced(
+      'GuaranteedUpdate etcd3',
+      () => this.#put(resource, current.key, { bytes, object: stored }, current.revision),
+      () => ({ key: storageKey(resource.storedKind, current.key), resource: resourceNameOf(resource.storedKind) }),
+    );
     return this.#written(resource, current.key, revision);
   }
 
   /** Answers with the last state, at the deletion's revision. Throws StaleError when `current` is not current. */
   async delete(resource: Resource, current: CachedObject): Promise<CachedObject> {
     const key = storageKey(resource.storedKind, current.key);
-    const revision = await this.#fresh(this.#storage.delete(key, current.revision));
+    const revision = await traced(
+      'Delete etcd3',
+      () => this.#fresh(this.#storage.delete(key, current.revision)),
+      () => ({ key }),
+    );
     return this.#written(resource, current.key, revision);
   }
 

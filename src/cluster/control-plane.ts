@@ -19,6 +19,7 @@ import { openIdPaths } from '#apiserver/discovery/openid.ts';
 import { keepEndpoints } from '#apiserver/endpoint-leases.ts';
 import { keepIdentityLease } from '#apiserver/identity-lease.ts';
 import { openApiPaths } from '#apiserver/openapi/openapi.ts';
+import { openTracing } from '#apiserver/tracing/open-tracing.ts';
 import { reviewHandlers } from '#apiserver/reviews/reviews.ts';
 import { startApiServer, type ApiServer } from '#apiserver/server.ts';
 import { nodeAgents } from '#apiserver/streaming/node-agent.ts';
@@ -202,6 +203,10 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
       log: log.child('metrics-server'),
     }),
   );
+  const traces = apiServerArguments['tracing-config-file'];
+  const tracing =
+    traces === undefined ? undefined : await openTracing(traces, { clock, random, log: log.child('tracing') });
+  if (tracing) lifetime.own(tracing);
   const audit = await openAudit(auditFrom(apiServerArguments), { clock, log: log.child('audit') });
   if (audit) lifetime.own(audit);
   const admissionSettings = await admissionSettingsFrom(apiServerArguments, { clock, signal: lifetime.signal });
@@ -229,6 +234,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     }),
     inFlight: inFlightFrom(apiServerArguments),
     audit,
+    tracing,
     ...(options.encryption && { healthChecks: options.encryption.healthChecks }),
     serviceCIDR: options.serviceCIDR,
     nodePorts: apiServerArguments['service-node-port-range'],

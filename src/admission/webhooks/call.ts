@@ -1,6 +1,7 @@
 import { Agent, request } from 'node:https';
 import type { ClientRequest, IncomingMessage } from 'node:http';
 import type { Clock } from '#base/clock.ts';
+import { traceHeaders } from '#base/trace.ts';
 import type { WebhookTarget } from './endpoint.ts';
 
 /** Sends a review and resolves with the text of the answer. Throws CallError for anything but success. */
@@ -52,6 +53,7 @@ export function httpsWebhookCaller(clock: Clock, credentialsFor: CredentialsFor 
         'user-agent': 'kube-apiserver-admission',
         'content-length': Buffer.byteLength(body),
         ...(authorization !== undefined && { authorization }),
+        ...traceHeaders(),
       },
       servername: url.hostname,
       agent,

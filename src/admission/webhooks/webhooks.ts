@@ -1,3 +1,4 @@
+import { traced } from '#base/trace.ts';
 import { deepEqual } from '#base/deep-equal.ts';
 import { encodeJson, setOwn } from '#api/machinery/json.ts';
 import { ApiError, errors } from '#api/machinery/errors.ts';
@@ -217,7 +218,12 @@ async function ask(
   let answer: string;
   try {
     const target = await targetOf(clientConfig, sources);
-    answer = await caller.post(target, body, { timeoutMs, signal: request.signal });
+    answer = await traced(
+      `Call ${type === 'admit' ? 'mutating' : 'validating'} webhook`,
+      () => caller.post(target, body, { timeoutMs, signal: request.signal }),
+      () => ({ webhook: name, uid }),
+      'client',
+    );
   } catch (cause) {
     if (cause instanceof CallError) throw cause;
     // There is nobody to call: said as if the call itself had failed, as upstream does.

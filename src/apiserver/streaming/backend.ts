@@ -2,6 +2,7 @@ import { request as httpRequest, type IncomingMessage, type RequestOptions } fro
 import { Agent as HttpsAgent, request as httpsRequest } from 'node:https';
 import { pipeline, type Duplex } from 'node:stream';
 import { checkServerIdentity } from 'node:tls';
+import { traceHeaders } from '#base/trace.ts';
 import { errors } from '#api/machinery/errors.ts';
 import type { ApiResponse } from '#client/transport.ts';
 
@@ -143,7 +144,7 @@ function open(backend: Backend, { method, path, headers, body, signal }: Backend
     port: backend.port,
     method,
     path,
-    headers: { ...(headers as NodeJS.Dict<string | string[]>), ...(body && { 'content-length': body.length }) },
+    headers: { ...(headers as NodeJS.Dict<string | string[]>), ...traceHeaders(), ...(body && { 'content-length': body.length }) },
     signal,
     agent: backend.tls?.agent ?? false,
   };

@@ -27,6 +27,7 @@ export const requestFlags = {
   'max-mutating-requests-inflight': wholeNumber('writing requests worked on at once (default 200)'),
   'encryption-provider-config': file('the EncryptionConfiguration that says what is stored encrypted'),
   'encryption-provider-config-automatic-reload': boolean('whether a change of that file is taken over (default false)'),
+  'tracing-config-file': file('the TracingConfiguration that says where traces of requests are sent'),
   'audit-policy-file': file('the audit.k8s.io/v1 Policy that says what is written down'),
   'audit-log-path': logPath('where audit events are written; - is standard output'),
   'audit-log-format': choice('how they are written (default json)', ['json', 'legacy']),
