@@ -33,11 +33,8 @@ export interface KubeletConfiguration {
   readonly imageMaximumGCAge: string;
   readonly containerLogMaxSize: string;
   readonly containerLogMaxFiles: number;
-  readonly shutdownGracePeriod: string;
-  readonly shutdownGracePeriodCriticalPods: string;
   readonly localStorageCapacityIsolation: boolean;
   readonly enableSystemLogHandler: boolean;
-  readonly seccompDefault: boolean;
   readonly allowedUnsafeSysctls: readonly string[];
   readonly serializeImagePulls: boolean;
   readonly maxParallelImagePulls: number;
@@ -77,11 +74,8 @@ export const defaultKubeletConfiguration: KubeletConfiguration = {
   imageMaximumGCAge: '0s',
   containerLogMaxSize: '10Mi',
   containerLogMaxFiles: 5,
-  shutdownGracePeriod: '0s',
-  shutdownGracePeriodCriticalPods: '0s',
   localStorageCapacityIsolation: true,
   enableSystemLogHandler: true,
-  seccompDefault: false,
   allowedUnsafeSysctls: [],
   // Upstream pulls one after the other; here the registry and the disk set the pace.
   serializeImagePulls: false,
@@ -137,11 +131,8 @@ const rules: { readonly [Name in keyof KubeletConfiguration]: Rule } = {
   imageMaximumGCAge: span,
   containerLogMaxSize: amount,
   containerLogMaxFiles: wholeFrom(2),
-  shutdownGracePeriod: span,
-  shutdownGracePeriodCriticalPods: span,
   localStorageCapacityIsolation: yesOrNo,
   enableSystemLogHandler: yesOrNo,
-  seccompDefault: yesOrNo,
   allowedUnsafeSysctls: list,
   serializeImagePulls: yesOrNo,
   maxParallelImagePulls: wholeFrom(0),

@@ -27,6 +27,7 @@ import { dnsOf, hostDns } from './pods/dns.ts';
 import type { Failure } from './pods/decide.ts';
 import { Images } from './pods/images.ts';
 import { isMirror, isStatic, labels as runtimeLabels, nodeLabel, sourceAnnotations } from './pods/names.ts';
+import { sysctlRefusal } from './pods/sysctls.ts';
 import { resizeRefusal } from './pods/resize.ts';
 import { PodWorker, type PodHost } from './pods/worker.ts';
 import { mirrorOf, StaticPods } from './static-pods.ts';
@@ -87,6 +88,8 @@ async function start(options: KubeletOptions, lifetime: Lifetime, signal?: Abort
   const { client, runtime, nodeName, clock, random, rootDir } = options;
   const log = options.log.child('kubelet');
   const { configuration = defaultKubeletConfiguration } = options;
+  const clusterDns = configuration.clusterDNS.length > 0 ? configuration.clusterDNS : options.clusterDNS;
+  const clusterDomain = configuration.clusterDomain || options.clusterDomain;
   const paths: NodePaths = {
     pods: join(rootDir, 'pods'),
     logs: join(rootDir, 'logs'),
@@ -134,6 +137,12 @@ async function start(options: KubeletOptions, lifetime: Lifetime, signal?: Abort
       changed: uid => workers.get(uid)?.objectChanged(),
     }),
   );
+  const images = new Images(
+    runtime,
+    clock,
+    (pod, name) => objects.forPod(pod).secret(pod.metadata.namespace ?? '', name),
+    configuration.serializeImagePulls ? 1 : configuration.maxParallelImagePulls || Number.POSITIVE_INFINITY,
+  );
   const host: PodHost = {
     client,
     runtime,
@@ -142,16 +151,17 @@ async function start(options: KubeletOptions, lifetime: Lifetime, signal?: Abort
     events,
     objects,
     paths,
-    images: new Images(runtime, clock, (pod, name) => objects.forPod(pod).secret(pod.metadata.namespace ?? '', name)),
+    images,
+    restartDelayMsMax: parseGoDuration(configuration.crashLoopBackOff.maxContainerRestartPeriod),
     facts: {
       nodeName,
-      clusterDomain: options.clusterDomain,
+      clusterDomain,
+      podPidsLimit: configuration.podPidsLimit,
       cgroupParent: options.cgroupParent ?? '/kubepods',
       memoryCapacityBytes: totalmem(),
     },
     nodeIps: options.nodeIPs,
-    dns: pod =>
-      dnsOf(pod, { servers: options.clusterDNS, domain: options.clusterDomain }, hostDns(configuration.resolvConf)),
+    dns: pod => dnsOf(pod, { servers: clusterDns, domain: clusterDomain }, hostDns(configuration.resolvConf)),
     resizeRefusal: pod => {
       const others = [...workers.values()].filter(each => !each.isOver && each.pod.metadata.uid !== pod.metadata.uid);
       return resizeRefusal(
@@ -172,6 +182,7 @@ async function start(options: KubeletOptions, lifetime: Lifetime, signal?: Abort
     gone: uid => {
       workers.delete(uid);
       objects.release(uid);
+      images.forget(uid);
       host.freed();
       pods.gone(uid);
     },
@@ -194,7 +205,9 @@ async function start(options: KubeletOptions, lifetime: Lifetime, signal?: Abort
     );
   }
   const pressures = () => evictor?.pressures ?? new Set<Pressure>();
-  const pods: Pods = lifetime.own(new Pods(host, workers, node, events, pressures, lifetime.signal, random));
+  const pods: Pods = lifetime.own(
+    new Pods(host, workers, node, events, pressures, configuration.allowedUnsafeSysctls, lifetime.signal, random),
+  );
   await pods.look();
   // They wait for nobody: the API server itself may be one of them.
   if (configuration.staticPodPath !== '') {
@@ -208,7 +221,7 @@ async function start(options: KubeletOptions, lifetime: Lifetime, signal?: Abort
   // Requests that wait for it end with the server.
   known.promise.catch(() => undefined);
   pods.start(known);
-  const images = lifetime.own(new ImageCollector({ runtime, clock, log, configuration, rootDir }));
+  const collector = lifetime.own(new ImageCollector({ runtime, clock, log, configuration, rootDir }));
   lifetime.own(new LogRotation({ runtime, clock, log, workers, configuration }));
   evictor = lifetime.own(
     new Evictor({
@@ -220,7 +233,7 @@ async function start(options: KubeletOptions, lifetime: Lifetime, signal?: Abort
       nodeName,
       workers,
       paths,
-      removeImages: () => images.removeUnused(),
+      removeImages: () => collector.removeUnused(),
       changed: () => void node.refresh().catch((error: unknown) => log.warn('cannot tell of a pressure', { error })),
     }),
   );
@@ -258,6 +271,7 @@ class Pods implements AsyncDisposable {
   readonly #events: EventRecorder;
   readonly #random: Random;
   readonly #pressures: () => ReadonlySet<Pressure>;
+  readonly #unsafeSysctls: readonly string[];
   readonly #abort = new AbortController();
   #following: Promise<void> = Promise.resolve();
   /** What ran when the agent started and has found no pod yet. */
@@ -274,10 +288,12 @@ class Pods implements AsyncDisposable {
     node: OwnNode,
     events: EventRecorder,
     pressures: () => ReadonlySet<Pressure>,
+    unsafeSysctls: readonly string[],
     signal: AbortSignal,
     random: Random,
   ) {
     this.#pressures = pressures;
+    this.#unsafeSysctls = unsafeSysctls;
     this.#host = host;
     this.#workers = workers;
     this.#node = node;
@@ -415,7 +431,8 @@ class Pods implements AsyncDisposable {
 
   #refusal(pod: Pod, others: readonly Pod[]): Failure | undefined {
     const message = pressureRefusal(pod, this.#pressures());
-    return message === undefined ? refusal(pod, this.#node.current, others) : { reason: 'Evicted', message };
+    if (message !== undefined) return { reason: 'Evicted', message };
+    return sysctlRefusal(pod, this.#unsafeSysctls) ?? refusal(pod, this.#node.current, others);
   }
 
   /** Everything that the runtime has of this node. */

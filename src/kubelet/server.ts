@@ -16,6 +16,7 @@ import type { KubeletConfiguration } from './configuration.ts';
 import type { NodePaths } from './pods/config.ts';
 import type { PodWorker } from './pods/worker.ts';
 import { allow, identify, type Identity } from './server/access.ts';
+import { serveNodeLog } from './server/node-logs.ts';
 import { cadvisorMetrics, kubeletMetrics, resourceMetrics, summary } from './server/stats.ts';
 import { serveSession } from './streams/exec.ts';
 import { readLogs, type LogOptions } from './streams/logs.ts';
@@ -162,6 +163,10 @@ async function answer(options: ServerOptions, request: IncomingMessage, response
           ...options.configuration,
         },
       });
+    case 'logs':
+      if (options.configuration.enableSystemLogHandler && (await serveNodeLog(rest.join('/'), response)))
+        return undefined;
+      return reply(response, 404, notFoundText);
     // Ours alone: how far each pod has got.
     case 'debug':
       if (rest.join('/') !== 'pods') return reply(response, 404, notFoundText);

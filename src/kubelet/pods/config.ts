@@ -30,6 +30,8 @@ export interface NodeFacts {
   /** The cgroup that all pods of the node are in; empty: `/kubepods`. */
   readonly cgroupParent: string;
   readonly memoryCapacityBytes: number;
+  /** Processes of one pod; -1: as many as there can be. */
+  readonly podPidsLimit: number;
 }
 
 export function sandboxConfig(
@@ -62,7 +64,9 @@ export function sandboxConfig(
       cgroupParent: cgroupOf(pod, facts),
       securityContext: sandboxSecurity(pod, security(paths)),
       ...(sysctls.length > 0 && { sysctls: Object.fromEntries(sysctls.map(each => [each.name, each.value])) }),
-      ...(spec && { resources: podResources(spec) }),
+      ...(spec && {
+        resources: { ...podResources(spec), ...(facts.podPidsLimit > 0 && { pidsLimit: facts.podPidsLimit }) },
+      }),
     },
   };
 }

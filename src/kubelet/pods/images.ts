@@ -45,8 +45,12 @@ export class Images {
   readonly #secret: PullSecret;
   readonly #failures = new Map<string, Failure>();
   readonly #pulls = new Map<string, Promise<string>>();
+  /** How many pulls may begin now, and who waits. */
+  #places: number;
+  readonly #waiting: (() => void)[] = [];
 
-  constructor(runtime: ImageService, clock: Clock, secret: PullSecret) {
+  constructor(runtime: ImageService, clock: Clock, secret: PullSecret, pullsMax = Number.POSITIVE_INFINITY) {
+    this.#places = pullsMax;
     this.#runtime = runtime;
     this.#clock = clock;
     this.#secret = secret;
@@ -79,6 +83,11 @@ export class Images {
       throw new ImageError('ErrImageNeverPull', message, nowMs + initialMs);
     }
     return this.#pull(pod, name, sandbox, event, signal);
+  }
+
+  /** The pod is gone: nobody waits for its images any more. */
+  forget(uid: string): void {
+    for (const key of this.#failures.keys()) if (key.startsWith(`${uid}/`)) this.#failures.delete(key);
   }
 
   async #inspect(spec: { image: string }, event: ImageEvent): Promise<PresentImage | undefined> {
@@ -146,19 +155,35 @@ export class Images {
     if (credentials.length === 0) {
       const running = this.#pulls.get(name);
       if (running) return running;
-      const pull = this.#runtime.pullImage({ image: name, userSpecifiedImage: name }, undefined, sandbox, signal);
+      const pull = this.#inPlace(() =>
+        this.#runtime.pullImage({ image: name, userSpecifiedImage: name }, undefined, sandbox, signal),
+      );
       this.#pulls.set(name, pull);
       return pull.finally(() => this.#pulls.delete(name));
     }
     let failure: unknown;
     for (const auth of credentials) {
       try {
-        return await this.#runtime.pullImage({ image: name, userSpecifiedImage: name }, auth, sandbox, signal);
+        return await this.#inPlace(() =>
+          this.#runtime.pullImage({ image: name, userSpecifiedImage: name }, auth, sandbox, signal),
+        );
       } catch (error) {
         failure = error;
       }
     }
     throw failure;
+  }
+
+  async #inPlace(pull: () => Promise<string>): Promise<string> {
+    if (this.#places > 0) this.#places--;
+    else await new Promise<void>(resolve => this.#waiting.push(resolve));
+    try {
+      return await pull();
+    } finally {
+      const next = this.#waiting.shift();
+      if (next) next();
+      else this.#places++;
+    }
   }
 
   async #credentials(pod: Pod, image: string): Promise<AuthConfig[]> {

@@ -15,7 +15,7 @@ export function restarts(pod: Pod, container: Container, exitCode: number, asIni
 }
 
 const initialMs = 10_000;
-const maxMs = 300_000;
+const defaultMaxMs = 300_000;
 
 interface Entry {
   readonly delayMs: number;
@@ -25,6 +25,11 @@ interface Entry {
 /** How long each container waits before it is started again: 10 s, doubling to 5 min, forgotten after 10 quiet minutes. */
 export class RestartBackoff {
   readonly #entries = new Map<string, Entry>();
+  readonly #maxMs: number;
+
+  constructor(maxMs = defaultMaxMs) {
+    this.#maxMs = maxMs;
+  }
 
   /** Until when the container that ended then has to wait; `undefined` when it need not. */
   until(name: string, endedMs: number, nowMs: number): { readonly atMs: number; readonly delayMs: number } | undefined {
@@ -37,11 +42,11 @@ export class RestartBackoff {
   /** The container is started again. */
   next(name: string, endedMs: number, nowMs: number): void {
     const entry = this.#entries.get(name);
-    const delayMs = !entry || isOld(entry, endedMs) ? initialMs : Math.min(maxMs, entry.delayMs * 2);
+    const delayMs = Math.min(this.#maxMs, !entry || isOld(entry, endedMs) ? initialMs : entry.delayMs * 2);
     this.#entries.set(name, { delayMs, updatedMs: nowMs });
   }
 }
 
 function isOld(entry: Entry, atMs: number): boolean {
-  return atMs - entry.updatedMs > 2 * maxMs;
+  return atMs - entry.updatedMs > 2 * defaultMaxMs;
 }

@@ -75,6 +75,8 @@ export interface PodHost {
   readonly facts: NodeFacts;
   readonly nodeIps: readonly string[];
   readonly dns: (pod: Pod) => DnsConfig;
+  /** A container that ends again and again waits at most this long. */
+  readonly restartDelayMsMax: number;
   /** Why a pod that runs already is not granted what it asks for now. */
   readonly resizeRefusal: (pod: Pod) => Waiting | undefined;
   /** A pod may take less than before. */
@@ -105,7 +107,7 @@ export class PodWorker {
   readonly #messages = new Map<string, string>();
   /** What a former agent's probes have said of containers that were taken over. */
   readonly #before = new Map<string, { readonly startup: boolean; readonly readiness: boolean }>();
-  readonly #backoff = new RestartBackoff();
+  readonly #backoff: RestartBackoff;
   readonly #busy = new Set<string>();
   readonly #waiting = new Map<string, Waiting>();
   readonly #retries = new Map<string, { atMs: number; delayMs: number }>();
@@ -140,6 +142,7 @@ export class PodWorker {
   constructor(pod: Pod, host: PodHost) {
     this.#asked = pod;
     this.#host = host;
+    this.#backoff = new RestartBackoff(host.restartDelayMsMax);
     this.#uid = pod.metadata.uid ?? '';
     this.#allocation = readAllocation(this.#allocationFile) ?? allocationOf(pod);
     this.#pod = granted(pod, this.#allocation);
@@ -964,7 +967,7 @@ export class PodWorker {
   async #cleanUp(): Promise<void> {
     const { runtime, paths } = this.#host;
     for (const prober of this.#probers.values()) prober[Symbol.dispose]();
-    for (const id of [...this.#sandboxes.keys()]) await runtime.removePodSandbox(id);
+    for (const id of this.#sandboxes.keys()) await runtime.removePodSandbox(id);
     await rm(logDirectory(paths, this.#pod), { recursive: true, force: true });
   }
 }
