@@ -34,7 +34,8 @@ export interface Cluster<C extends Clock = Clock> extends AsyncDisposable {
   readonly nodes: HollowNodes;
 }
 
-const hourMs = 60 * 60_000;
+/** Longer than any process that embeds a cluster. */
+const validForMs = 10 * 365 * 24 * 60 * 60_000;
 
 /** Starts a cluster in this process. Own it with `await using`. */
 export async function startCluster(
@@ -49,8 +50,12 @@ export async function startCluster(options: ClusterOptions = {}): Promise<Cluste
   try {
     // Certificates are for the outside, whose clock is the machine's whatever the cluster's is.
     const issuing = { clock: systemClock, random: systemRandom };
-    const authority = await issueAuthority({ commonName: 'windlass', validForMs: 24 * hourMs }, issuing);
-    const [serving, admin] = await Promise.all([
+    const [authority, proxyAuthority] = await Promise.all([
+      issueAuthority({ commonName: 'windlass', validForMs: 24 * hourMs }, issuing),
+      issueAuthority({ commonName: 'front-proxy-ca', validForMs: 24 * hourMs }, issuing),
+    ]);
+    const [frontProxyClient, serving, admin] = await Promise.all([
+      issue(proxyAuthority, { commonName: 'front-proxy-client', usages: ['client'], validForMs }, issuing),
       issue(
         authority,
         {
@@ -58,7 +63,7 @@ export async function startCluster(options: ClusterOptions = {}): Promise<Cluste
           hosts: ['localhost'],
           ips: ['127.0.0.1'],
           usages: ['server'],
-          validForMs: 24 * hourMs,
+          validForMs,
         },
         issuing,
       ),
@@ -68,7 +73,7 @@ export async function startCluster(options: ClusterOptions = {}): Promise<Cluste
           commonName: 'kubernetes-admin',
           organizations: ['system:masters'],
           usages: ['client'],
-          validForMs: 24 * hourMs,
+          validForMs,
         },
         issuing,
       ),
@@ -79,6 +84,8 @@ export async function startCluster(options: ClusterOptions = {}): Promise<Cluste
         caCertPem: authority.certPem,
         caKeyPem: authority.keyPem,
         serviceAccountKeyPem: newKeyPem(),
+        frontProxyClient,
+        frontProxyCaPem: proxyAuthority.certPem,
       },
       clock,
       random,

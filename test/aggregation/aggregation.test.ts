@@ -224,7 +224,7 @@ describe('an extension API server in a process of its own', () => {
         rejectUnauthorized: false,
       });
       socket.write(
-        `GET ${path} HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: dGhlIHNhbXBsZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n`,
+        `GET ${path} HTTP/1.1\r\nHost: x\r\nX-Remote-User: evil\r\nX-Remote-Group: system:masters\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: dGhlIHNhbXBsZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n`,
       );
       let said = '';
       let ended = false;
@@ -239,6 +239,7 @@ describe('an extension API server in a process of its own', () => {
     };
     const tunnelled = await speak(`/apis/${groupVersion}/echo`, 'again');
     assert.match(tunnelled, /^HTTP\/1\.1 101 /);
+    // What a client says of itself in the front proxy's headers goes no further.
     assert.match(tunnelled, /hello kubernetes-admin\n/);
     const refused = await speak(
       `/apis/${groupVersion}/other`,

@@ -1,13 +1,7 @@
-import {
-  addQuantities,
-  compareQuantities,
-  formatQuantity,
-  parseQuantity,
-  zeroQuantity,
-  type Quantity,
-} from '#api/machinery/quantity.ts';
+import { compareQuantities, parseQuantity, zeroQuantity, type Quantity } from '#api/machinery/quantity.ts';
 import type { Draft } from '#api/machinery/kind.ts';
 import { LimitRange, type LimitRangeItem } from '#api/core/v1/limit-range.ts';
+import { aggregateLimits, aggregateRequests } from '#api/core/v1/pod-resources.ts';
 import { PersistentVolumeClaim } from '#api/core/v1/persistent-volume-claim.ts';
 import { Pod } from '#api/core/v1/pod.ts';
 import type { AdmissionPlugin, AdmissionRequest } from '../admission.ts';
@@ -24,8 +18,8 @@ interface Demand {
 /** Default, least and greatest resources of the containers, pods and claims of a namespace. */
 export function limitRanger({ informers }: Sources): AdmissionPlugin {
   const ranges = informers.of(LimitRange);
-  const limitsIn = (namespace: string) =>
-    [...ranges.inNamespace(namespace).values()].flatMap(range => range.spec?.limits ?? []);
+  const rangesIn = (namespace: string) =>
+    [...ranges.inNamespace(namespace).values()].map(range => range.spec?.limits ?? []);
   return {
     name: 'LimitRanger',
     handles: request =>
@@ -34,16 +28,18 @@ export function limitRanger({ informers }: Sources): AdmissionPlugin {
       (isOf(request, Pod) && request.operation === 'UPDATE' && request.subresource === 'resize'),
     admit(request) {
       if (!isOf(request, Pod) || request.operation !== 'CREATE') return;
-      const defaults = limitsIn(request.namespace).filter(each => each.type === 'Container');
-      if (defaults.length > 0) fillIn(draftOf(Pod, request), defaults);
+      const defaults = rangesIn(request.namespace).map(limits => limits.filter(each => each.type === 'Container'));
+      if (defaults.some(limits => limits.length > 0)) fillIn(draftOf(Pod, request), defaults);
     },
     validate(request) {
-      const limits = limitsIn(request.namespace);
-      if (limits.length === 0) return;
-      const broken = isOf(request, Pod)
-        ? brokenByPod(objectOf(Pod, request), limits)
-        : brokenByClaim(objectOf(PersistentVolumeClaim, request), limits);
-      refuse(request, broken);
+      // What is going away is not held to anything any more.
+      if (request.object?.metadata.deletionTimestamp !== undefined) return;
+      for (const limits of rangesIn(request.namespace)) {
+        const broken = isOf(request, Pod)
+          ? brokenByPod(objectOf(Pod, request), limits)
+          : brokenByClaim(objectOf(PersistentVolumeClaim, request), limits);
+        refuse(request, broken);
+      }
     },
   };
 }
@@ -53,9 +49,9 @@ function refuse(request: AdmissionRequest, broken: readonly string[]): void {
   if (broken.length > 1) throw forbidden(request, `[${broken.join(', ')}]`);
 }
 
-function fillIn(pod: Draft<Pod>, defaults: readonly LimitRangeItem[]): void {
-  const limits = merged(defaults.map(each => each.default ?? {}));
-  const requests = merged(defaults.map(each => each.defaultRequest ?? {}));
+function fillIn(pod: Draft<Pod>, defaults: readonly (readonly LimitRangeItem[])[]): void {
+  const limits = merged(defaults.map(items => items.map(each => each.default ?? {})));
+  const requests = merged(defaults.map(items => items.map(each => each.defaultRequest ?? {})));
   const notes: string[] = [];
   const groups = [
     ['container', pod.spec?.containers ?? []],
@@ -84,10 +80,11 @@ function fillIn(pod: Draft<Pod>, defaults: readonly LimitRangeItem[]): void {
   };
 }
 
-/** The first range that names a resource counts. */
-function merged(all: readonly Amounts[]): Amounts {
+/** The first range that names a resource counts, and the last of its items. */
+function merged(ranges: readonly (readonly Amounts[])[]): Amounts {
   const result = Object.create(null) as Record<string, string>;
-  for (const amounts of all) for (const [key, value] of Object.entries(amounts)) result[key] ??= value;
+  for (const items of ranges)
+    for (const [key, value] of items.flatMap(each => Object.entries(each)).reverse()) result[key] ??= value;
   return result;
 }
 
@@ -104,7 +101,7 @@ function brokenByPod(pod: Pod, limits: readonly LimitRangeItem[]): string[] {
   return limits.flatMap(limit => {
     if (limit.type === 'Container')
       return [...containers, ...initContainers].flatMap(demand => brokenBy(demand, limit));
-    if (limit.type === 'Pod') return brokenBy(totalOf(containers, initContainers, pod), limit);
+    if (limit.type === 'Pod') return brokenBy(totalOf(pod), limit);
     return [];
   });
 }
@@ -165,21 +162,9 @@ function aboveRatio(type: string, name: string, most: string, requests: Amounts,
   return ratio > Number(quantity(most).nano) / 1e9 ? [`${what}, but provided ratio is ${ratio.toFixed(6)}`] : [];
 }
 
-/** What a whole pod asks for: its containers together, or its greediest init container, and its overhead. */
-function totalOf(containers: readonly Demand[], initContainers: readonly Demand[], pod: Pod): Demand {
-  const overhead = pod.spec?.overhead ?? {};
-  const total = (field: keyof Demand): Amounts => {
-    const sum = new Map<string, Quantity>();
-    const add = (name: string, text: string) =>
-      sum.set(name, addQuantities(sum.get(name) ?? zeroQuantity, quantity(text)));
-    for (const demand of containers) for (const [name, text] of Object.entries(demand[field])) add(name, text);
-    for (const demand of initContainers)
-      for (const [name, text] of Object.entries(demand[field]))
-        if (compareQuantities(quantity(text), sum.get(name) ?? zeroQuantity) > 0) sum.set(name, quantity(text));
-    for (const [name, text] of Object.entries(overhead)) if (field === 'requests' || sum.has(name)) add(name, text);
-    return Object.fromEntries([...sum].map(([name, value]) => [name, formatQuantity(value)]));
-  };
-  return { requests: total('requests'), limits: total('limits') };
+/** What a whole pod asks for: its containers and sidecars together, or its greediest init container. */
+function totalOf({ spec }: Pod): Demand {
+  return { requests: aggregateRequests(spec ?? {}), limits: aggregateLimits(spec ?? {}) };
 }
 
 function quantityIn(amounts: Amounts, name: string): Quantity | undefined {

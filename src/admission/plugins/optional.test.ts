@@ -4,6 +4,7 @@ import { ApiError } from '#api/machinery/errors.ts';
 import type { Kind } from '#api/machinery/kind.ts';
 import { ConfigMap } from '#api/core/v1/config-map.ts';
 import { Event } from '#api/core/v1/event.ts';
+import { LimitRange } from '#api/core/v1/limit-range.ts';
 import { Namespace } from '#api/core/v1/namespace.ts';
 import { Node } from '#api/core/v1/node.ts';
 import { Pod } from '#api/core/v1/pod.ts';
@@ -21,6 +22,7 @@ import { eventRateLimit } from './event-rate-limit.ts';
 import { extendedResourceToleration } from './extended-resource-toleration.ts';
 import { imagePolicyWebhook } from './image-policy-webhook.ts';
 import { limitPodHardAntiAffinityTopology } from './limit-pod-hard-anti-affinity-topology.ts';
+import { limitRanger } from './limit-ranger.ts';
 import { namespaceAutoProvision } from './namespace-auto-provision.ts';
 import { namespaceExists } from './namespace-exists.ts';
 import { ownerReferencesPermissionEnforcement } from './owner-references-permission-enforcement.ts';
@@ -364,4 +366,28 @@ test('ResourceQuota: what is limited by configuration needs a quota that counts 
   });
   await sources.settled();
   await admit(plugins, Pod, asking({ priorityClassName: 'high' }));
+});
+
+test('LimitRanger: sidecars count beside the containers, and every range speaks for itself', async () => {
+  using sources = world();
+  const plugins = [limitRanger(sources)];
+  const range = (name: string, ...limits: readonly object[]) =>
+    sources.put(LimitRange, { metadata: { name, namespace: 'ns' }, spec: { limits: limits as never } });
+  range('a', { type: 'Pod', max: { cpu: '2' }, min: { memory: '1Mi' } });
+  range(
+    'b',
+    { type: 'Container', defaultRequest: { memory: '2Mi' } },
+    { type: 'Container', defaultRequest: { memory: '4Mi' } },
+  );
+  await sources.settled();
+  const sized = (cpu: string) => ({ name: 'c', resources: { requests: { cpu }, limits: { cpu } } });
+  const sidecar = (cpu: string) => ({ ...sized(cpu), name: 's', restartPolicy: 'Always' });
+  const { object } = await admit(plugins, Pod, pod({ containers: [sized('1')], initContainers: [sidecar('1')] }));
+  // Of one range the last item counts.
+  assert.equal(object.spec?.containers[0]?.resources?.requests?.['memory'], '4Mi');
+  assert.equal(
+    (await refusal(admit(plugins, Pod, pod({ containers: [sized('1')], initContainers: [sidecar('1500m')] })))).message,
+    'pods "p" is forbidden: maximum cpu usage per Pod is 2, but limit is 2500m',
+  );
+  await admit(plugins, Pod, pod({ containers: [sized('1')], initContainers: [{ ...sized('1500m'), name: 'i' }] }));
 });
