@@ -46,6 +46,8 @@ export interface Storage extends AsyncDisposable {
 export interface SharedStorage {
   /** Compacts, unless another process has done so since this one asked last. Upstream's protocol, so it may be upstream's. */
   compactInTurn(revision: number): Promise<void>;
+  /** Somebody waits for a revision: watches shall hear of it soon, also when nothing changes under their prefix. */
+  awaited(revision: number): void;
 }
 
 export interface WriteOptions {

@@ -180,6 +180,17 @@ describe('two API servers on one etcd', () => {
     watch.close();
   });
 
+  test('what others write into the same etcd delays nobody', async () => {
+    for (let index = 0; index < 5; index++) {
+      await gateway(etcd, 'kv/put', { key: base64('/others/x'), value: base64(`${index}`) });
+      const { code } = await one.call('GET', `${configMaps}/seen-0`);
+      assert.equal(code, 200);
+    }
+    const { body } = await one.call('GET', configMaps);
+    const later = await other.call('GET', `${configMaps}?resourceVersion=${body.metadata.resourceVersion}`);
+    assert.equal(later.code, 200);
+  });
+
   test('a server that comes later has everything, and finds the watches of before', async () => {
     const { body } = await one.call('GET', configMaps);
     await using third = await openServer(etcd.url);

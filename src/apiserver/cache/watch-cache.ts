@@ -138,6 +138,7 @@ export class WatchCache implements AsyncDisposable {
   async waitFor(revision: number): Promise<void> {
     if (revision <= this.#revision) return;
     if (this.#ended) throw errors.serviceUnavailable('the store cannot be reached');
+    this.#storage.shared?.awaited(revision);
     await new Promise<void>((resolve, reject) => {
       const waiting = {
         revision,

@@ -18,7 +18,7 @@ async function openPair(options: { readonly serviceCIDR?: string; readonly nodeP
   const memory = openMemoryStorage();
   const watch = memory.watch.bind(memory);
   const storage: Storage = Object.assign(memory, {
-    shared: { compactInTurn: () => Promise.resolve() },
+    shared: { compactInTurn: () => Promise.resolve(), awaited() {} },
     // Between processes only bytes travel.
     watch: ((prefix, after, watcher, signal) =>
       watch(

@@ -90,7 +90,10 @@ class EtcdStorage implements Storage {
   #nextRead: Promise<number> | undefined;
   #reading: Promise<unknown> = Promise.resolve();
   #compactTime = 0;
-  readonly shared: SharedStorage = { compactInTurn: revision => this.#compactInTurn(revision) };
+  readonly shared: SharedStorage = {
+    compactInTurn: revision => this.#compactInTurn(revision),
+    awaited: revision => this.#awaited(revision),
+  };
 
   constructor({ clock, log, keyPrefix = '' }: EtcdOptions, connection: EtcdConnection, isProgressTold: boolean) {
     this.#connection = connection;
@@ -114,9 +117,7 @@ class EtcdStorage implements Storage {
       this.#reading = read.catch(() => undefined);
       return read;
     });
-    const revision = await this.#nextRead;
-    if (this.#tellsProgress && this.#watches.count > 0) this.#watches.askUntil(revision);
-    return revision;
+    return this.#nextRead;
   }
 
   async get(key: string, { revision }: { readonly revision?: number } = {}): Promise<Entry | undefined> {
@@ -298,7 +299,7 @@ class EtcdStorage implements Storage {
     if (own.seenAt !== undefined) return own.seenAt;
     const watching = [...this.#standing].find(({ prefix }) => own.key.startsWith(prefix));
     if (watching) {
-      if (this.#tellsProgress) this.#watches.askUntil(revision);
+      this.#awaited(revision);
       if (!(await this.#reached(watching, revision)))
         throw unknownOutcome(this.#connection.unreachable(new Error('the watch did not go on')), true);
       return own.seenAt;
@@ -367,6 +368,11 @@ class EtcdStorage implements Storage {
       cancelDeadline();
       abort.abort(new Error('the revision is known'));
     }
+  }
+
+  #awaited(revision: number): void {
+    // Where all keys are watched every revision is seen.
+    if (this.#tellsProgress && this.#watches.count > 0) this.#watches.askUntil(revision);
   }
 
   async #compactInTurn(revision: number): Promise<void> {

@@ -39,6 +39,8 @@ export class Watches implements Disposable {
   #stream: ClientDuplexStream<Buffer, Buffer> | undefined;
   #nextId = 1;
   #cancelReconnect: (() => void) | undefined;
+  #asksUntil = 0;
+  #asksUntilMs = 0;
   #cancelAsking: (() => void) | undefined;
   #isClosed = false;
 
@@ -95,16 +97,23 @@ export class Watches implements Disposable {
     return this.#standing.size;
   }
 
-  /** Asks etcd how far it is, again and again, until every watch has heard of the revision. */
+  /** Asks etcd how far it is, again and again for some seconds, until every watch has heard of the revision. */
   askUntil(revision: number): void {
-    if (this.#cancelAsking) return;
-    const ask = () => {
-      this.#cancelAsking = undefined;
-      if (this.#isClosed || [...this.#standing.values()].every(({ next }) => next > revision)) return;
-      this.#stream?.write(encodeWatchProgress());
-      this.#cancelAsking = this.#clock.after(progressIntervalMs, ask);
-    };
-    ask();
+    this.#asksUntil = Math.max(this.#asksUntil, revision);
+    this.#asksUntilMs = this.#clock.monotonic() + askingMsMax;
+    this.#ask();
+  }
+
+  #ask(): void {
+    this.#cancelAsking?.();
+    this.#cancelAsking = undefined;
+    const isOver = this.#isClosed || this.#clock.monotonic() > this.#asksUntilMs;
+    if (isOver || [...this.#standing.values()].every(({ next }) => next > this.#asksUntil)) {
+      this.#asksUntil = 0;
+      return;
+    }
+    this.#stream?.write(encodeWatchProgress());
+    this.#cancelAsking = this.#clock.after(progressIntervalMs, () => this.#ask());
   }
 
   [Symbol.dispose](): void {
@@ -214,6 +223,9 @@ interface StandingWatch {
   /** Until the watch was taken for the first time. */
   onCreated: ((error?: Error) => void) | undefined;
 }
+
+/** Nobody waits longer for a revision, which may be one that never comes. */
+const askingMsMax = 5_000;
 
 /** Upstream's pace. */
 const progressIntervalMs = 100;
