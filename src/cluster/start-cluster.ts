@@ -51,8 +51,8 @@ export async function startCluster(options: ClusterOptions = {}): Promise<Cluste
     // Certificates are for the outside, whose clock is the machine's whatever the cluster's is.
     const issuing = { clock: systemClock, random: systemRandom };
     const [authority, proxyAuthority] = await Promise.all([
-      issueAuthority({ commonName: 'windlass', validForMs: 24 * hourMs }, issuing),
-      issueAuthority({ commonName: 'front-proxy-ca', validForMs: 24 * hourMs }, issuing),
+      issueAuthority({ commonName: 'windlass', validForMs }, issuing),
+      issueAuthority({ commonName: 'front-proxy-ca', validForMs }, issuing),
     ]);
     const [frontProxyClient, serving, admin] = await Promise.all([
       issue(proxyAuthority, { commonName: 'front-proxy-client', usages: ['client'], validForMs }, issuing),
