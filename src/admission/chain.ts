@@ -38,8 +38,7 @@ import { serviceAccount } from './plugins/service-account.ts';
 import { storageObjectInUseProtection } from './plugins/storage-object-in-use-protection.ts';
 import { taintNodesByCondition } from './plugins/taint-nodes-by-condition.ts';
 import type { PolicyMetrics } from './policies/metrics.ts';
-import { mutatingPolicies } from './policies/mutating.ts';
-import { validatingPolicies } from './policies/validating.ts';
+import { mutatingPolicies, type PolicyContext, validatingPolicies } from './policies/plugins.ts';
 import type { Sources } from './sources.ts';
 import type { WebhookCaller } from './webhooks/call.ts';
 import type { WebhookMetrics } from './webhooks/metrics.ts';
@@ -122,14 +121,12 @@ const table: readonly Entry[] = [
   gated('NodeDeclaredFeatureValidator'),
   gated('JobValidation'),
   always('PodResizeValidator', options => podResizeValidator(options)),
-  always('MutatingAdmissionPolicy', options => mutatingPolicies(options, options.authorizer, options.policyMetrics)),
+  always('MutatingAdmissionPolicy', options => mutatingPolicies(policyContext(options))),
   always('MutatingAdmissionWebhook', options => {
     const { webhookCaller: caller, authorizer, webhookMetrics: metrics } = options;
     return caller && mutatingWebhooks(options, caller, { authorizer, metrics });
   }),
-  always('ValidatingAdmissionPolicy', options =>
-    validatingPolicies(options, options.authorizer, options.policyMetrics),
-  ),
+  always('ValidatingAdmissionPolicy', options => validatingPolicies(policyContext(options))),
   always('ValidatingAdmissionWebhook', options => {
     const { webhookCaller: caller, authorizer, webhookMetrics: metrics } = options;
     return caller && validatingWebhooks(options, caller, { authorizer, metrics });
@@ -137,6 +134,10 @@ const table: readonly Entry[] = [
   always('ResourceQuota', (options, { limitedResources }) => resourceQuota(options, limitedResources)),
   optional('AlwaysDeny', () => alwaysDeny),
 ];
+
+function policyContext(options: AdmissionOptions): PolicyContext {
+  return { sources: options, authorizer: options.authorizer, metrics: options.policyMetrics };
+}
 
 /** For a test that compares them with what the flags know. */
 export const namesInTable: readonly string[] = table.map(({ name }) => name);

@@ -89,13 +89,17 @@ async function changeOnce(call: Call, change: Change, entry: CachedObject): Prom
   // Not `metadata`: tracking and admission may have put another object in its place.
   if (old.metadata.generation === undefined) delete draft.metadata.generation;
   else draft.metadata.generation = old.metadata.generation;
-  if (subresource !== 'status' && hasGeneration(kind) && !sameSpec(kind, draft, old))
+  if (!leavesGeneration.has(subresource) && hasGeneration(kind) && !sameSpec(kind, draft, old))
     draft.metadata.generation = Number(old.metadata.generation ?? 0) + 1;
   const object = draft as ApiObject;
+  await kind.beforeValidation?.(object);
   validate(call, kind, object, old, rules);
   await admission?.validate();
   return store(call, resource, entry, object, old, options.dryRun);
 }
+
+/** What is written there is nobody's wish: where a pod goes is found, not asked for. */
+const leavesGeneration: ReadonlySet<string> = new Set(['status', 'binding']);
 
 function admissionOf(
   call: Call,

@@ -70,6 +70,7 @@ export async function createObject(
   for (let attempt = 1; ; attempt++) {
     if (generated) draft.metadata.name = generatedName(generateName, call);
     if (attempt === 1) {
+      await kind.beforeValidation?.(draft as ApiObject);
       validate(call, kind, draft);
       await admission.validate();
     }

@@ -3,8 +3,7 @@ import { describe, test } from 'node:test';
 import { ManualClock } from '#base/clock.ts';
 import { silentLog } from '#base/log.ts';
 import { seededRandom } from '#base/random.ts';
-import { mutatingPolicies } from '#admission/policies/mutating.ts';
-import { validatingPolicies } from '#admission/policies/validating.ts';
+import { mutatingPolicies, type PolicyContext, validatingPolicies } from '#admission/policies/plugins.ts';
 import { alwaysAllow } from '#auth/authorization/always-allow.ts';
 import type { Authorizer } from '#auth/authorization/authorizer.ts';
 import { loopbackAdmin, type User } from '#auth/user.ts';
@@ -27,8 +26,9 @@ async function open(authorizer: Authorizer = alwaysAllow): Promise<TestServer> {
   );
   const informers = openInformers(client, { clock, random, log: silentLog });
   const sources = { informers, client, clock, random };
+  const context: PolicyContext = { sources, authorizer, metrics: undefined };
   const server = await openTestServer({
-    admission: [mutatingPolicies(sources, authorizer, undefined), validatingPolicies(sources, authorizer, undefined)],
+    admission: [mutatingPolicies(context), validatingPolicies(context)],
   });
   starting.resolve(server.server);
   await informers.synced;

@@ -1,7 +1,7 @@
 import { deepEqual } from '#base/deep-equal.ts';
 import { CelList, CelMap, CelObject, type Result } from '#cel/values.ts';
-import { MutatingAdmissionPolicyBinding } from '#api/admissionregistration/v1/mutating-admission-policy-binding.ts';
-import { MutatingAdmissionPolicy } from '#api/admissionregistration/v1/mutating-admission-policy.ts';
+import type { MutatingAdmissionPolicyBinding } from '#api/admissionregistration/v1/mutating-admission-policy-binding.ts';
+import type { MutatingAdmissionPolicy } from '#api/admissionregistration/v1/mutating-admission-policy.ts';
 import { Namespace } from '#api/core/v1/namespace.ts';
 import { mergeObjects } from '#api/machinery/apply/merge.ts';
 import { atomicsIn } from '#api/machinery/apply/atomics.ts';
@@ -14,55 +14,36 @@ import { setOwn } from '#api/machinery/json.ts';
 import { apiVersionOf, type ApiObject, type Draft, type Kind } from '#api/machinery/kind.ts';
 import { applyJsonPatch, isFailedTest } from '#api/machinery/patch/json-patch.ts';
 import type { Json, JsonObject } from '#api/machinery/schema.ts';
-import type { Authorizer } from '#auth/authorization/authorizer.ts';
 import { Activation, Budget, Decisions, OutOfBudget, paramsWithType } from '../activation.ts';
-import type { AdmissionPlugin, AdmissionRequest } from '../admission.ts';
+import type { AdmissionRequest } from '../admission.ts';
 import { evaluateConditions } from '../match-conditions.ts';
 import { forbidden, isOf } from '../request.ts';
 import type { Sources } from '../sources.ts';
 import { compiledMutating, type CompiledMutatingPolicy } from './compiled.ts';
-import { boundPolicies, isPolicy } from './hooks.ts';
-import { type Matched, matchOf, namespaceOf, resourceMatchOf } from './matching.ts';
+import type { Hook } from './hooks.ts';
+import { type Matched, matchOf, namespaceOf } from './matching.ts';
 import { errorTypeOf, type PolicyMetrics } from './metrics.ts';
 import { paramKindOf, paramsOf } from './params.ts';
 import { plainValueOf } from './plain-value.ts';
+import type { History, PolicyContext } from './plugins.ts';
 import { subjectOf } from './validating.ts';
 
-/** Changes in CEL that objects get, in the order of the policies' names; those that ask for it look again when others have changed something. */
-export function mutatingPolicies(
-  sources: Sources,
-  authorizer: Authorizer,
-  metrics: PolicyMetrics | undefined,
-): AdmissionPlugin {
-  const hooks = boundPolicies(
-    sources.informers.of(MutatingAdmissionPolicy),
-    sources.informers.of(MutatingAdmissionPolicyBinding),
-  );
-  const histories = new WeakMap<AdmissionRequest, History>();
-  return {
-    name: 'MutatingAdmissionPolicy',
-    handles: request =>
-      request.operation !== 'DELETE' && !isPolicy(request) && hooks().some(({ policy }) => mayMatch(policy, request)),
-    async admit(request) {
-      const failures: Failure[] = [];
-      const invocations: Invocation[] = [];
-      for (const { policy, bindings: bound } of hooks())
-        if (mayMatch(policy, request))
-          invocations.push(...(await invocationsOf(policy, bound, request, sources, failures)));
-      const history = histories.get(request) ?? { invoked: new Set(), again: new Set(), output: undefined };
-      histories.set(request, history);
-      const mutation = new Mutation(sources, request, new Decisions(authorizer, request), metrics, failures);
-      await mutation.run(invocations, history);
-      refuse(request, failures);
-    },
-  };
-}
+type PolicyHook = Hook<MutatingAdmissionPolicy, MutatingAdmissionPolicyBinding>;
 
-/** Which of the policies that want it have looked at an object, and which are to look again. */
-interface History {
-  readonly invoked: Set<string>;
-  readonly again: Set<string>;
-  output: unknown;
+/** One look at an object by all policies that may have to do with it, in their order. */
+export async function mutate(
+  hooks: readonly PolicyHook[],
+  request: AdmissionRequest,
+  history: History,
+  { sources, authorizer, metrics }: PolicyContext,
+): Promise<void> {
+  const failures: Failure[] = [];
+  const invocations: Invocation[] = [];
+  for (const { policy, bindings } of hooks)
+    invocations.push(...(await invocationsOf(policy, bindings, request, sources, failures)));
+  const mutation = new Mutation(sources, request, new Decisions(authorizer, request), metrics, failures);
+  await mutation.run(invocations, history);
+  refuse(request, failures);
 }
 
 function invokeAgain({ invoked, again }: History): void {
@@ -77,10 +58,6 @@ function idOf({ policy, binding, params }: Invocation): string {
     params?.metadata.namespace,
     params?.metadata.name,
   ]);
-}
-
-function mayMatch({ spec }: MutatingAdmissionPolicy, request: AdmissionRequest): boolean {
-  return spec.matchConstraints === undefined || resourceMatchOf(spec.matchConstraints, request) !== undefined;
 }
 
 /** A policy, what puts it into force, and one of its params. */

@@ -1,9 +1,8 @@
-import { ValidatingAdmissionPolicyBinding } from '#api/admissionregistration/v1/validating-admission-policy-binding.ts';
-import { ValidatingAdmissionPolicy } from '#api/admissionregistration/v1/validating-admission-policy.ts';
+import type { ValidatingAdmissionPolicyBinding } from '#api/admissionregistration/v1/validating-admission-policy-binding.ts';
+import type { ValidatingAdmissionPolicy } from '#api/admissionregistration/v1/validating-admission-policy.ts';
 import { Namespace } from '#api/core/v1/namespace.ts';
 import { ApiError, errors, type StatusReason } from '#api/machinery/errors.ts';
 import type { ApiObject } from '#api/machinery/kind.ts';
-import type { Authorizer } from '#auth/authorization/authorizer.ts';
 import {
   Activation,
   Budget,
@@ -13,41 +12,28 @@ import {
   paramsWithType,
   type Subject,
 } from '../activation.ts';
-import type { AdmissionPlugin, AdmissionRequest } from '../admission.ts';
+import type { AdmissionRequest } from '../admission.ts';
 import { evaluateConditions } from '../match-conditions.ts';
 import { forbidden, isOf } from '../request.ts';
 import type { Sources } from '../sources.ts';
 import { compiledValidating, type CompiledValidatingPolicy, type CompiledValidation } from './compiled.ts';
-import { boundPolicies, type Hook, isPolicy } from './hooks.ts';
-import { type Matched, matchOf, namespaceOf, resourceMatchOf } from './matching.ts';
+import type { Hook } from './hooks.ts';
+import { type Matched, matchOf, namespaceOf } from './matching.ts';
 import { errorTypeOf, type PolicyMetrics } from './metrics.ts';
 import { paramKindOf, paramsOf } from './params.ts';
+import type { PolicyContext } from './plugins.ts';
 
 type PolicyHook = Hook<ValidatingAdmissionPolicy, ValidatingAdmissionPolicyBinding>;
 
-/** Rules in CEL that every object has to satisfy, where a binding puts them into force. */
-export function validatingPolicies(
-  sources: Sources,
-  authorizer: Authorizer,
-  metrics: PolicyMetrics | undefined,
-): AdmissionPlugin {
-  const hooks = boundPolicies(
-    sources.informers.of(ValidatingAdmissionPolicy),
-    sources.informers.of(ValidatingAdmissionPolicyBinding),
-  );
-  return {
-    name: 'ValidatingAdmissionPolicy',
-    handles: request => !isPolicy(request) && hooks().some(({ policy }) => mayMatch(policy, request)),
-    async validate(request) {
-      const judgement = new Judgement(sources, request, new Decisions(authorizer, request), metrics);
-      for (const hook of hooks()) if (mayMatch(hook.policy, request)) await judgement.ask(hook);
-      judgement.end();
-    },
-  };
-}
-
-function mayMatch({ spec }: ValidatingAdmissionPolicy, request: AdmissionRequest): boolean {
-  return spec.matchConstraints === undefined || resourceMatchOf(spec.matchConstraints, request) !== undefined;
+/** What all policies that may have to do with a request say of it. Throws when somebody denies it. */
+export async function judge(
+  hooks: readonly PolicyHook[],
+  request: AdmissionRequest,
+  { sources, authorizer, metrics }: PolicyContext,
+): Promise<void> {
+  const judgement = new Judgement(sources, request, new Decisions(authorizer, request), metrics);
+  for (const hook of hooks) await judgement.ask(hook);
+  judgement.end();
 }
 
 interface Denial {

@@ -6,11 +6,19 @@ import { correlatedItems } from './correlation.ts';
 import { isOfFormat } from './formats.ts';
 import { matcherOf } from './pattern.ts';
 import type { JSONSchemaProps } from './v1/custom-resource-definition.ts';
-import { checkRules, ruleTreeOf, type RuleTree } from './rules.ts';
+import { OnDemand } from '../machinery/on-demand.ts';
+import type { RuleTree } from './rules.ts';
 import { hasRules, schemaIn } from './v1/schema-parts.ts';
 
 /** Holds the values of an object against a schema, in upstream's words. What is as it was in `old` is not judged again. */
 export type ValueCheck = (value: unknown, report: Report, old?: unknown) => void;
+
+const rulesOnDemand = new OnDemand(() => import('./rules.ts'));
+
+/** To be waited for before values of the schema are checked: rules take more than most definitions need. */
+export function beforeValueCheck(root: JSONSchemaProps): Promise<void> | undefined {
+  return hasRules(root) ? rulesOnDemand.load() : undefined;
+}
 
 /** What a schema says of values, and its rules. Metadata is judged elsewhere, as for every kind. */
 export function valueCheckOf(root: JSONSchemaProps, isRoot = true): ValueCheck {
@@ -33,6 +41,7 @@ export function valueCheckOf(root: JSONSchemaProps, isRoot = true): ValueCheck {
         );
       return;
     }
+    const { checkRules, ruleTreeOf } = rulesOnDemand.module;
     rules ??= { tree: ruleTreeOf(root, isRoot) };
     if (rules.tree) checkRules(rules.tree, value, old, old !== undefined, report);
   };

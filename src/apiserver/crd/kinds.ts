@@ -4,7 +4,7 @@ import type {
   CustomResourceSubresourceScale,
   JSONSchemaProps,
 } from '#api/apiextensions/v1/custom-resource-definition.ts';
-import { valueCheckOf } from '#api/apiextensions/value-check.ts';
+import { beforeValueCheck, valueCheckOf } from '#api/apiextensions/value-check.ts';
 import { decodeObject } from '#api/machinery/decode.ts';
 import { applyDefaults } from '#api/machinery/defaults.ts';
 import { fieldsOf, valueAt } from '#api/machinery/json-path.ts';
@@ -85,6 +85,7 @@ function kindOf(
     ...(scale && { scalePaths: scalePathsOf(scale) }),
     ...(deprecation !== undefined && { deprecation }),
     refusesCreate: () => (isTerminating() ? terminating : undefined),
+    beforeValidation: () => beforeValueCheck(root),
     validateCreate: (item, report) => check(item, report),
     validateUpdate: (item, old, report) => check(item, report, old),
     validateStatusUpdate: (item, old, report) => check(item, report, old),

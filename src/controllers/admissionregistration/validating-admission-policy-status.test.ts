@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { ValidatingAdmissionPolicy } from '#api/admissionregistration/v1/validating-admission-policy.ts';
 import type { CustomResourceDefinition } from '#api/apiextensions/v1/custom-resource-definition.ts';
+import * as answer from './policy-warnings.ts';
 import { validatingAdmissionPolicyStatusController as controller } from './validating-admission-policy-status.ts';
 
 const thing = {
@@ -22,7 +23,7 @@ const thing = {
 
 function warnings(spec: object): readonly { fieldRef: string; warning: string }[] {
   const policy = { metadata: { name: 'p', generation: 2 }, spec, status: {} } as unknown as ValidatingAdmissionPolicy;
-  const observed = { definitions: { objects: new Map([['things.example.com', thing]]) } };
+  const observed = { definitions: { objects: new Map([['things.example.com', thing]]) }, answer };
   const [action] = controller.decide(policy, observed as never);
   const { status } = (action as unknown as { patch: { patch: { status: Status } } }).patch.patch;
   assert.equal(status.observedGeneration, 2);

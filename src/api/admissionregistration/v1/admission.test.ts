@@ -1,10 +1,13 @@
 import assert from 'node:assert/strict';
-import { test } from 'node:test';
+import { before, test } from 'node:test';
 import { altered, type Body, cells, created, mistakes } from '../../kind-checks.ts';
 import type { Kind } from '../../machinery/kind.ts';
 import { ValidatingAdmissionPolicy as PolicyKind } from './validating-admission-policy.ts';
 import { ValidatingAdmissionPolicyBinding as BindingKind } from './validating-admission-policy-binding.ts';
 import { ValidatingWebhookConfiguration as HooksKind } from './validating-webhook-configuration.ts';
+import { expressionsOnDemand } from './webhook-validation.ts';
+
+before(() => expressionsOnDemand.load());
 
 const [Hooks, Policy, Binding] = [HooksKind, PolicyKind, BindingKind] as unknown as [Kind, Kind, Kind];
 const hook = {

@@ -7,6 +7,7 @@ import { Variable } from './variable.ts';
 import { ageColumn, integer, nameColumn } from '../../machinery/columns.ts';
 import { paramKindColumn } from './policy-columns.ts';
 import { validateMutatingPolicy } from './policy-validation.ts';
+import { expressionsOnDemand } from './webhook-validation.ts';
 import { ObjectMeta } from '../../meta/v1/object-meta.ts';
 
 export const ApplyConfiguration = object('io.k8s.api.admissionregistration.v1.ApplyConfiguration', {
@@ -62,6 +63,7 @@ export const MutatingAdmissionPolicy = defineKind({
     paramKindColumn,
     ageColumn,
   ],
+  beforeValidation: () => expressionsOnDemand.load(),
   validate({ spec }, report) {
     validateMutatingPolicy(spec, report.at('spec'));
   },

@@ -5,7 +5,7 @@ import { RuleWithOperations } from './rule-with-operations.ts';
 import { WebhookClientConfig } from './webhook-client-config.ts';
 import { LabelSelector } from '../../meta/v1/label-selector.ts';
 import { ageColumn, integer, nameColumn } from '../../machinery/columns.ts';
-import { validateWebhooks } from './webhook-validation.ts';
+import { beforeWebhookValidation, validateWebhooks } from './webhook-validation.ts';
 import { ObjectMeta } from '../../meta/v1/object-meta.ts';
 
 export const MutatingWebhook = object('io.k8s.api.admissionregistration.v1.MutatingWebhook', {
@@ -63,6 +63,7 @@ export const MutatingWebhookConfiguration = defineKind({
     integer('Webhooks', 'How many webhooks it holds.', ({ webhooks }) => (webhooks ?? []).length),
     ageColumn,
   ],
+  beforeValidation: beforeWebhookValidation,
   validate({ webhooks }, report) {
     validateWebhooks(webhooks, report.at('webhooks'));
   },

@@ -5,6 +5,7 @@ import {
   aConfiguration,
   aMessage,
   anAnnotation,
+  compileAlone,
   ExpressionCompiler,
   type ExpressionScope,
   patchOperations,
@@ -54,4 +55,10 @@ export class PolicyExpressions {
     const { error } = this.#compiler.compile(expression, types, scope);
     if (error !== undefined) report.invalid(expression, error);
   }
+}
+
+/** Conditions know nothing of a policy's variables. */
+export function checkCondition(text: string, hasParams: boolean, report: Report): void {
+  const { error } = compileAlone(text, aCondition, { params: hasParams, authorizer: true });
+  if (error !== undefined) report.invalid(text, error);
 }

@@ -9,11 +9,12 @@ import {
 import { validateLabelSelector } from '../../machinery/object-meta-validation.ts';
 import type { LabelSelector } from '../../meta/v1/label-selector.ts';
 import type { Report } from '../../machinery/validation.ts';
-import { PolicyExpressions } from './policy-expressions.ts';
+import type { PolicyExpressions } from './policy-expressions.ts';
 import {
   failurePolicies,
   matchPolicies,
   reinvocationPolicies,
+  expressionsOnDemand,
   validateMatchConditions,
   validateRule,
 } from './webhook-validation.ts';
@@ -73,7 +74,7 @@ interface MutatingSpec extends PolicySpec {
 const reasons = ['Forbidden', 'Invalid', 'RequestEntityTooLarge', 'Unauthorized'];
 
 export function validateValidatingPolicy(spec: ValidatingSpec, name: string, report: Report): void {
-  const expressions = new PolicyExpressions(spec.paramKind !== undefined);
+  const expressions = new expressionsOnDemand.module.PolicyExpressions(spec.paramKind !== undefined);
   validatePolicy(spec, expressions, report);
   const { validations = [], auditAnnotations = [] } = spec;
   if (validations.length === 0 && auditAnnotations.length === 0) {
@@ -126,7 +127,7 @@ function validateAnnotations(
 }
 
 export function validateMutatingPolicy(spec: MutatingSpec, report: Report): void {
-  const expressions = new PolicyExpressions(spec.paramKind !== undefined);
+  const expressions = new expressionsOnDemand.module.PolicyExpressions(spec.paramKind !== undefined);
   validatePolicy(spec, expressions, report);
   const { mutations = [], reinvocationPolicy } = spec;
   if (mutations.length === 0) report.at('mutations').required('mutations must contain at least one item');

@@ -8,6 +8,7 @@ import { Condition } from '../../meta/v1/condition.ts';
 import { ageColumn, integer, nameColumn } from '../../machinery/columns.ts';
 import { paramKindColumn } from './policy-columns.ts';
 import { validateValidatingPolicy } from './policy-validation.ts';
+import { expressionsOnDemand } from './webhook-validation.ts';
 import { ObjectMeta } from '../../meta/v1/object-meta.ts';
 
 export const AuditAnnotation = object('io.k8s.api.admissionregistration.v1.AuditAnnotation', {
@@ -86,6 +87,7 @@ export const ValidatingAdmissionPolicy = defineKind({
     paramKindColumn,
     ageColumn,
   ],
+  beforeValidation: () => expressionsOnDemand.load(),
   validate({ metadata, spec }, report) {
     validateValidatingPolicy(spec, metadata.name ?? '', report.at('spec'));
   },

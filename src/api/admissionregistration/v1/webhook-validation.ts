@@ -5,7 +5,7 @@ import type { LabelSelector } from '../../meta/v1/label-selector.ts';
 import type { Report } from '../../machinery/validation.ts';
 import { validateReviewVersions, validateWebhookClient } from './webhook-client-validation.ts';
 import type { WebhookClientConfig } from './webhook-client-config.ts';
-import { aCondition, compileAlone } from '../expressions.ts';
+import { OnDemand } from '../../machinery/on-demand.ts';
 
 interface Rule {
   readonly operations?: readonly string[] | undefined;
@@ -85,6 +85,19 @@ function checkSupported(value: string | undefined, supported: readonly string[],
   if (value !== undefined && !supported.includes(value)) report.notSupported(value, supported);
 }
 
+/** What compiles expressions: loaded when there are some, before they are validated. */
+export const expressionsOnDemand = new OnDemand(() => import('./policy-expressions.ts'));
+
+/** Conditions, where there are some, have to be compiled. */
+export function beforeWebhookValidation({
+  webhooks,
+}: {
+  readonly webhooks?: readonly { readonly matchConditions?: readonly unknown[] | undefined }[] | undefined;
+}): Promise<void> | undefined {
+  const some = (webhooks ?? []).some(({ matchConditions }) => (matchConditions ?? []).length > 0);
+  return some ? expressionsOnDemand.load() : undefined;
+}
+
 const conditionsMax = 64;
 
 export function validateMatchConditions(
@@ -98,7 +111,7 @@ export function validateMatchConditions(
     const at = report.index(position);
     const text = expression.trim();
     if (text === '') at.at('expression').required();
-    else checkCondition(text, hasParams, at.at('expression'));
+    else expressionsOnDemand.module.checkCondition(text, hasParams, at.at('expression'));
     if (name === '') at.at('name').required();
     else {
       checkQualifiedName(name, at.at('name'));
@@ -106,12 +119,6 @@ export function validateMatchConditions(
       names.add(name);
     }
   }
-}
-
-/** Conditions know nothing of a policy's variables. */
-function checkCondition(text: string, hasParams: boolean, report: Report): void {
-  const { error } = compileAlone(text, aCondition, { params: hasParams, authorizer: true });
-  if (error !== undefined) report.invalid(text, error);
 }
 
 const operations = ['*', 'CONNECT', 'CREATE', 'DELETE', 'UPDATE'];

@@ -16,13 +16,19 @@ import type {
   CustomResourceSubresources,
 } from './custom-resource-definition.ts';
 import { caBundleProblem } from './ca-bundle.ts';
-import { validateRootSchema } from './schema-validation.ts';
+import { beforeSchemaValidation, validateRootSchema } from './schema-validation.ts';
 import { validateSelectableFields } from './selectable-field-validation.ts';
 
 interface Definition {
   readonly metadata: ObjectMeta;
   readonly spec: CustomResourceDefinitionSpec;
   readonly status: CustomResourceDefinitionStatus;
+}
+
+/** To be waited for before a definition is validated. */
+export async function beforeDefinitionValidation({ spec }: Definition): Promise<void> {
+  for (const { schema } of spec.versions ?? [])
+    if (schema?.openAPIV3Schema) await beforeSchemaValidation(schema.openAPIV3Schema);
 }
 
 /** Everything that holds at creation and at every update. */

@@ -20,7 +20,7 @@ import {
   type Json,
 } from '../../machinery/schema.ts';
 import { formatTime } from '../../machinery/time.ts';
-import { validateDefinitionCreate, validateDefinitionUpdate } from './crd-validation.ts';
+import { beforeDefinitionValidation, validateDefinitionCreate, validateDefinitionUpdate } from './crd-validation.ts';
 import { definitionWarnings } from './definition-warnings.ts';
 import { ObjectMeta } from '../../meta/v1/object-meta.ts';
 
@@ -390,6 +390,7 @@ export const CustomResourceDefinition = defineKind({
     };
   },
   warnings: definitionWarnings,
+  beforeValidation: beforeDefinitionValidation,
   validateCreate: validateDefinitionCreate,
   validateUpdate: validateDefinitionUpdate,
 });

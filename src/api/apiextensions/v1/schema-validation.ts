@@ -2,7 +2,9 @@ import type { Report } from '../../machinery/validation.ts';
 import type { JSONSchemaProps } from './custom-resource-definition.ts';
 import { schemaPathOf } from '../field-path.ts';
 import { validateDefaults } from './default-validation.ts';
-import { RuleContext, RuleFindings, validateRuleExpressions } from './rule-validation.ts';
+import { OnDemand } from '../../machinery/on-demand.ts';
+import { beforeValueCheck } from '../value-check.ts';
+import type { RuleContext } from './rule-validation.ts';
 import { hasRules, schemaIn, schemasIn, subschemas } from './schema-parts.ts';
 import { isStructurable, validateStructure } from './structural-validation.ts';
 
@@ -32,6 +34,20 @@ const rootFields = {
   'x-kubernetes-validations': 'XValidations',
 };
 
+const rulesOnDemand = new OnDemand(() => import('./rule-validation.ts'));
+
+/** To be waited for before a schema is validated: its rules have to be compiled. */
+export async function beforeSchemaValidation(schema: JSONSchemaProps): Promise<void> {
+  if (!hasRules(schema)) return;
+  await rulesOnDemand.load();
+  await beforeValueCheck(schema);
+}
+
+function ruleContext(schema: JSONSchemaProps, wasAccepted: boolean): RuleContext {
+  const { RuleContext, RuleFindings } = rulesOnDemand.module;
+  return new RuleContext(schema, new RuleFindings(wasAccepted));
+}
+
 /**
  * The rules for a whole schema, reported at `….openAPIV3Schema`. `wasAccepted`: this very schema is in force already, so
  * what its rules cost is not asked again.
@@ -52,8 +68,7 @@ export function validateRootSchema(
     validateStructure(schema, report);
     if (report.errors.length === sound) validateDefaults(schema, report);
     // Expressions of a schema that is none would only confuse.
-    if (report.errors.length === sound && hasRules(schema))
-      context = new RuleContext(schema, new RuleFindings(wasAccepted));
+    if (report.errors.length === sound && hasRules(schema)) context = ruleContext(schema, wasAccepted);
   }
   validateSchema(schema, report, { isRoot: true }, context);
   if (problem !== undefined && report.errors.length === before) report.invalid('', problem);
@@ -125,7 +140,7 @@ function validateSchema(schema: JSONSchemaProps, report: Report, place: Place, c
   }
   validateExtensions(schema, report);
   if (context && (schema['x-kubernetes-validations'] ?? []).length > 0 && report.errors.length === before)
-    validateRuleExpressions(context, report.path, place.uncorrelatable);
+    rulesOnDemand.module.validateRuleExpressions(context, report.path, place.uncorrelatable);
 }
 
 function validateStandard(schema: JSONSchemaProps, report: Report, { noDefaults, isInMeta }: Place): void {
