@@ -17,7 +17,7 @@ import type { NodePaths } from './pods/config.ts';
 import type { PodWorker } from './pods/worker.ts';
 import { allow, identify, type Identity } from './server/access.ts';
 import { serveNodeLog } from './server/node-logs.ts';
-import { cadvisorMetrics, kubeletMetrics, resourceMetrics, summary } from './server/stats.ts';
+import { cadvisorMetrics, kubeletMetrics, probeMetrics, resourceMetrics, summary } from './server/stats.ts';
 import { serveSession } from './streams/exec.ts';
 import { readLogs, type LogOptions } from './streams/logs.ts';
 import { servePortForward } from './streams/port-forward.ts';
@@ -146,14 +146,15 @@ async function answer(options: ServerOptions, request: IncomingMessage, response
     case 'metrics': {
       response.setHeader('Content-Type', 'text/plain; version=0.0.4; charset=utf-8');
       if (rest[0] === 'cadvisor') return reply(response, 200, await cadvisorMetrics(runtime, nodeName, clock));
-      if (rest[0] === 'resource') return reply(response, 200, await resourceMetrics(runtime, nodeName, clock));
-      if (rest[0] === 'probes') return reply(response, 200, '');
+      if (rest[0] === 'resource') return reply(response, 200, await resourceMetrics(runtime, nodeName, clock, workers));
+      if (rest[0] === 'probes') return reply(response, 200, probeMetrics(workers));
       return rest.length === 0
         ? reply(response, 200, kubeletMetrics(nodeName, workers))
         : reply(response, 404, notFoundText);
     }
     case 'stats':
-      if (rest[0] === 'summary') return json(response, await summary(runtime, nodeName, clock, options.paths, node()));
+      if (rest[0] === 'summary')
+        return json(response, await summary({ ...options, node: node() }, query.get('only_cpu_and_memory') === 'true'));
       return reply(response, 404, notFoundText);
     case 'configz':
       return json(response, {

@@ -437,6 +437,59 @@ describe('a node with real containers', { skip: missing.length > 0 && missing.jo
       assert.match(reasons, new RegExp(reason));
   });
 
+  test('figures of the node, its pods, containers and probes, and its logs', async () => {
+    const probe = { exec: { command: ['true'] }, periodSeconds: 1 };
+    const volumes = [{ name: 'data', emptyDir: {} }];
+    const volumeMounts = [{ name: 'data', mountPath: '/data' }];
+    const writes = `dd if=/dev/zero of=/data/file bs=1024 count=200; ${forever}`;
+    await apply(pod('measured', { containers: [{ ...shell(writes), readinessProbe: probe, volumeMounts }], volumes }));
+    await ready('measured');
+    const raw = (path: string) => ok(['get', '--raw', `/api/v1/nodes/node-1/proxy/${path}`]);
+    interface Used {
+      readonly name: string;
+      readonly startTime: string;
+      readonly usedBytes: number;
+      readonly capacityBytes: number;
+    }
+    const summary = await eventually('the file is counted', async () => {
+      const { pods } = JSON.parse(await raw('stats/summary')) as {
+        pods: { podRef: { name: string }; startTime: string; containers: Used[]; volume: Used[] }[];
+      };
+      const found = pods.find(({ podRef }) => podRef.name === 'measured');
+      return (found?.volume[0]?.usedBytes ?? 0) >= 200 * 1024 && found;
+    });
+    const { startTime, containerStatuses } = (await status('measured')) ?? {};
+    assert.equal(summary.startTime, startTime);
+    assert.equal(summary.containers[0]?.startTime, containerStatuses?.[0]?.state?.running?.startedAt);
+    assert.equal(summary.volume[0]?.name, 'data');
+    assert.ok((summary.volume[0]?.capacityBytes ?? 0) > 1024 * 1024);
+    assert.doesNotMatch(await raw('stats/summary?only_cpu_and_memory=true'), /"volume"|"fs"/);
+    const resource = await raw('metrics/resource');
+    assert.match(
+      resource,
+      /^container_start_time_seconds\{container="main",namespace="default",pod="measured"\} \d{10}/m,
+    );
+    assert.match(resource, /^pod_memory_working_set_bytes\{namespace="default",pod="measured"\} \d+/m);
+    assert.match(
+      await raw('metrics/probes'),
+      /^prober_probe_total\{container="main",namespace="default",pod="measured",pod_uid="[^"]+",probe_type="Readiness",result="successful"\} [1-9]/m,
+    );
+    assert.match(await raw('metrics'), /^kubelet_running_pods \d+/m);
+    assert.match(await raw('configz'), /"maxPods":110/);
+    assert.match(await raw('logs/'), /<pre>/);
+    const outside = await node.kubectl(['get', '--raw', '/api/v1/nodes/node-1/proxy/logs/..%2F..%2Fetc%2Fhostname']);
+    assert.notEqual(outside.exitCode, 0);
+    await ok(['delete', 'pod', 'measured', '--wait=false']);
+  });
+
+  test('a sysctl that concerns others is refused', async () => {
+    const securityContext = { sysctls: [{ name: 'kernel.msgmax', value: '65536' }] };
+    await apply(pod('greedy-kernel', { containers: [shell(forever)], securityContext }));
+    await ended('greedy-kernel', 'Failed');
+    const { reason, message } = (await status('greedy-kernel')) ?? {};
+    assert.deepEqual([reason, message], ['SysctlForbidden', 'forbidden sysctl: "kernel.msgmax" not allowlisted']);
+  });
+
   test('a restarted agent leaves containers alone and goes on serving them', async () => {
     const started = (await status('talk'))?.containerStatuses?.[0];
     await node.restartAgent();

@@ -18,7 +18,7 @@ import type {
 import { setUpVolumes, tearDownVolumes, type PodVolumes } from '#volumes/pod-volumes.ts';
 import { environmentOf } from '../env/environment.ts';
 import type { Objects } from '../objects.ts';
-import { Prober, probeTitle } from '../probes/prober.ts';
+import { Prober, type ProbeKind, probeTitle } from '../probes/prober.ts';
 import type { Target } from '../probes/handlers.ts';
 import { podStatus } from '../status/pod-status.ts';
 import { StatusWriter } from '../status/writer.ts';
@@ -44,7 +44,7 @@ import {
 import { runHook } from './hooks.ts';
 import { ImageError, type Images } from './images.ts';
 import { mountsOf } from './mounts.ts';
-import { containerHash, isStatic, podText } from './names.ts';
+import { isStatic, podText } from './names.ts';
 import { containerResources, podResources } from './resources.ts';
 import { readAllocation, writeAllocation } from './allocation-file.ts';
 import {
@@ -87,6 +87,14 @@ export interface PodHost {
   readonly gone: (uid: string) => void;
 }
 
+/** How often a probe of a container has said the same. */
+export interface ProbeCount {
+  readonly container: string;
+  readonly kind: ProbeKind;
+  readonly result: 'successful' | 'failed';
+  readonly count: number;
+}
+
 type Start = Extract<Action, { do: 'start' }>;
 type Kill = Extract<Action, { do: 'kill' }>;
 
@@ -122,6 +130,7 @@ export class PodWorker {
   #allocation: Allocation;
   #resizePending: Waiting | undefined;
   #resizing: Waiting | undefined;
+  readonly #probeCounts = new Map<string, ProbeCount>();
   readonly #gave = new Map<string, LinuxContainerResources>();
   /** What the pod's own control group was told last. */
   #podLimits: LinuxContainerResources;
@@ -271,6 +280,10 @@ export class PodWorker {
 
   get running(): readonly ContainerStatus[] {
     return [...this.#containers.values()].filter(({ state }) => state === 'running');
+  }
+
+  get probeCounts(): readonly ProbeCount[] {
+    return [...this.#probeCounts.values()];
   }
 
   get sandbox(): PodSandboxStatus | undefined {
@@ -768,6 +781,11 @@ export class PodWorker {
       log: this.#host.log,
       target: () => this.#target(id, container),
       before: this.#before.get(id),
+      asked: (kind, result) => {
+        const key = `${container.name}/${kind}/${result}`;
+        const known = this.#probeCounts.get(key) ?? { container: container.name, kind, result, count: 0 };
+        this.#probeCounts.set(key, { ...known, count: known.count + 1 });
+      },
       changed: () => {
         if (prober.state.startup === false) this.#failed.set(id, 'startup');
         else if (prober.state.liveness === false) this.#failed.set(id, 'liveness');

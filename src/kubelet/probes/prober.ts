@@ -22,6 +22,8 @@ export interface ProberOptions {
   readonly before?: { readonly startup: boolean; readonly readiness: boolean } | undefined;
   /** A result has changed. */
   readonly changed: () => void;
+  /** One probe has said something. */
+  readonly asked?: (kind: ProbeKind, result: 'successful' | 'failed') => void;
   /** One probe has failed. */
   readonly failed: (kind: ProbeKind, output: string) => void;
 }
@@ -97,6 +99,7 @@ export class Prober implements Disposable {
     if (this.#closed || !target) return;
     const finding = await runProbe(probe, target).catch((error: unknown) => ({ ok: false, output: String(error) }));
     if (this.#closed) return;
+    this.#options.asked?.(kind, finding.ok ? 'successful' : 'failed');
     if (!finding.ok) this.#options.failed(kind, finding.output);
     this.#count(kind, probe, finding);
     // A startup probe has done its work with its first success.

@@ -2,10 +2,12 @@ import os from 'node:os';
 import type { Node } from '#api/core/v1/node.ts';
 import { formatTime } from '#api/machinery/time.ts';
 import type { Clock } from '#base/clock.ts';
-import type { ContainerStats, PodSandboxStats, RuntimeService } from '#runtime/runtime.ts';
+import type { ContainerStats, FilesystemUsage, PodSandboxStats, RuntimeService } from '#runtime/runtime.ts';
+import { measurePodDisk, type DirectoryUse } from '../node/disk-use.ts';
 import { measureMachine } from '../node/machine.ts';
 import type { NodePaths } from '../pods/config.ts';
 import { labels, nodeLabel } from '../pods/names.ts';
+import { probeTitle } from '../probes/prober.ts';
 import type { PodWorker } from '../pods/worker.ts';
 
 type Stats = Pick<RuntimeService, 'listPodSandboxStats'>;
@@ -14,27 +16,77 @@ async function podStats(runtime: Stats, nodeName: string): Promise<readonly PodS
   return runtime.listPodSandboxStats({ labelSelector: { [nodeLabel]: nodeName } });
 }
 
-/** `/stats/summary`. */
+interface Workers {
+  readonly workers: ReadonlyMap<string, PodWorker>;
+}
+
+/** When a container of the runtime's figures was started. */
+function startedMs({ workers }: Workers): (stats: ContainerStats) => number | undefined {
+  const times = new Map<string, number>();
+  for (const worker of workers.values()) for (const { id, startedAtMs } of worker.running) times.set(id, startedAtMs);
+  return stats => times.get(stats.attributes.id);
+}
+
+/** `/stats/summary`. `onlyCpuAndMemory` spares the disks. */
 export async function summary(
-  runtime: Stats,
-  nodeName: string,
-  clock: Clock,
-  paths: NodePaths,
-  node: Node | undefined,
+  options: Workers & {
+    readonly runtime: Stats;
+    readonly nodeName: string;
+    readonly clock: Clock;
+    readonly paths: NodePaths;
+    readonly node: Node | undefined;
+  },
+  onlyCpuAndMemory: boolean,
 ): Promise<object> {
+  const { runtime, nodeName, clock, paths, node, workers } = options;
   const nowMs = clock.now();
   const time = formatTime(nowMs);
   const pods = await podStats(runtime, nodeName);
   const machine = measureMachine(paths.pods);
-  const fs = {
+  const disk = {
     time,
     availableBytes: machine.diskAvailableBytes,
     capacityBytes: machine.diskBytes,
-    usedBytes: machine.diskBytes - machine.diskAvailableBytes,
     inodesFree: machine.inodesFree,
     inodes: machine.inodes,
+  };
+  const fs = {
+    ...disk,
+    usedBytes: machine.diskBytes - machine.diskAvailableBytes,
     inodesUsed: machine.inodes - machine.inodesFree,
   };
+  const started = startedMs(options);
+  const described = pods.map(async pod => {
+    const { name, namespace, uid } = pod.attributes.metadata;
+    const worker = workers.get(uid);
+    const use = onlyCpuAndMemory || !worker ? undefined : await measurePodDisk(worker.pod, paths);
+    const of = (used: DirectoryUse | FilesystemUsage | undefined) =>
+      used && { ...disk, usedBytes: used.usedBytes, inodesUsed: used.inodesUsed };
+    const containers = pod.containers.map(container => {
+      const log = use?.logs.get(nameOf(container));
+      return {
+        name: nameOf(container),
+        startTime: formatTime(started(container) ?? nowMs),
+        ...usage(container),
+        ...(use && {
+          ...(container.writableLayer && { rootfs: of(container.writableLayer) }),
+          ...(log && { logs: of(log) }),
+        }),
+      };
+    });
+    return {
+      podRef: { name, namespace, uid },
+      startTime: worker?.pod.status?.startTime ?? time,
+      containers,
+      ...usage(pod),
+      ...(pod.network && { network: { time, ...networkOf(pod) } }),
+      ...(use && {
+        volume: [...use.volumes].map(([volume, used]) => ({ ...of(used), name: volume })),
+        'ephemeral-storage': of(sumOf([...use.volumes.values(), ...use.logs.values(), ...layersOf(pod)])),
+      }),
+      ...(pod.process && { process_stats: { process_count: pod.process.processCount } }),
+    };
+  });
   return {
     node: {
       nodeName,
@@ -46,22 +98,21 @@ export async function summary(
         usageBytes: machine.memoryBytes - machine.memoryAvailableBytes,
         workingSetBytes: machine.memoryBytes - machine.memoryAvailableBytes,
       },
-      fs,
-      runtime: { imageFs: fs, containerFs: fs },
+      ...(!onlyCpuAndMemory && { fs, runtime: { imageFs: fs, containerFs: fs } }),
       rlimit: { time, maxpid: machine.pidsMax, curproc: machine.pids },
     },
-    pods: pods.map(pod => ({
-      podRef: {
-        name: pod.attributes.metadata.name,
-        namespace: pod.attributes.metadata.namespace,
-        uid: pod.attributes.metadata.uid,
-      },
-      startTime: time,
-      containers: pod.containers.map(container => ({ name: nameOf(container), startTime: time, ...usage(container) })),
-      ...usage(pod),
-      ...(pod.network && { network: { time, ...networkOf(pod) } }),
-      ...(pod.process && { process_stats: { process_count: pod.process.processCount } }),
-    })),
+    pods: await Promise.all(described),
+  };
+}
+
+function layersOf(pod: PodSandboxStats): readonly DirectoryUse[] {
+  return pod.containers.flatMap(({ writableLayer }) => (writableLayer ? [writableLayer] : []));
+}
+
+function sumOf(parts: readonly DirectoryUse[]): DirectoryUse {
+  return {
+    usedBytes: parts.reduce((sum, each) => sum + each.usedBytes, 0),
+    inodesUsed: parts.reduce((sum, each) => sum + each.inodesUsed, 0),
   };
 }
 
@@ -112,8 +163,14 @@ function machineCpuNanoseconds(): number {
 }
 
 /** `/metrics/resource`, which metrics-server reads. */
-export async function resourceMetrics(runtime: Stats, nodeName: string, clock: Clock): Promise<string> {
+export async function resourceMetrics(
+  runtime: Stats,
+  nodeName: string,
+  clock: Clock,
+  workers: ReadonlyMap<string, PodWorker>,
+): Promise<string> {
   const pods = await podStats(runtime, nodeName);
+  const started = startedMs({ workers });
   const nowMs = clock.now();
   const used = os.totalmem() - os.freemem();
   const families = [
@@ -132,6 +189,15 @@ export async function resourceMetrics(runtime: Stats, nodeName: string, clock: C
       'gauge',
       'Current working set of the container in bytes',
       containerSamples(pods, each => each.memory && [each.memory.workingSetBytes, each.memory.timestampMs]),
+    ),
+    family(
+      'container_start_time_seconds',
+      'gauge',
+      'Start time of the container since unix epoch in seconds',
+      containerSamples(pods, each => {
+        const startedAtMs = started(each);
+        return startedAtMs === undefined ? undefined : [startedAtMs / 1000, nowMs];
+      }),
     ),
     family(
       'pod_cpu_usage_seconds_total',
@@ -226,6 +292,23 @@ export function kubeletMetrics(nodeName: string, workers: ReadonlyMap<string, Po
     family('process_resident_memory_bytes', 'gauge', 'Resident memory size in bytes.', [[{}, memory.rss]]),
   ];
   return families.join('');
+}
+
+/** `/metrics/probes`: how often each probe has said what, since the agent was started. */
+export function probeMetrics(workers: ReadonlyMap<string, PodWorker>): string {
+  const samples = [...workers.values()].flatMap(worker => {
+    const { name = '', namespace = '', uid = '' } = worker.pod.metadata;
+    return worker.probeCounts.map(({ container, kind, result, count }) => [
+      { container, namespace, pod: name, pod_uid: uid, probe_type: probeTitle(kind), result },
+      count,
+    ]) as Sample[];
+  });
+  return family(
+    'prober_probe_total',
+    'counter',
+    'Cumulative number of a liveness, readiness or startup probe for a container by result.',
+    samples,
+  );
 }
 
 type Sample = readonly [labels: Readonly<Record<string, string>>, value: number, timestampMs?: number];
