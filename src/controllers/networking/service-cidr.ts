@@ -1,13 +1,16 @@
 import { cidrContains, parseCidr, parseIp } from '#base/ip.ts';
 import { IPAddress } from '#api/networking/v1/ip-address.ts';
 import { ServiceCIDR } from '#api/networking/v1/service-cidr.ts';
-import { event, update, updateStatus } from '../actions.ts';
+import { event, update, updateStatus, wake } from '../actions.ts';
 import { conditionOf, withCondition } from '../conditions.ts';
 import { defineController } from '../controller.ts';
 import { watched } from '../reads.ts';
 import { timeText } from '../time.ts';
 
 const finalizer = 'networking.k8s.io/service-cidr-finalizer';
+
+/** Upstream's. */
+const graceMs = 10_000;
 
 /** A range of service addresses is ready to be used, and stays until nobody has an address of it. */
 export const serviceCidrController = defineController({
@@ -40,6 +43,9 @@ export const serviceCidrController = defineController({
           'There are still IPAddresses referencing the ServiceCIDR, please remove them or create a new ServiceCIDR';
         return ready(range, 'False', 'Terminating', message, nowMs);
       }
+      // Until every API server has heard that it gives out no more of its addresses.
+      const untilMs = Date.parse(deletionTimestamp) + graceMs;
+      if (untilMs > nowMs) return [wake(untilMs)];
       const rest = finalizers.filter(each => each !== finalizer);
       return rest.length === finalizers.length
         ? []
