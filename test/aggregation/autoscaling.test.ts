@@ -3,10 +3,11 @@ import { after, before, describe, test } from 'node:test';
 import { APIService } from '#api/apiregistration/v1/api-service.ts';
 import { Deployment } from '#api/apps/v1/deployment.ts';
 import { HorizontalPodAutoscaler } from '#api/autoscaling/v2/horizontal-pod-autoscaler.ts';
-import type { ApiObject, Kind } from '#api/machinery/kind.ts';
+import { defineKind, type ApiObject, type Kind } from '#api/machinery/kind.ts';
+import { Namespace } from '#api/core/v1/namespace.ts';
 import { systemClock } from '#base/clock.ts';
 import { Pod } from '#api/core/v1/pod.ts';
-import { startAggregatedCluster, type AggregatedCluster } from './aggregated-cluster.ts';
+import { apiServiceOf, group, startAggregatedCluster, version, type AggregatedCluster } from './aggregated-cluster.ts';
 
 describe('metrics of simulated nodes and of others, read through the API', () => {
   let cluster: AggregatedCluster;
@@ -183,6 +184,27 @@ describe('metrics of simulated nodes and of others, read through the API', () =>
       },
       { type: 'External', external: { metric: { name: 'queue' }, current: { averageValue: '40' } } },
     ]);
+  });
+
+  test('a namespace that goes takes what other servers hold in it along', async () => {
+    await using extension = await cluster.startExtension('modern');
+    const { client } = cluster;
+    await client.create(APIService, apiServiceOf(extension.caPem));
+    await cluster.reasonIs('Passed');
+    await client.create(Namespace, { metadata: { name: 'passing' } });
+    const Flunder = defineKind({
+      group,
+      version,
+      kind: 'Flunder',
+      plural: 'flunders',
+      namespaced: true,
+      type: '',
+      fields: {},
+    }) as unknown as Kind;
+    await client.create(Flunder, { metadata: { name: 'one', namespace: 'passing' } });
+    assert.equal((await client.list(Flunder, { namespace: 'passing' })).items.length, 1);
+    await cluster.kubectl('delete', 'namespace', 'passing', '--timeout=30s');
+    assert.equal((await client.list(Flunder, { namespace: 'passing' })).items.length, 0);
   });
 });
 
