@@ -1,7 +1,14 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import type { Pod } from '#api/core/v1/pod.ts';
-import { proposeForResource, withinLimits, type History } from './desired-replicas.ts';
+import {
+  proposeForResource,
+  withinLimits,
+  type History,
+  replicasForAverage,
+  replicasForRatio,
+  toleranceOf,
+} from './desired-replicas.ts';
 
 const nowMs = Date.UTC(2026, 0, 1, 12);
 const ago = (seconds: number) => new Date(nowMs - seconds * 1000).toISOString();
@@ -35,6 +42,14 @@ describe('how many replicas', () => {
     assert.equal(proposed([100, 100, 100], 50), 1);
   });
   test('stays within the tolerance', () => assert.equal(proposed([530, 530], 50), 2));
+  test('or within the tolerance of its rules, up and down', () => {
+    const tolerance = toleranceOf({ behavior: { scaleUp: { tolerance: '0' }, scaleDown: { tolerance: '500m' } } });
+    assert.deepEqual(tolerance, { up: 0, down: 0.5 });
+    assert.equal(replicasForAverage(2010, 1000, 2, tolerance), 3);
+    assert.equal(replicasForAverage(1010, 1000, 2, tolerance), 2);
+    assert.equal(replicasForAverage(990, 1000, 2, tolerance), 1);
+    assert.equal(replicasForRatio(1.01, 0, [], tolerance), 2);
+  });
   test('takes pods without measure for busy when it shrinks, for idle when it grows', () => {
     // Alone the two measured pods would make 1; the missing one counts as fully used.
     assert.equal(proposed([100, 100, undefined], 60), 2);

@@ -5,8 +5,26 @@ import { milliValue } from '#api/machinery/quantity.ts';
 import { isReady, isTerminal } from '../core/pod-state.ts';
 import { timeMs } from '../time.ts';
 
-/** Upstream's flags: how far off a measure may be, and how long a starting pod's load does not count. */
-export const tolerance = 0.1;
+/** How far off its target a measure may be without anything being done: shares of it. */
+export interface Tolerance {
+  readonly up: number;
+  readonly down: number;
+}
+
+/** Upstream's `--horizontal-pod-autoscaler-tolerance`. */
+const toleranceDefault = 0.1;
+
+export function toleranceOf({ behavior }: Pick<Spec, 'behavior'>): Tolerance {
+  const read = (rules: Rules | undefined) =>
+    rules?.tolerance === undefined ? toleranceDefault : milliValue(rules.tolerance) / 1000;
+  return { up: read(behavior?.scaleUp), down: read(behavior?.scaleDown) };
+}
+
+function isWithin(ratio: number, { up, down }: Tolerance): boolean {
+  return ratio >= 1 - down && ratio <= 1 + up;
+}
+
+/** Upstream's flags: how long a starting pod's load does not count. */
 const cpuInitializationMs = 300_000;
 const initialReadinessMs = 30_000;
 
@@ -39,6 +57,7 @@ export function proposeForResource(
   measures: ReadonlyMap<string, PodMeasure>,
   requestOf: (pod: Pod) => number | undefined,
   nowMs: number,
+  tolerance: Tolerance = toleranceOf({}),
 ): Proposal {
   const { ready, unready, missing } = grouped(resource, pods, measures, nowMs);
   const use = (pod: Pod) => measures.get(pod.metadata.name ?? '')?.milli ?? 0;
@@ -63,7 +82,7 @@ export function proposeForResource(
   const about = { averageMilli, ...(utilization !== undefined && { utilization }) };
   const ratio = ratioOf(ready, use);
   if (unready.length === 0 && missing.length === 0)
-    return { ...about, replicas: Math.abs(ratio - 1) <= tolerance ? current : Math.ceil(ratio * ready.length) };
+    return { ...about, replicas: isWithin(ratio, tolerance) ? current : Math.ceil(ratio * ready.length) };
   const limit = (pod: Pod) => (target.kind === 'utilization' ? (request(pod) * target.percent) / 100 : target.milli);
   const silent = new Set(missing);
   const starting = new Set(unready);
@@ -75,25 +94,25 @@ export function proposeForResource(
   const counted = [...ready, ...missing, ...(ratio > 1 ? unready : [])];
   const careful = ratioOf(counted, cautious);
   const turned = (ratio < 1 && careful > 1) || (ratio > 1 && careful < 1);
-  if (Math.abs(careful - 1) <= tolerance || turned) return { ...about, replicas: current };
+  if (isWithin(careful, tolerance) || turned) return { ...about, replicas: current };
   const replicas = Math.ceil(careful * counted.length);
   const backwards = (careful < 1 && replicas > current) || (careful > 1 && replicas < current);
   return { ...about, replicas: backwards ? current : replicas };
 }
 
 /** For one number about the whole: as many times the pods that are ready as it is off its target. */
-export function replicasForRatio(ratio: number, current: number, pods: readonly Pod[]): number {
+export function replicasForRatio(ratio: number, current: number, pods: readonly Pod[], tolerance: Tolerance): number {
   // Nobody is ready to be counted: so scaling up from nothing works.
   if (current === 0) return Math.ceil(ratio);
-  if (Math.abs(ratio - 1) <= tolerance) return current;
+  if (isWithin(ratio, tolerance)) return current;
   const ready = pods.filter(pod => pod.status?.phase === 'Running' && isReady(pod)).length;
   return Math.ceil(ratio * ready);
 }
 
 /** For one number that is shared out among the pods. */
-export function replicasForAverage(milli: number, targetMilli: number, current: number): number {
+export function replicasForAverage(milli: number, targetMilli: number, current: number, tolerance: Tolerance): number {
   const ratio = milli / (targetMilli * current);
-  return Math.abs(ratio - 1) > tolerance ? Math.ceil(milli / targetMilli) : current;
+  return isWithin(ratio, tolerance) ? current : Math.ceil(milli / targetMilli);
 }
 
 function grouped(resource: string, pods: readonly Pod[], measures: ReadonlyMap<string, PodMeasure>, nowMs: number) {

@@ -22,6 +22,8 @@ import {
   proposeForResource,
   replicasForAverage,
   replicasForRatio,
+  toleranceOf,
+  type Tolerance,
   requestedMilli,
   withinLimits,
   type History,
@@ -263,9 +265,10 @@ function measure(
   let failures = 0;
   let failure: MeasuredMetrics['failure'];
   const statuses: MeasuredMetrics['statuses'][number][] = [];
+  const tolerance = toleranceOf(autoscaler.spec);
   for (const metric of autoscaler.spec.metrics ?? []) {
     try {
-      const found = proposalFor(metric, observed, current, nowMs);
+      const found = proposalFor(metric, observed, current, tolerance, nowMs);
       statuses.push(found.status);
       if (best === undefined || found.replicas > best) {
         best = found.replicas;
@@ -284,9 +287,16 @@ function failureReason({ type }: Metric): string {
   return known.includes(type) ? `FailedGet${type}Metric` : 'InvalidMetricSourceType';
 }
 
-function proposalFor(metric: Metric, { scale, pods, measures, custom }: Observed, current: number, nowMs: number) {
+function proposalFor(
+  metric: Metric,
+  { scale, pods, measures, custom }: Observed,
+  current: number,
+  tolerance: Tolerance,
+  nowMs: number,
+) {
   const value = custom.get(metric);
-  if (value) return proposalForCustom(metric, value, scale.status?.replicas ?? current, current, pods, nowMs);
+  if (value)
+    return proposalForCustom(metric, value, scale.status?.replicas ?? current, current, pods, tolerance, nowMs);
   const source = metric.resource ?? metric.containerResource;
   if (!source) throw new Error(`no ${metric.type.toLowerCase()} metrics API is served`);
   const container = metric.containerResource?.container;
@@ -310,6 +320,7 @@ function proposalFor(metric: Metric, { scale, pods, measures, custom }: Observed
     usage,
     pod => requestedMilli(resource, container, pod),
     nowMs,
+    tolerance,
   );
   const now = {
     averageValue: resource === 'cpu' ? `${proposal.averageMilli}m` : String(Math.round(proposal.averageMilli / 1000)),
@@ -331,6 +342,7 @@ function proposalForCustom(
   statusReplicas: number,
   current: number,
   pods: readonly Pod[],
+  tolerance: Tolerance,
   nowMs: number,
 ) {
   if (value.kind === 'problem') throw new Error(value.message);
@@ -345,6 +357,7 @@ function proposalForCustom(
       value.measures,
       none,
       nowMs,
+      tolerance,
     );
     const averageValue = milliText(averageMilli);
     return {
@@ -359,8 +372,8 @@ function proposalForCustom(
   const { milli } = value;
   const byPod = target.value === undefined;
   const replicas = byPod
-    ? replicasForAverage(milli, milliValue(target.averageValue), statusReplicas)
-    : replicasForRatio(milli / milliValue(target.value), current, pods);
+    ? replicasForAverage(milli, milliValue(target.averageValue), statusReplicas, tolerance)
+    : replicasForRatio(milli / milliValue(target.value), current, pods, tolerance);
   const now = byPod
     ? { averageValue: milliText(Math.ceil(milli / Math.max(1, statusReplicas))) }
     : { value: milliText(milli) };
