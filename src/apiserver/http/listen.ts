@@ -1,6 +1,6 @@
 import type { AddressInfo, Socket } from 'node:net';
 import { createServer, type TLSSocket } from 'node:tls';
-import { systemClock } from '#base/clock.ts';
+import { systemClock, type Clock } from '#base/clock.ts';
 import type { Log } from '#base/log.ts';
 import type { ApiRequest, ApiResponse } from '#client/transport.ts';
 import { http1Server } from './http1.ts';
@@ -22,6 +22,8 @@ export interface ListenOptions {
     /** Authorities of front proxies, which say by headers who a user is. */
     readonly proxyCaPem?: string | undefined;
   };
+  /** By which certificates expire; default: the machine's, as TLS itself has it. */
+  readonly clock?: Clock;
 }
 
 export interface Listener extends AsyncDisposable {
@@ -31,7 +33,14 @@ export interface Listener extends AsyncDisposable {
 }
 
 /** HTTP/1.1 and HTTP/2 on one TLS port: the handshake's ALPN says which. */
-export async function listen(handle: HandleRequest, options: ListenOptions, log: Log): Promise<Listener> {
+export async function listen(serve: HandleRequest, options: ListenOptions, log: Log): Promise<Listener> {
+  const { clock = systemClock } = options;
+  // The handshake was long ago for some connections.
+  const handle: HandleRequest = (request, peer) =>
+    serve(
+      request,
+      peer.expiresMs !== undefined && peer.expiresMs <= clock.now() ? { refused: true, address: peer.address } : peer,
+    );
   const http1 = http1Server(handle, log);
   const sockets = new Set<Socket>();
   let trust = peerTrust(options.tls);

@@ -10,6 +10,8 @@ export interface Peer {
   readonly address?: string | undefined;
   /** A certificate was shown, and is not to be trusted. */
   readonly refused: boolean;
+  /** When the certificate ends; a connection may last longer. */
+  readonly expiresMs?: number;
 }
 
 /** Authorities that TLS accepts together, and that mean different things. */
@@ -44,12 +46,18 @@ function read(socket: TLSSocket): Peer {
   if (!certificate || Object.keys(certificate).length === 0) return nobody;
   if (!socket.authorized) return { refused: true };
   const trust = trusts.get(socket);
-  if (!trust) return { certificate, refused: false };
+  const expiresMs = Date.parse(certificate.valid_to);
+  if (!trust) return { certificate, expiresMs, refused: false };
   const shown = chainOf(socket.getPeerCertificate(true));
   const isClient = leadsTo(shown, trust.client);
   const isProxy = leadsTo(shown, trust.proxy);
   if (!isClient && !isProxy) return { refused: true };
-  return { ...(isClient && { certificate }), ...(isProxy && { proxyCertificate: certificate }), refused: false };
+  return {
+    ...(isClient && { certificate }),
+    ...(isProxy && { proxyCertificate: certificate }),
+    expiresMs,
+    refused: false,
+  };
 }
 
 /** What the other end showed, its own certificate first. */
