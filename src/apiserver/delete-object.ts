@@ -83,7 +83,14 @@ async function deleteOnce(
     if (options.dryRun) return { gone: true, object };
     const deleted = await writer.delete(resource, entry);
     await hooks.deleted(kind, object);
-    return { gone: true, object: viewOf(resource, deleted), entry: deleted };
+    return {
+      gone: true,
+      // Most answers are made of the entry's bytes.
+      get object() {
+        return viewOf(resource, deleted);
+      },
+      entry: deleted,
+    };
   }
   if (options.dryRun) return { gone: false, object: marked };
   const updated = await writer.update(resource, entry, marked);

@@ -14,6 +14,8 @@ export const limits = {
   watchBufferBytesMax: 16 * 1024 * 1024,
   /** Revisions of one resource that the watch cache remembers for resuming watches. */
   watchHistoryEventsMax: 10_000,
+  /** Bytes of the objects in such a history; large objects are remembered for fewer changes. */
+  watchHistoryBytesMax: 24 * 1024 * 1024,
   /** Upstream's deadline for a request that is not long-running. */
   requestTimeoutMs: 60_000,
   /** Requests at once, read-only and mutating (upstream's defaults); priority and fairness divides the sum of both. */

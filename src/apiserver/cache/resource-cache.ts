@@ -68,6 +68,7 @@ export class ResourceCache {
   readonly #labelIndexes = new Map<string, ValueIndex>();
   readonly #fieldIndexes = new Map<string, ValueIndex>();
   #history: CacheEvent[] = [];
+  #historyBytes = 0;
   /** Changes up to this revision are forgotten. */
   #forgotten: number;
   /** The revision of the newest change. */
@@ -102,8 +103,7 @@ export class ResourceCache {
     }
     this.#labelIndexes.clear();
     this.#fieldIndexes.clear();
-    this.#history = [];
-    this.#forgotten = revision;
+    this.#cutHistory(this.#history.length, revision);
     this.end();
   }
 
@@ -148,6 +148,8 @@ export class ResourceCache {
     this.#remember(event);
     this.#dispatch(event);
     previous?.shed();
+    // Only the history holds it, and a reader of that can make the object from the bytes.
+    if (event.deleted) entry.shed();
   }
 
   /** The objects under a prefix that are selected, from a key on, in key order. */
@@ -207,8 +209,7 @@ export class ResourceCache {
   forget(revision: number): void {
     if (revision <= this.#forgotten) return;
     const first = this.#history.findIndex(event => event.revision > revision);
-    this.#history = first < 0 ? [] : this.#history.slice(first);
-    this.#forgotten = revision;
+    this.#cutHistory(first < 0 ? this.#history.length : first, revision);
   }
 
   /** Watchers with an equality on a field, or a prefix, are only asked about events that can be theirs. */
@@ -233,10 +234,23 @@ export class ResourceCache {
 
   #remember(event: CacheEvent): void {
     this.#history.push(event);
-    if (this.#history.length < limits.watchHistoryEventsMax * 1.25) return;
-    const cut = this.#history.length - limits.watchHistoryEventsMax;
-    this.#forgotten = (this.#history[cut - 1] as CacheEvent).revision;
-    this.#history = this.#history.slice(cut);
+    this.#historyBytes += event.entry.item.length;
+    // Cutting costs as much as the history is long: not at every change.
+    const { watchHistoryEventsMax: eventsMax, watchHistoryBytesMax: bytesMax } = limits;
+    if (this.#history.length < eventsMax * 1.25 && this.#historyBytes < bytesMax * 1.25) return;
+    const keptMin = Math.min(watchHistoryEventsMin, this.#history.length);
+    let cut = Math.max(0, this.#history.length - eventsMax);
+    let bytes = this.#historyBytes - bytesOf(this.#history, 0, cut);
+    for (; bytes > bytesMax && cut < this.#history.length - keptMin; cut++)
+      bytes -= (this.#history[cut] as CacheEvent).entry.item.length;
+    if (cut > 0) this.#cutHistory(cut, (this.#history[cut - 1] as CacheEvent).revision);
+  }
+
+  /** Forgets so many of the oldest changes. */
+  #cutHistory(count: number, forgotten: number): void {
+    this.#historyBytes -= bytesOf(this.#history, 0, count);
+    this.#history = this.#history.slice(count);
+    this.#forgotten = forgotten;
   }
 
   #dispatch(event: CacheEvent): void {
@@ -301,6 +315,14 @@ export class ResourceCache {
   }
 }
 
+function bytesOf(events: readonly CacheEvent[], from: number, to: number): number {
+  let bytes = 0;
+  for (let at = from; at < to; at++) bytes += (events[at] as CacheEvent).entry.item.length;
+  return bytes;
+}
+
+/** However large the objects are: upstream's smallest history. */
+const watchHistoryEventsMin = 100;
 /** Below this reading everything is as fast as an index. */
 const indexedSizeMin = 256;
 /** Indexes are made for the labels that are asked for; clients must not be able to ask for any number. */

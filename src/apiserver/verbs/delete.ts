@@ -17,11 +17,12 @@ export async function remove(call: Call, resource: Resource): Promise<ApiRespons
     throw errors.badRequest("fieldSelector metadata.name doesn't match requested name");
   const media = objectMedia(call, resource);
   const options = await readDeleteOptions(call, kind);
-  const { gone, object, entry } = await deleteObject(call, resource, namespace, name, options);
+  const deleted = await deleteObject(call, resource, namespace, name, options);
+  const { gone, entry } = deleted;
   const code = !gone && options.orphanDependents === false ? 202 : 200;
-  if (gone && kind.returnsDeleted !== true) return success(call, kind, object.metadata.uid ?? '', name);
+  if (gone && kind.returnsDeleted !== true) return success(call, kind, deleted.object.metadata.uid ?? '', name);
   if (entry) return entryResponse(call, code, resource, entry, media);
-  return objectResponse(call, code, resource, object, media);
+  return objectResponse(call, code, resource, deleted.object, media);
 }
 
 /** The Status of a deletion that left nothing. */
