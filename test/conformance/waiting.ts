@@ -69,7 +69,7 @@ async function follow<Type extends ApiObject, Value>(
   } catch (error) {
     if (!signal.aborted) throw error;
     throw new Error(
-      `within ${withinMs} ms it did not come to pass that ${what}: ${kind.kind} ${name} is ${JSON.stringify(last)}`,
+      `within ${withinMs} ms it did not come to pass that ${what}: ${kind.kind} ${name} is ${JSON.stringify(last)?.slice(0, 1500)}`,
       {
         cause: error,
       },

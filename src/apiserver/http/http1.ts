@@ -87,6 +87,10 @@ async function upgrade(message: IncomingMessage, socket: Duplex, head: Buffer, h
     await response.take(socket, head);
     return;
   }
+  if (response.kind === 'watch' || response.kind === 'stream') {
+    const { isForWebSocket, sendOverWebSocket } = await import('./web-socket.ts');
+    if (isForWebSocket(message, response)) return sendOverWebSocket(message, socket, head, response);
+  }
   await refuse(socket, response);
 }
 

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
-import { once } from 'node:events';
+import { on, once } from 'node:events';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { connect as connectHttp2 } from 'node:http2';
 import { Agent, request } from 'node:https';
@@ -9,6 +9,7 @@ import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { promisify } from 'node:util';
 import { connect as connectTls } from 'node:tls';
+import { WebSocket } from 'ws';
 import { systemClock } from '#base/clock.ts';
 import { systemRandom } from '#base/random.ts';
 import { authenticateWith } from '#auth/authentication/authenticate.ts';
@@ -167,6 +168,31 @@ describe('HTTPS', () => {
     stream.close();
     while (cache.watcherCount > 0) await new Promise(resolve => setImmediate(resolve));
     session.close();
+  });
+
+  test('a watch over a WebSocket: a message for each event', async () => {
+    const wait = { ca: authority.certPem, cert: admin.certPem, key: admin.keyPem };
+    const path = `${maps}?watch=1&fieldSelector=metadata.name%3Dover`;
+    for (const [accept, readEvent] of [
+      ['application/json', (message: Buffer) => (JSON.parse(message.toString()) as { type: string }).type],
+      [
+        'application/vnd.kubernetes.protobuf;stream=watch',
+        (message: Buffer) => message.subarray(2, 2 + (message[1] ?? 0)).toString(),
+      ],
+    ] as const) {
+      const socket = new WebSocket(`wss://127.0.0.1:${listener.port}${path}`, { ...wait, headers: { accept } });
+      const messages = on(socket, 'message') as AsyncIterator<[Buffer, boolean]>;
+      const next = async () => (await messages.next()).value as [Buffer, boolean];
+      await once(socket, 'open');
+      await http1('POST', maps, { body: '{"metadata":{"name":"over"}}' });
+      const [added, isBinary] = await next();
+      assert.deepEqual([readEvent(added), isBinary], ['ADDED', accept !== 'application/json']);
+      await http1('DELETE', `${maps}/over`);
+      const [deleted] = await next();
+      assert.equal(readEvent(deleted), 'DELETED');
+      socket.close();
+      await once(socket, 'close');
+    }
   });
 
   test('HEAD has no body', async () => {
