@@ -30,6 +30,8 @@ export interface Foundation {
   readonly clock: Clock;
   readonly random: Random;
   readonly metrics: ApiMetrics;
+  /** For requests that are not long-running; absent: upstream's minute. */
+  readonly requestTimeoutMs?: number | undefined;
 }
 
 /** What is known of a request's connection. */

@@ -26,16 +26,17 @@ export async function deadline(call: Call, next: () => Promise<ApiResponse>): Pr
 }
 
 /** Throws ApiError BadRequest for a timeout that cannot be read. */
-export function timeoutOf({ request: { query } }: Call): number {
+export function timeoutOf({ request: { query }, foundation }: Call): number {
   const asked = query.get('timeout') ?? '';
-  if (asked === '') return limits.requestTimeoutMs;
+  const timeoutMsMax = foundation.requestTimeoutMs ?? limits.requestTimeoutMs;
+  if (asked === '') return timeoutMsMax;
   const wantedMs = goDurationMs(asked);
   if (wantedMs === undefined)
     throw errors.badRequest(
       `invalid timeout specified in the request URL - time: invalid duration ${JSON.stringify(asked)}`,
     );
-  if (wantedMs === 0) return limits.requestTimeoutMs;
-  return Math.min(wantedMs, limits.requestTimeoutMs);
+  if (wantedMs === 0) return timeoutMsMax;
+  return Math.min(wantedMs, timeoutMsMax);
 }
 
 const unitsMs: Readonly<Record<string, number>> = {

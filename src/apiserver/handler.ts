@@ -4,6 +4,7 @@ import type { Credentials } from '#auth/authentication/authenticator.ts';
 import { anonymous, type User } from '#auth/user.ts';
 import type { Log } from '#base/log.ts';
 import type { ApiRequest, ApiResponse } from '#client/transport.ts';
+import type { BrowserHeaders } from './browser-headers.ts';
 import { Call, type Foundation, type Origin } from './call.ts';
 import { type AuditHook, chainOf, runChain, type Step } from './chain.ts';
 import type { Dispatcher } from './dispatch.ts';
@@ -20,6 +21,8 @@ export interface HandlerParts {
   readonly audit?: AuditHook;
   /** Decides who waits and who is refused; without it everybody goes on. */
   readonly flowControl?: Step;
+  /** What browsers are told; without it nothing. */
+  readonly browsers?: BrowserHeaders | undefined;
   /** Records what a request does; without it a trace that passes is only handed on. */
   readonly tracer?: Tracer | undefined;
   readonly log: Log;
@@ -74,8 +77,15 @@ export class Handler {
     const { foundation, dispatcher } = this.#parts;
     const info = parseRequestInfo(request.method, request.path, request.query);
     const call = new Call(request, info, anonymous, foundation, origin);
+    const { browsers } = this.#parts;
     let response: ApiResponse;
     let isKnown = false;
+    const preflight = browsers?.preflight(request);
+    if (preflight) {
+      addHeaders(call, preflight);
+      browsers?.add(request, preflight.headers as Record<string, string>);
+      return preflight;
+    }
     try {
       const user = whoIs(call);
       call.user = user instanceof Promise ? await user : user;
@@ -86,6 +96,7 @@ export class Handler {
       response = this.#failure(call, error);
     }
     addHeaders(call, response);
+    browsers?.add(request, response.headers as Record<string, string>);
     foundation.metrics.request(info, response.code, (foundation.clock.monotonic() - call.startMs) / 1000);
     if (isLongRunning(call) && response.kind !== 'object') this.#countLongRunning(call);
     return response;

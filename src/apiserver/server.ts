@@ -22,6 +22,7 @@ import type { Storage } from '#storage/storage.ts';
 import { WatchCache } from './cache/watch-cache.ts';
 import { registerAuditMetrics } from './audit/audit-metrics.ts';
 import { auditHook } from './audit/audit-step.ts';
+import { BrowserHeaders, type BrowserOptions } from './browser-headers.ts';
 import type { Foundation } from './call.ts';
 import type { Step } from './chain.ts';
 import { startCustomResources } from './crd/controller.ts';
@@ -71,6 +72,10 @@ export interface ApiServerOptions {
   /** Resources of add-ons that are worked out, not stored. */
   readonly computed?: readonly ComputedResource[];
   readonly healthChecks?: readonly HealthCheck[];
+  /** What pages of other origins may do, and by which way browsers come. */
+  readonly browsers?: BrowserOptions | undefined;
+  /** How long a request may take that is not long-running. */
+  readonly requestTimeoutMs?: number | undefined;
   /** Traces requests and sends the traces to a collector. */
   readonly tracing?: Tracing | undefined;
   /** Writes down what its policy says of every request. */
@@ -143,6 +148,7 @@ export async function startApiServer(options: ApiServerOptions): Promise<ApiServ
     clock,
     random,
     metrics,
+    requestTimeoutMs: options.requestTimeoutMs,
   };
   const inFlight = options.inFlight ?? defaultInFlight;
   const flowControl = inFlight.fair
@@ -196,6 +202,7 @@ export async function startApiServer(options: ApiServerOptions): Promise<ApiServ
     flowControl: flowControl ? limitFairly(flowControl, metrics) : limitSimply(new InFlightLimit(metrics, inFlight)),
     ...(audit && { audit: auditHook(audit) }),
     tracer: options.tracing?.tracer,
+    browsers: options.browsers && new BrowserHeaders(options.browsers),
   });
   lifetime.own(startExpiry(foundation, log));
   if (definesKinds) {

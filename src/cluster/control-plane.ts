@@ -47,7 +47,7 @@ import type { Storage } from '#storage/storage.ts';
 import { admissionSettingsFrom } from './admission-configuration.ts';
 import { actWhileLeading } from './leadership.ts';
 import type { KubeApiserverArguments } from './flags/kube-apiserver.ts';
-import { auditFrom, inFlightFrom } from './request-options.ts';
+import { auditFrom, browsersFrom, inFlightFrom } from './request-options.ts';
 import type { KubeControllerManagerArguments } from './flags/kube-controller-manager.ts';
 import type { KubeSchedulerArguments } from './flags/kube-scheduler.ts';
 
@@ -233,6 +233,8 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
       configuration: admissionSettings.configuration,
     }),
     inFlight: inFlightFrom(apiServerArguments),
+    browsers: browsersFrom(apiServerArguments),
+    requestTimeoutMs: apiServerArguments['request-timeout'],
     audit,
     tracing,
     ...(options.encryption && { healthChecks: options.encryption.healthChecks }),

@@ -12,6 +12,13 @@ export function inFlightFrom(given: KubeApiserverArguments): ApiServerOptions['i
   };
 }
 
+/** Undefined where nothing is said of browsers. */
+export function browsersFrom(given: KubeApiserverArguments): ApiServerOptions['browsers'] {
+  const { 'cors-allowed-origins': origins, 'strict-transport-security-directives': directives } = given;
+  if (!origins && !directives) return undefined;
+  return { allowedOrigins: origins ?? [], strictTransportSecurity: directives ?? [] };
+}
+
 /** Where upstream's flags want the audit log. Throws a sentence for flags that do not fit together. */
 export function auditFrom(given: KubeApiserverArguments): AuditOptions {
   const path = given['audit-log-path'];

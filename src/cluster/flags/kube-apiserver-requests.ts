@@ -20,11 +20,56 @@ function positive(does: string): ComponentFlag<number> {
   };
 }
 
+/** Comma-separated, each read by itself; the flag may be given several times. */
+function several<Value>(does: string, value: string, read: (text: string) => Value): ComponentFlag<readonly Value[]> {
+  return {
+    does,
+    value,
+    parse: given => given.split(',').map(each => read(each.trim())),
+    merge: (before, next) => [...before, ...next],
+  };
+}
+
+/** Pinned on both sides, as upstream demands: an origin that only contains the text is another one (CVE-2022-1996). */
+function originPattern(text: string): RegExp {
+  if (text === '') throw new Error('has an empty value');
+  const pinned = ['^', '//'].some(each => text.includes(each)) && ['$', ':'].some(each => text.includes(each));
+  if (!pinned)
+    throw new Error(
+      `takes regular expressions that pin to start/end of host in the origin header, like //example\\.com(:|$), not ${JSON.stringify(text)}`,
+    );
+  try {
+    return new RegExp(text);
+  } catch (error) {
+    throw new Error(`has an invalid regular expression: ${(error as Error).message}`, { cause: error });
+  }
+}
+
+function directive(text: string): string {
+  const trimmed = text.trim();
+  if (!/^(includeSubDomains|preload|max-age=\d+)$/.test(trimmed))
+    throw new Error(
+      `has the invalid value ${JSON.stringify(trimmed)}, allowed values: max-age=expireTime, includeSubDomains, preload`,
+    );
+  return trimmed;
+}
+
 /** How requests are limited, written down, encrypted and traced. */
 export const requestFlags = {
   'enable-priority-and-fairness': boolean('whether FlowSchemas and priority levels divide the work (default true)'),
   'max-requests-inflight': wholeNumber('reading requests worked on at once (default 400)'),
   'max-mutating-requests-inflight': wholeNumber('writing requests worked on at once (default 200)'),
+  'request-timeout': duration('how long a request may take that is not long-running (default 1m0s)'),
+  'cors-allowed-origins': several(
+    'origins whose pages may use the API, as regular expressions',
+    'REGEXPS',
+    originPattern,
+  ),
+  'strict-transport-security-directives': several(
+    'what Strict-Transport-Security says: max-age=SECONDS, includeSubDomains, preload',
+    'LIST',
+    directive,
+  ),
   'encryption-provider-config': file('the EncryptionConfiguration that says what is stored encrypted'),
   'encryption-provider-config-automatic-reload': boolean('whether a change of that file is taken over (default false)'),
   'tracing-config-file': file('the TracingConfiguration that says where traces of requests are sent'),
