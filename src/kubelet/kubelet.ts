@@ -1,5 +1,5 @@
 import { mkdir, readdir, rm } from 'node:fs/promises';
-import { totalmem } from 'node:os';
+import { availableParallelism, totalmem } from 'node:os';
 import { join } from 'node:path';
 import { Pod } from '#api/core/v1/pod.ts';
 import { parseGoDuration } from '#api/machinery/duration.ts';
@@ -14,11 +14,12 @@ import { openEventRecorder, type EventRecorder } from '#client/events.ts';
 import { openInformer } from '#client/informer.ts';
 import type { ContainerEvent, ContainerStatus, PodSandboxStatus, Runtime } from '#runtime/runtime.ts';
 import { tearDownVolumes } from '#volumes/pod-volumes.ts';
-import { defaultKubeletConfiguration, type KubeletConfiguration } from './configuration.ts';
+import { defaultKubeletConfiguration, reservedOf, type KubeletConfiguration } from './configuration.ts';
 import { pressureRefusal } from './eviction/decide.ts';
 import { Evictor } from './eviction/evictor.ts';
 import type { Pressure } from './eviction/thresholds.ts';
 import { OwnNode } from './node/node.ts';
+import { QosGroups } from './node/qos-groups.ts';
 import { ImageCollector } from './node/image-collector.ts';
 import { Objects } from './objects.ts';
 import { refusal } from './pods/admission.ts';
@@ -137,6 +138,14 @@ async function start(options: KubeletOptions, lifetime: Lifetime, signal?: Abort
       changed: uid => workers.get(uid)?.objectChanged(),
     }),
   );
+  const reserved = reservedOf(configuration);
+  const groups = new QosGroups({
+    parent: options.cgroupParent ?? defaultCgroupParent,
+    memoryBytes: reserved.memoryBytes > 0 ? totalmem() - reserved.memoryBytes : undefined,
+    cpuMilli: availableParallelism() * 1000 - reserved.cpuMilli,
+    log,
+    pods: () => [...workers.values()].filter(each => !each.isOver).map(each => each.pod),
+  });
   const images = new Images(
     runtime,
     clock,
@@ -157,7 +166,7 @@ async function start(options: KubeletOptions, lifetime: Lifetime, signal?: Abort
       nodeName,
       clusterDomain,
       podPidsLimit: configuration.podPidsLimit,
-      cgroupParent: options.cgroupParent ?? '/kubepods',
+      cgroupParent: options.cgroupParent ?? defaultCgroupParent,
       memoryCapacityBytes: totalmem(),
     },
     nodeIps: options.nodeIPs,
@@ -170,7 +179,9 @@ async function start(options: KubeletOptions, lifetime: Lifetime, signal?: Abort
         others.map(each => each.pod),
       );
     },
+    placed: () => groups.changed(),
     freed: () => {
+      groups.changed();
       for (const worker of workers.values()) worker.reconsider();
     },
     mirror: async pod => {
@@ -250,6 +261,8 @@ async function start(options: KubeletOptions, lifetime: Lifetime, signal?: Abort
     [Symbol.asyncDispose]: () => lifetime[Symbol.asyncDispose](),
   };
 }
+
+const defaultCgroupParent = '/kubepods';
 
 function recordStart(events: EventRecorder, node: Node | undefined): void {
   if (!node) return;

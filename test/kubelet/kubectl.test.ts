@@ -437,6 +437,21 @@ describe('a node with real containers', { skip: missing.length > 0 && missing.jo
       assert.match(reasons, new RegExp(reason));
   });
 
+  test('pods that asked for something are weighed together, and against those that did not', async () => {
+    await apply(
+      pod('asked', { containers: [{ ...shell(forever), resources: { requests: { cpu: '300m' } } }] }),
+      pod('free', { containers: [shell(forever)] }),
+    );
+    await Promise.all([ready('asked'), ready('free')]);
+    const weight = async (name: string) => {
+      const [, group = ''] = /^\d+:[^:]*\bcpu\b[^:]*:(.*)$/m.exec(await exec(name, 'cat /proc/self/cgroup')) ?? [];
+      return Number(await readFile(join('/sys/fs/cgroup/cpu', group, '../../cpu.shares'), 'utf8'));
+    };
+    assert.ok((await weight('asked')) >= 307);
+    assert.equal(await weight('free'), 2);
+    await ok(['delete', 'pod', 'asked', 'free', '--wait=false']);
+  });
+
   test('figures of the node, its pods, containers and probes, and its logs', async () => {
     const probe = { exec: { command: ['true'] }, periodSeconds: 1 };
     const volumes = [{ name: 'data', emptyDir: {} }];

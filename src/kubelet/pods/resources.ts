@@ -36,7 +36,7 @@ function kernelResources(resources: ResourceRequirements | undefined): LinuxCont
   const memory = limits?.['memory'];
   const hugepages = Object.entries(limits ?? {}).filter(([name]) => name.startsWith('hugepages-'));
   return {
-    cpuShares: sharesOf(milliValue(requests?.['cpu'] ?? cpu)),
+    cpuShares: cpuShares(milliValue(requests?.['cpu'] ?? cpu)),
     ...(cpu !== undefined && {
       cpuPeriod: cpuPeriodUs,
       cpuQuota: Math.max(1000, (milliValue(cpu) * cpuPeriodUs) / 1000),
@@ -51,7 +51,8 @@ function kernelResources(resources: ResourceRequirements | undefined): LinuxCont
   };
 }
 
-function sharesOf(milliCpu: number): number {
+/** The weight of so many thousandths of a CPU. */
+export function cpuShares(milliCpu: number): number {
   return Math.min(262_144, Math.max(sharesMin, Math.floor((milliCpu * 1024) / 1000)));
 }
 

@@ -79,6 +79,8 @@ export interface PodHost {
   readonly restartDelayMsMax: number;
   /** Why a pod that runs already is not granted what it asks for now. */
   readonly resizeRefusal: (pod: Pod) => Waiting | undefined;
+  /** A pod has got its control group. */
+  readonly placed: () => void;
   /** A pod may take less than before. */
   readonly freed: () => void;
   /** Shows a static pod to the API. */
@@ -604,6 +606,7 @@ export class PodWorker {
     const id = await runtime.runPodSandbox(config, handler ? handler : undefined, this.#starting.signal);
     this.#sandboxes.set(id, await runtime.podSandboxStatus(id));
     this.#retries.delete('sandbox');
+    this.#host.placed();
   }
 
   async #stopSandbox(id: string): Promise<void> {
