@@ -3,14 +3,17 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
+import { keepEndpoints } from '#apiserver/endpoint-leases.ts';
 import { inUpstreamForm, type UpstreamFormOptions } from '#apiserver/upstream-form.ts';
 import { openTestServer, type TestServer } from '#apiserver/test-server.ts';
 import { issue, issueAuthority } from '#auth/certificates/issue.ts';
+import { loopbackAdmin, type User } from '#auth/user.ts';
 import { systemClock } from '#base/clock.ts';
 import { silentLog } from '#base/log.ts';
 import { seededRandom, systemRandom } from '#base/random.ts';
+import { inProcessClient } from '#client/in-process.ts';
 import { openEtcdStorage, type EtcdOptions } from '#storage/etcd/etcd-storage.ts';
-import { startEtcd, startProxy, type TestEtcd } from '#storage/etcd/test-etcd.ts';
+import { noEtcd, startEtcd, startProxy, type TestEtcd } from '#storage/etcd/test-etcd.ts';
 import { eventually } from '../scenarios/eventually.ts';
 
 let seed = 0;
@@ -56,7 +59,7 @@ async function keys(etcd: TestEtcd): Promise<readonly string[]> {
   return kvs.map(({ key }) => text(key));
 }
 
-describe('two API servers on one etcd', () => {
+describe('two API servers on one etcd', { skip: noEtcd }, () => {
   let etcd: TestEtcd;
   let one: TestServer;
   let other: TestServer;
@@ -206,7 +209,7 @@ describe('two API servers on one etcd', () => {
   });
 });
 
-test('built-in kinds can be written in protobuf; either form is read', async () => {
+test('built-in kinds can be written in protobuf; either form is read', { skip: noEtcd }, async () => {
   await using etcd = await startEtcd();
   {
     await using json = await openServer(etcd.url);
@@ -229,7 +232,7 @@ test('built-in kinds can be written in protobuf; either form is read', async () 
   assert.deepEqual((await reader.call('GET', `${configMaps}/protobuf`)).body, live.body);
 });
 
-test('a server whose revisions were compacted while it was away starts over', async () => {
+test('a server whose revisions were compacted while it was away starts over', { skip: noEtcd }, async () => {
   await using etcd = await startEtcd();
   await using proxy = await startProxy(etcd.port);
   await using away = await openServer(proxy.url);
@@ -257,7 +260,10 @@ test('a server whose revisions were compacted while it was away starts over', as
   assert.equal(Number(old), 410);
 });
 
-test('while etcd is away requests are refused, and afterwards they are not', { timeout: 60_000 }, async () => {
+test('while etcd is away requests are refused, and afterwards they are not', {
+  skip: noEtcd,
+  timeout: 60_000,
+}, async () => {
   await using etcd = await startEtcd();
   await using server = await openServer(etcd.url);
   await server.call('POST', configMaps, configMap('a'));
@@ -276,7 +282,7 @@ test('while etcd is away requests are refused, and afterwards they are not', { t
   assert.equal((await server.call('POST', configMaps, configMap('c'))).code, 201);
 });
 
-test('etcd is spoken to over TLS, with a certificate of the own', async () => {
+test('etcd is spoken to over TLS, with a certificate of the own', { skip: noEtcd }, async () => {
   const directory = mkdtempSync(join(tmpdir(), 'windlass-etcd-tls-'));
   try {
     const issuing = { clock: systemClock, random: systemRandom };
@@ -307,4 +313,37 @@ test('etcd is spoken to over TLS, with a certificate of the own', async () => {
   } finally {
     rmSync(directory, { recursive: true });
   }
+});
+
+test('the endpoints of the kubernetes Service are the API servers that live', { skip: noEtcd }, async () => {
+  await using etcd = await startEtcd();
+  await using one = await openServer(etcd.url);
+  await using other = await openServer(etcd.url);
+  const keep = ({ server, storage }: TestServer, address: string) => {
+    const client = inProcessClient((user: User, request) => server.handleAs(user, request), loopbackAdmin);
+    const advertise = { address, port: 6443 };
+    return keepEndpoints({ storage, client, clock: systemClock, log: silentLog, advertise });
+  };
+  const addresses = async () => {
+    const { body } = await one.call('GET', '/api/v1/namespaces/default/endpoints/kubernetes');
+    const slice = await other.call('GET', '/apis/discovery.k8s.io/v1/namespaces/default/endpointslices/kubernetes');
+    const found = body.subsets[0].addresses.map(({ ip }: { ip: string }) => ip);
+    assert.deepEqual(
+      slice.body.endpoints.flatMap((endpoint: { addresses: readonly string[] }) => endpoint.addresses),
+      found,
+    );
+    return found;
+  };
+  const first = await keep(one, '10.0.0.1');
+  assert.deepEqual(await addresses(), ['10.0.0.1']);
+  const second = await keep(other, '10.0.0.2');
+  assert.deepEqual(await addresses(), ['10.0.0.1', '10.0.0.2']);
+  const lease = await read(etcd, '/registry/masterleases/10.0.0.2');
+  assert.equal(JSON.parse(lease?.value.toString() ?? '').kind, 'Endpoints');
+  assert.ok(lease?.lease !== undefined, 'it expires');
+  await first[Symbol.asyncDispose]();
+  assert.deepEqual(await addresses(), ['10.0.0.2']);
+  await second[Symbol.asyncDispose]();
+  // The last one leaves the Service as it is: nobody would be there to put it right.
+  assert.deepEqual(await addresses(), ['10.0.0.2']);
 });

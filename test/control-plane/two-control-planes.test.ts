@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { promisify } from 'node:util';
 import { CoreV1Api, KubeConfig, Watch } from '@kubernetes/client-node';
-import { startEtcd, type TestEtcd } from '#storage/etcd/test-etcd.ts';
+import { noEtcd, startEtcd, type TestEtcd } from '#storage/etcd/test-etcd.ts';
 import { freePort } from '../../tools/ports.ts';
 import { eventually } from '../scenarios/eventually.ts';
 
@@ -34,7 +34,7 @@ function planeAt(dataDir: string): Plane {
 
 const lease = '--output=jsonpath={.spec.holderIdentity}';
 
-describe('two control planes on one etcd', () => {
+describe('two control planes on one etcd', { skip: noEtcd }, () => {
   let etcd: TestEtcd;
   let first: Plane;
   let second: Plane;

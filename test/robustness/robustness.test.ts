@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { openTestServer, requestOf, type TestServer } from '#apiserver/test-server.ts';
+import { noEtcd } from '#storage/etcd/test-etcd.ts';
 import { seededRandom } from '#base/random.ts';
 import { checkLinearizable } from './check-linearizable.ts';
 import { checkWatches } from './check-watches.ts';
@@ -12,12 +13,13 @@ describe('clients of a cluster whose processes are killed', { concurrency: true 
   for (const backend of ['sqlite', 'etcd'] as const)
     test(`${backend}: what they are told is linearizable, and their watches are without fault`, {
       timeout: 90_000,
+      skip: backend === 'etcd' && noEtcd,
     }, async context => {
       const seed = Math.floor(performance.timeOrigin) % 100_000;
       const result = await runRobustness({ backend, seconds: 4, seed, killEverySeconds: 1.2 });
       context.diagnostic(`seed ${seed}: ${summaryOf(result)}`);
       assert.deepEqual(result.problems, []);
-      assert.ok(result.kills > 0 && result.history.operations.length > 50, summaryOf(result));
+      assert.ok(result.kills + result.pauses > 0 && result.history.operations.length > 50, summaryOf(result));
     });
 });
 

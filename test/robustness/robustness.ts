@@ -28,11 +28,13 @@ export interface RobustnessResult {
   readonly history: History;
   readonly problems: readonly string[];
   readonly kills: number;
+  readonly pauses: number;
 }
 
 const run = promisify(execFile);
 const root = join(import.meta.dirname, '..', '..');
 const keyCount = 6;
+const pauseMs = 1_200;
 
 export async function runRobustness(options: RobustnessOptions): Promise<RobustnessResult> {
   const { backend, seconds, seed, killEverySeconds } = options;
@@ -62,18 +64,27 @@ export async function runRobustness(options: RobustnessOptions): Promise<Robustn
       return JSON.parse(readFileSync(file, 'utf8')) as History;
     });
     let kills = 0;
+    let pauses = 0;
     const endMs = performance.now() + seconds * 1000;
     const fault = async () => {
       const victim = Math.floor(random.next() * (etcd ? planes.length + 1 : planes.length));
       const dataDir = planes[victim];
-      if (dataDir === undefined) {
+      const isPause = random.next() < 0.3;
+      if (isPause && dataDir === undefined) {
+        etcd?.pause();
+        await pause(pauseMs);
+        etcd?.resume();
+      } else if (dataDir === undefined) {
         await etcd?.kill();
         await etcd?.start();
       } else {
         const pid = Number(readFileSync(join(dataDir, 'run', 'control-plane.pid'), 'utf8'));
-        process.kill(pid, 'SIGKILL');
+        process.kill(pid, isPause ? 'SIGSTOP' : 'SIGKILL');
+        if (isPause) await pause(pauseMs);
+        if (isPause) process.kill(pid, 'SIGCONT');
       }
-      kills++;
+      if (isPause) pauses++;
+      else kills++;
     };
     while (true) {
       await pause(killEverySeconds * 1000 * (0.5 + random.next()));
@@ -82,7 +93,7 @@ export async function runRobustness(options: RobustnessOptions): Promise<Robustn
       await fault().catch(() => undefined);
     }
     const history = joined(await Promise.all(clients));
-    return { history, problems: [...checkLinearizable(history), ...checkWatches(history)], kills };
+    return { history, problems: [...checkLinearizable(history), ...checkWatches(history)], kills, pauses };
   } finally {
     await Promise.all(planes.map(dataDir => windlass('down', '--data-dir', dataDir).catch(() => undefined)));
     await etcd?.[Symbol.asyncDispose]();
@@ -91,11 +102,11 @@ export async function runRobustness(options: RobustnessOptions): Promise<Robustn
 }
 
 /** One line of what was seen. */
-export function summaryOf({ history, kills }: RobustnessResult): string {
+export function summaryOf({ history, kills, pauses }: RobustnessResult): string {
   const { operations, lists, watches } = history;
   const unknown = operations.filter(({ outcome }) => outcome.type === 'unknown').length;
   const events = watches.reduce((sum, { entries }) => sum + entries.length, 0);
-  return `${operations.length} requests (${unknown} without an answer), ${lists.length} lists, ${events} events in ${watches.length} watches, ${kills} kills`;
+  return `${operations.length} requests (${unknown} without an answer), ${lists.length} lists, ${events} events in ${watches.length} watches, ${kills} kills, ${pauses} pauses`;
 }
 
 if (import.meta.main) {

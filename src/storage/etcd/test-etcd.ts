@@ -1,9 +1,13 @@
-import { spawn, type ChildProcess } from 'node:child_process';
+import { spawn, spawnSync, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { connect, createServer, type Server, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+
+/** Why tests with a real etcd are passed over; `undefined` where it is installed. */
+export const noEtcd: string | undefined =
+  spawnSync('etcd', ['--version']).status === 0 ? undefined : 'etcd is not installed (Debian: etcd-server)';
 
 /** A real etcd of one member, for tests. It can be killed and started again on its data. */
 export interface TestEtcd extends AsyncDisposable {
@@ -14,6 +18,9 @@ export interface TestEtcd extends AsyncDisposable {
   kill(): Promise<void>;
   /** On the same port and data, once it was killed. */
   start(): Promise<void>;
+  /** SIGSTOP and SIGCONT: it says nothing, and goes on. */
+  pause(): void;
+  resume(): void;
 }
 
 export interface TestEtcdOptions {
@@ -82,6 +89,8 @@ async function startMember(
     port,
     kill,
     start,
+    pause: () => void child?.kill('SIGSTOP'),
+    resume: () => void child?.kill('SIGCONT'),
     async [Symbol.asyncDispose]() {
       await kill();
       rmSync(directory, { recursive: true, force: true });
