@@ -33,7 +33,10 @@ export interface Aggregation extends Ranking {
   remoteOf(path: string): RemoteService | undefined;
   passOn(remote: RemoteService, request: ApiRequest, user: User): Promise<ApiResponse>;
   passOnFor(api: RemoteApi, request: ApiRequest, user: User): Promise<ApiResponse>;
+  /** Calls back when groups may stand in another order, or hold something else. */
   onChange(listener: () => void): void;
+  /** Calls back when another server describes itself differently. */
+  onDocuments(listener: () => void): void;
   /** Begins to write: objects for what is served here, conditions for all. */
   start(client: Client): void;
   readonly healthCheck: HealthCheck;
@@ -82,6 +85,7 @@ export function openAggregation(
       documents.onChange(listener);
       apiServices.onChange(listener);
     },
+    onDocuments: listener => documents.onChange(listener),
     start(client) {
       const { addOns = [] } = options;
       const registration = startAutoRegistration({ client, registry, apiServices, addOns, clock, log });

@@ -19,7 +19,7 @@ export interface OpenApiOptions {
   /** What other servers answer for; absent: nothing. */
   readonly aggregation?: {
     readonly remotes: readonly RemoteApi[];
-    onChange(listener: () => void): void;
+    onDocuments(listener: () => void): void;
     /** Has the server of a group version answer. */
     passOnFor(api: RemoteApi, request: ApiRequest, user: RequestContext['user']): Promise<ApiResponse>;
   };
@@ -45,7 +45,7 @@ export function openApiPaths({ kinds, onChange, clock, aggregation }: OpenApiOpt
     documents = undefined;
   };
   onChange(outdated);
-  aggregation?.onChange(outdated);
+  aggregation?.onDocuments(outdated);
   const remotes = () => aggregation?.remotes ?? [];
   const remoteNamed = (name: string) => remotes().find(({ group, version }) => name === `apis/${group}/${version}`);
   return [
