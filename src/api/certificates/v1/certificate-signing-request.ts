@@ -16,6 +16,7 @@ import { formatDuration } from '../../machinery/duration.ts';
 import { ageColumn, nameColumn, text } from '../../machinery/columns.ts';
 import type { Report } from '../../machinery/validation.ts';
 import { checkSignerName } from '../signer-name.ts';
+import { certificateProblem, requestProblem } from './pkcs10.ts';
 import { ObjectMeta } from '../../meta/v1/object-meta.ts';
 
 export const CertificateSigningRequestSpec = object('io.k8s.api.certificates.v1.CertificateSigningRequestSpec', {
@@ -89,8 +90,6 @@ export const CertificateSigningRequest = defineKind({
   validate({ spec }, report) {
     const at = report.at('spec');
     if (!spec.request) at.at('request').required();
-    else if (!isCertificateRequest(spec.request))
-      at.at('request').invalid(spec.request, 'PEM block type must be CERTIFICATE REQUEST');
     const usages = spec.usages ?? [];
     if (usages.length === 0) at.at('usages').required();
     for (const [index, usage] of usages.entries()) {
@@ -106,8 +105,15 @@ export const CertificateSigningRequest = defineKind({
         'may not specify a duration less than 600 seconds (10 minutes)',
       );
   },
+  validateCreate({ spec }, report) {
+    const problem = spec.request ? requestProblem(Buffer.from(spec.request, 'base64').toString('latin1')) : undefined;
+    if (problem !== undefined) report.at('spec', 'request').invalid(spec.request, problem);
+  },
   validateStatusUpdate({ status }, old, report) {
     const at = report.at('status');
+    const { certificate } = status;
+    const problem = certificate && certificateProblem(Buffer.from(certificate, 'base64').toString('latin1'));
+    if (problem) at.at('certificate').invalid('<certificate data>', problem);
     validateConditions(status.conditions ?? [], at.at('conditions'));
     for (const { type } of old.status.conditions ?? [])
       if (type !== 'Failed' && !(status.conditions ?? []).some(condition => condition.type === type))
@@ -151,12 +157,6 @@ function requesterOf({ name, uid, groups, extra }: Creator) {
     ...(groups.length > 0 && { groups: [...groups] }),
     ...(extra && { extra: Object.fromEntries(Object.entries(extra).map(([key, values]) => [key, [...values]])) }),
   };
-}
-
-function isCertificateRequest(request: string): boolean {
-  return /-----BEGIN CERTIFICATE REQUEST-----[\s\S]+-----END CERTIFICATE REQUEST-----/.test(
-    Buffer.from(request, 'base64').toString('latin1'),
-  );
 }
 
 function conditionOf({ conditions = [], certificate }: CertificateSigningRequestStatus): string {
