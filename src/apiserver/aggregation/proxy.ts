@@ -44,7 +44,7 @@ export async function passOn(
   } catch (cause) {
     return textResponse(503, `error trying to reach service: ${dialError(backend, cause as Error)}\n`);
   }
-  return relayed(response);
+  return relayed(response, request.signal);
 }
 
 const unavailable = (): ApiResponse => textResponse(503, 'service unavailable\n');
@@ -64,7 +64,7 @@ const hopHeaders = new Set([
   'upgrade',
 ]);
 
-function relayed(response: IncomingMessage): ApiResponse {
+function relayed(response: IncomingMessage, signal: AbortSignal): ApiResponse {
   const code = response.statusCode ?? 502;
   if (code >= 300 && code <= 399 && (response.headers.location ?? '') !== '') {
     response.destroy();
@@ -73,5 +73,14 @@ function relayed(response: IncomingMessage): ApiResponse {
   const headers: Record<string, string | readonly string[]> = {};
   for (const [name, value] of Object.entries(response.headers))
     if (value !== undefined && !hopHeaders.has(name)) headers[name] = value;
-  return { code, headers, kind: 'stream', stream: response };
+  return { code, headers, kind: 'stream', stream: untilGone(response, signal) };
+}
+
+/** A client that goes away in the middle of a watch is no failure; a server that does is one. */
+async function* untilGone(response: IncomingMessage, signal: AbortSignal): AsyncGenerator<Uint8Array, void, undefined> {
+  try {
+    yield* response as AsyncIterable<Uint8Array>;
+  } catch (error) {
+    if (!signal.aborted) throw error;
+  }
 }
