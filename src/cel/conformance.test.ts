@@ -85,7 +85,6 @@ const leftOut: readonly (readonly [reason: string, applies: (place: string, each
     'protocol buffer messages, wrappers and enums',
     (place, each) => /^(proto2|proto2_ext|proto3|enums|wrappers|dynamic)\//.test(place) || usesMessages(each),
   ],
-  ['cel.bind is not in the environment of Kubernetes', place => place.startsWith('bindings_ext/')],
   ['cel.block is not in the environment of Kubernetes', place => place.startsWith('block_ext/')],
   ['base64 is not in the environment of Kubernetes', place => place.startsWith('encoders_ext/')],
   ['math is not in the environment of Kubernetes', place => place.startsWith('math_ext/')],
@@ -148,7 +147,7 @@ function environmentOf(each: Case): ReturnType<typeof celEnvironmentWith> {
       functions.push([declaration.name, ...declaration.function.overloads.map(overloadOf)]);
     }
   }
-  const options = { variables, container: each.container ?? '', homogeneousLiterals: false };
+  const options = { variables, container: each.container ?? '', homogeneousLiterals: false, bindings: true };
   return celEnvironmentWith(options, [...conformanceLibraries, functions as Library]);
 }
 

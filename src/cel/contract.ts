@@ -14,6 +14,8 @@ export interface CelEnvironmentOptions {
    * conformance cases turn it off.
    */
   readonly homogeneousLiterals?: boolean;
+  /** Whether there is `cel.bind`, as for device selectors. */
+  readonly bindings?: boolean;
 }
 
 export interface CelEnvironment {

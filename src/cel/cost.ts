@@ -105,7 +105,7 @@ class Coster {
 
   constructor(variables: ReadonlyMap<string, DeclType>) {
     this.#variables = variables;
-    this.#root = variables.values().next().value;
+    this.#root = variables.get('self');
   }
 
   cost(node: Expression): Range {
@@ -298,13 +298,13 @@ class Coster {
   #declaredSize(path: Path): Range | undefined {
     const [variable, ...parts] = path;
     if (variable === undefined) return undefined;
-    // Upstream cuts off the first part without looking: what is no variable is taken for the root.
+    // For rules of definitions upstream cuts off the first part without looking: what is no variable is taken for `self`.
     let decl = this.#variables.get(variable) ?? this.#root;
     for (const part of parts) {
       if (decl === undefined) return undefined;
       if (part === '@items' || part === '@values') decl = decl.element;
       else if (part === '@keys') decl = decl.key;
-      else decl = decl.fields?.get(part)?.type;
+      else decl = decl.fields?.get(part)?.type ?? (decl.element?.type.kind === 'any' ? decl.element : undefined);
     }
     return decl === undefined ? undefined : { minimum: 0, maximum: decl.elementsMax };
   }

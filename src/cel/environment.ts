@@ -17,7 +17,7 @@ import { type CelFunction, functionTable, type Library } from './functions.ts';
 import { Issues } from './issues.ts';
 import { kubernetesLibraries } from './libraries/libraries.ts';
 import { perCallLimit } from './limits.ts';
-import { kubernetesMacros } from './macros.ts';
+import { bindingMacros, kubernetesMacros } from './macros.ts';
 import { parse } from './parser.ts';
 import { CostExceeded, Frame, type PlanScope, plan, type Program } from './planner.ts';
 import {
@@ -107,7 +107,7 @@ class Environment implements CelEnvironment, Scope, PlanScope {
 
   compile(text: string): Compiled | Uncompiled {
     const issues = new Issues(text);
-    const expression = parse(text, kubernetesMacros, issues);
+    const expression = parse(text, this.#options.bindings ? bindingMacros : kubernetesMacros, issues);
     if (expression === undefined) return { issues: issues.toString() };
     check(expression, this, issues);
     if (issues.count === 0) validate(expression, this, issues);

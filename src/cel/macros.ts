@@ -55,6 +55,9 @@ export const kubernetesMacros: Macros = {
   ]),
 };
 
+/** The same with `cel.bind(name, value, expression)`, which device selectors have. */
+export const bindingMacros: Macros = { byName: new Map([...kubernetesMacros.byName, ['.bind/3', celBind]]) };
+
 /** What a loop is made of, at the place of the macro. */
 interface Fold {
   readonly initial: Expression;
@@ -232,6 +235,18 @@ function bind(offset: number, variable: string, initial: Expression, result: Exp
     result,
     shape: { kind: 'bind' },
   };
+}
+
+function celBind(
+  offset: number,
+  target: Expression,
+  [variable, initial, result]: readonly Expression[],
+): Expression | Problem | undefined {
+  if (target.kind !== 'identifier' || target.name !== 'cel') return undefined;
+  if (variable?.kind !== 'identifier') {
+    return { offset: variable?.offset ?? offset, problem: 'cel.bind() variable names must be simple identifiers' };
+  }
+  return bind(offset, variable.name, initial as Expression, result as Expression);
 }
 
 /** `list.sortBy(e, key)`: the list, sorted by the list of its keys. */

@@ -92,7 +92,7 @@ function normalized(text: string): string | undefined {
 
 const uint64Max = (1n << 64n) - 1n;
 
-function parseSemver(text: string): Semver | CelError {
+export function parseSemver(text: string): Semver | CelError {
   if (text === '') return new CelError('Version string empty');
   const [major, minor, rest] = splitThree(text);
   if (rest === undefined) return new CelError('No Major.Minor.Patch elements found');

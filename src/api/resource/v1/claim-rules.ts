@@ -1,5 +1,6 @@
 import { checkDnsLabel, checkDnsSubdomain, sameValue } from '../../machinery/checks.ts';
 import type { Report } from '../../machinery/validation.ts';
+import { compileDeviceSelector, selectorLengthMax } from '../device-expressions.ts';
 
 /*
  * Defaults and checks of device requests, which all versions of the group share.
@@ -38,6 +39,11 @@ interface DeviceWish {
   readonly allocationMode?: string | undefined;
   readonly count?: number | bigint | undefined;
   readonly deviceClassName?: string | undefined;
+  readonly selectors?: readonly Selector[] | undefined;
+}
+
+interface Selector {
+  readonly cel?: { readonly expression: string } | undefined;
 }
 
 interface Request extends DeviceWish {
@@ -89,15 +95,36 @@ function checkName(name: string, seen: Set<string>, report: Report): void {
 
 const modes = ['All', 'ExactCount'];
 
-function validateWish({ deviceClassName = '', allocationMode = '', count }: DeviceWish, report: Report): void {
+function validateWish(wish: DeviceWish, report: Report): void {
+  const { deviceClassName = '', allocationMode = '', count, selectors = [] } = wish;
   if (deviceClassName === '') report.at('deviceClassName').required();
   else checkDnsSubdomain(deviceClassName, report.at('deviceClassName'));
+  validateSelectors(selectors, report.at('selectors'));
   const amount = Number(count ?? 0);
   if (allocationMode === 'All' && amount !== 0) {
     report.at('count').invalid(count, "must not be specified when allocationMode is 'All'");
   } else if (allocationMode === 'ExactCount' && amount <= 0) {
     report.at('count').invalid(count, 'must be greater than zero');
   } else if (!modes.includes(allocationMode)) report.at('allocationMode').notSupported(allocationMode, modes);
+}
+
+const selectorsMax = 32;
+
+/** Expressions are compiled and their worst case is known before they are stored. */
+export function validateSelectors(selectors: readonly Selector[], report: Report): void {
+  if (selectors.length > selectorsMax) report.tooMany(selectors.length, selectorsMax);
+  for (const [position, { cel }] of selectors.slice(0, selectorsMax).entries()) {
+    const at = report.index(position).at('cel');
+    if (cel === undefined) at.required();
+    else validateExpression(cel.expression, at.at('expression'));
+  }
+}
+
+function validateExpression(expression: string, report: Report): void {
+  if (Buffer.byteLength(expression) > selectorLengthMax) return report.tooLong(selectorLengthMax);
+  const { problem, isTooComplex } = compileDeviceSelector(expression);
+  if (problem !== undefined) report.invalid(expression, problem);
+  else if (isTooComplex) report.forbidden('too complex, exceeds cost limit');
 }
 
 export function checkFixedSpec(spec: unknown, old: unknown, report: Report): void {

@@ -2,6 +2,7 @@ import { defineKind, type ObjectOf } from '../../machinery/kind.ts';
 import { embedded, list, object, string, struct, type TypeOf } from '../../machinery/schema.ts';
 import { ageColumn, nameColumn } from '../../machinery/columns.ts';
 import { ObjectMeta } from '../../meta/v1/object-meta.ts';
+import { validateSelectors } from './claim-rules.ts';
 import { DeviceSelector } from './device-selector.ts';
 import { OpaqueDeviceConfiguration } from './opaque-device-configuration.ts';
 
@@ -31,5 +32,8 @@ export const DeviceClass = defineKind({
     spec: struct(2, DeviceClassSpec, { required: true, always: true }),
   },
   columns: [nameColumn, ageColumn],
+  validate({ spec }, report) {
+    validateSelectors(spec.selectors ?? [], report.at('spec', 'selectors'));
+  },
 });
 export type DeviceClass = ObjectOf<typeof DeviceClass>;

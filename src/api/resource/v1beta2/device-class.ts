@@ -2,6 +2,7 @@ import { defineKind, type ObjectOf } from '../../machinery/kind.ts';
 import { embedded, list, object, string, struct, type TypeOf } from '../../machinery/schema.ts';
 import { ageColumn, nameColumn } from '../../machinery/columns.ts';
 import { ObjectMeta } from '../../meta/v1/object-meta.ts';
+import { validateSelectors } from '../v1/claim-rules.ts';
 import { DeviceSelector } from './device-selector.ts';
 import { OpaqueDeviceConfiguration } from './opaque-device-configuration.ts';
 
@@ -33,5 +34,8 @@ export const DeviceClass = defineKind({
   },
   storedAs: { group: 'resource.k8s.io', version: 'v1' },
   columns: [nameColumn, ageColumn],
+  validate({ spec }, report) {
+    validateSelectors(spec.selectors ?? [], report.at('spec', 'selectors'));
+  },
 });
 export type DeviceClass = ObjectOf<typeof DeviceClass>;
