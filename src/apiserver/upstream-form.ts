@@ -5,6 +5,7 @@ import { decodeJson } from '#api/machinery/json.ts';
 import { apiVersionOf, type ApiObject, type Kind, resourceNameOf } from '#api/machinery/kind.ts';
 import { decodeMessage, decodeProtobuf, encodeProtobuf, protobufMagic } from '#api/machinery/protobuf.ts';
 import type { Json } from '#api/machinery/schema.ts';
+import { Reader } from '#api/machinery/wire.ts';
 import {
   type Entry,
   ExpectationError,
@@ -239,11 +240,12 @@ function builtInOf(key: string): BuiltIn | undefined {
 
 /** Back to what `encodeStored` made. What is neither JSON nor protobuf (encrypted, for example) stays as it is. */
 function decode(key: string, bytes: Uint8Array): Uint8Array {
-  if (isStored(bytes)) return bytes;
   const builtIn = builtInOf(key);
+  if (!builtIn && isStored(bytes)) return bytes;
   if (builtIn && startsWith(bytes, builtIn.head) && startsWith(bytes, metadataMember, builtIn.head.length)) {
     // The comma before the members becomes their brace.
-    const members = bytes.slice(builtIn.head.length - 1, bytes.at(-1) === newline ? bytes.length - 1 : bytes.length);
+    const end = bytes.at(-1) === newline ? bytes.length - 1 : bytes.length;
+    const members = Buffer.from(bytes.subarray(builtIn.head.length - 1, end));
     members[0] = openBrace;
     return members;
   }
@@ -270,8 +272,22 @@ function decodeForeign(builtIn: BuiltIn | undefined, object: ApiObject | undefin
 
 function objectOf(bytes: Uint8Array): ApiObject | undefined {
   const { apiVersion, kind, raw } = decodeProtobuf(bytes);
+  if (kind === 'RangeAllocation') return rangeAllocationOf(raw) as unknown as ApiObject;
   const written = kindsByType.get(`${apiVersion} ${kind}`);
   return written && ({ apiVersion, kind, ...decodeMessage(written.schema, raw) } as unknown as ApiObject);
+}
+
+/** Of a kind that nobody serves: what NodePorts keeps. */
+function rangeAllocationOf(raw: Uint8Array): object {
+  const reader = new Reader(raw);
+  let [range, data] = ['', ''];
+  while (!reader.done) {
+    const tag = reader.varint();
+    if (tag === 0x12) range = reader.string();
+    else if (tag === 0x1a) data = reader.view().toString('base64');
+    else reader.skip(tag & 7);
+  }
+  return { apiVersion: 'v1', kind: 'RangeAllocation', metadata: {}, range, data };
 }
 
 function isStored(bytes: Uint8Array): boolean {

@@ -143,7 +143,10 @@ export class EtcdConnection implements Disposable {
   }
 
   unreachable(cause: unknown): StorageUnavailableError {
-    const why = cause instanceof Error ? ((cause as Partial<ServiceError>).details ?? cause.message) : String(cause);
+    const said = cause instanceof Error ? ((cause as Partial<ServiceError>).details ?? cause.message) : String(cause);
+    const why = said
+      .replace(/^No connection established\. Last error: (Error: )?/, '')
+      .replace(/\. Resolution note: .*$/s, '');
     return new StorageUnavailableError(`cannot reach etcd at ${this.#addresses.join(', ')}: ${why}`, { cause });
   }
 
