@@ -33,6 +33,8 @@ export interface KubeletConfiguration {
   readonly imageMaximumGCAge: string;
   readonly containerLogMaxSize: string;
   readonly containerLogMaxFiles: number;
+  readonly shutdownGracePeriod: string;
+  readonly shutdownGracePeriodCriticalPods: string;
   readonly localStorageCapacityIsolation: boolean;
   readonly enableSystemLogHandler: boolean;
   readonly allowedUnsafeSysctls: readonly string[];
@@ -74,6 +76,8 @@ export const defaultKubeletConfiguration: KubeletConfiguration = {
   imageMaximumGCAge: '0s',
   containerLogMaxSize: '10Mi',
   containerLogMaxFiles: 5,
+  shutdownGracePeriod: '0s',
+  shutdownGracePeriodCriticalPods: '0s',
   localStorageCapacityIsolation: true,
   enableSystemLogHandler: true,
   allowedUnsafeSysctls: [],
@@ -131,6 +135,8 @@ const rules: { readonly [Name in keyof KubeletConfiguration]: Rule } = {
   imageMaximumGCAge: span,
   containerLogMaxSize: amount,
   containerLogMaxFiles: wholeFrom(2),
+  shutdownGracePeriod: span,
+  shutdownGracePeriodCriticalPods: span,
   localStorageCapacityIsolation: yesOrNo,
   enableSystemLogHandler: yesOrNo,
   allowedUnsafeSysctls: list,
@@ -161,6 +167,11 @@ export function readConfiguration(sources: ConfigurationSources, log?: Log): Kub
   if (configuration.imageGCLowThresholdPercent >= configuration.imageGCHighThresholdPercent)
     throw new Error(
       `cannot use the kubelet configuration: imageGCLowThresholdPercent ${configuration.imageGCLowThresholdPercent} must be less than imageGCHighThresholdPercent ${configuration.imageGCHighThresholdPercent}`,
+    );
+  const { shutdownGracePeriod, shutdownGracePeriodCriticalPods } = configuration;
+  if (parseGoDuration(shutdownGracePeriodCriticalPods) > parseGoDuration(shutdownGracePeriod))
+    throw new Error(
+      `cannot use the kubelet configuration: shutdownGracePeriodCriticalPods ${shutdownGracePeriodCriticalPods} must be <= shutdownGracePeriod ${shutdownGracePeriod}`,
     );
   for (const signal of Object.keys(configuration.evictionSoft))
     if (!Object.hasOwn(configuration.evictionSoftGracePeriod, signal))

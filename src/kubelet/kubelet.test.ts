@@ -12,14 +12,18 @@ import { silentLog } from '#base/log.ts';
 import { seededRandom } from '#base/random.ts';
 import { HollowRuntime, type HollowRuntimeOptions } from '#runtime/hollow/runtime.ts';
 import { defaultKubeletConfiguration, type KubeletConfiguration } from './configuration.ts';
-import { startKubelet, type Kubelet } from './kubelet.ts';
+import { startKubelet, type Kubelet, type KubeletOptions } from './kubelet.ts';
 import { MemoryApi } from './testing/memory-api.ts';
 import { until } from './testing/until.ts';
 
 type Json = Record<string, unknown>;
 
 /** A node with a pretended runtime, an API in memory and a clock that stands still. */
-async function open(options: Partial<HollowRuntimeOptions> = {}, configuration: Partial<KubeletConfiguration> = {}) {
+async function open(
+  options: Partial<HollowRuntimeOptions> = {},
+  configuration: Partial<KubeletConfiguration> = {},
+  more: Partial<KubeletOptions> = {},
+) {
   const clock = new ManualClock();
   const api = new MemoryApi(clock);
   const rootDir = await mkdtemp(join(tmpdir(), 'windlass-kubelet-'));
@@ -37,6 +41,7 @@ async function open(options: Partial<HollowRuntimeOptions> = {}, configuration: 
       clusterDNS: ['10.96.0.10'],
       clusterDomain: 'cluster.local',
       configuration: { ...defaultKubeletConfiguration, ...configuration },
+      ...more,
     });
   let kubelet: Kubelet = await start();
   const pod = (name = 'a') => api.object(Pod, name, 'default');
@@ -367,6 +372,34 @@ describe('kubelet on a hollow runtime', () => {
     } finally {
       await rm(folder, { recursive: true, force: true });
     }
+  });
+
+  test('pods are ended in order when the machine goes down: the critical ones last', async () => {
+    const [shutdown, released] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+    const notice = { announced: shutdown.promise, release: released.resolve, [Symbol.dispose]: released.resolve };
+    await using node = await open(
+      {},
+      { shutdownGracePeriod: '30s', shutdownGracePeriodCriticalPods: '10s' },
+      { shutdownNotice: async () => notice },
+    );
+    await node.create({}, 'common');
+    await node.create({ priority: 2_000_000_000 }, 'critical');
+    await Promise.all(['common', 'critical'].map(name => node.ready(true, name)));
+    shutdown.resolve();
+    await node.phase('Failed', 'common');
+    await node.phase('Failed', 'critical');
+    await released.promise;
+    const { reason, message, conditions } = node.pod('common')?.status ?? {};
+    assert.equal(reason, 'Terminated');
+    assert.equal(message, 'Pod was terminated in response to imminent node shutdown.');
+    assert.equal(conditions?.find(({ type }) => type === 'DisruptionTarget')?.reason, 'TerminationByKubelet');
+    const finished = (name: string) => node.pod(name)?.metadata.resourceVersion;
+    assert.ok(Number(finished('common')) < Number(finished('critical')));
+    const about = node.api.object(Node, 'node-1')?.status?.conditions?.find(({ type }) => type === 'Ready');
+    assert.deepEqual([about?.status, about?.message], ['False', '[node is shutting down]']);
+    await node.create({}, 'late');
+    await node.phase('Failed', 'late');
+    assert.equal(node.pod('late')?.status?.reason, 'NodeShutdown');
   });
 
   test('pods that were deleted while no agent was there are cleaned up', async () => {

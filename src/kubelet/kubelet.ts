@@ -6,6 +6,7 @@ import { parseGoDuration } from '#api/machinery/duration.ts';
 import { isReason } from '#api/machinery/errors.ts';
 import type { Node } from '#api/core/v1/node.ts';
 import type { Clock } from '#base/clock.ts';
+import type { ShutdownNotice } from '#base/kernel/shutdown-notice.ts';
 import { Lifetime } from '#base/lifetime.ts';
 import type { Log } from '#base/log.ts';
 import type { Random } from '#base/random.ts';
@@ -19,6 +20,7 @@ import { pressureRefusal } from './eviction/decide.ts';
 import { Evictor } from './eviction/evictor.ts';
 import type { Pressure } from './eviction/thresholds.ts';
 import { OwnNode } from './node/node.ts';
+import { endPods, shutdownRefusal } from './node/shutdown.ts';
 import { QosGroups } from './node/qos-groups.ts';
 import { ImageCollector } from './node/image-collector.ts';
 import { Objects } from './objects.ts';
@@ -56,6 +58,8 @@ export interface KubeletOptions {
   readonly taints?: readonly { readonly key: string; readonly value?: string; readonly effect: string }[];
   /** Everything else that upstream's kubelet is told by a file. */
   readonly configuration?: KubeletConfiguration;
+  /** How the machine says that it goes down; asked only when pods are to be given time then. */
+  readonly shutdownNotice?: () => Promise<ShutdownNotice>;
   /** Told when the API has given the node its range; the runtime is told as well. */
   readonly podCIDRs?: (podCidrs: readonly string[]) => void;
 }
@@ -100,6 +104,7 @@ async function start(options: KubeletOptions, lifetime: Lifetime, signal?: Abort
   const events = lifetime.own(openEventRecorder({ client, component: 'kubelet', host: nodeName, clock, log }));
   const workers = new Map<string, PodWorker>();
   let evictor: Evictor | undefined;
+  let shuttingDown = false;
   let server: KubeletServer | undefined;
   const known = Promise.withResolvers<void>();
   let telling: Promise<void> = Promise.resolve();
@@ -120,6 +125,7 @@ async function start(options: KubeletOptions, lifetime: Lifetime, signal?: Abort
       taints: [...(options.taints ?? []), ...configuration.registerWithTaints],
       configuration,
       pressures: () => evictor?.pressures ?? new Set<Pressure>(),
+      isShuttingDown: () => shuttingDown,
       podCidrs: cidrs => {
         options.podCIDRs?.(cidrs);
         const told = runtime.updateRuntimeConfig({ podCidrs: cidrs });
@@ -215,10 +221,14 @@ async function start(options: KubeletOptions, lifetime: Lifetime, signal?: Abort
       }),
     );
   }
-  const pressures = () => evictor?.pressures ?? new Set<Pressure>();
-  const pods: Pods = lifetime.own(
-    new Pods(host, workers, node, events, pressures, configuration.allowedUnsafeSysctls, lifetime.signal, random),
-  );
+  /** Why the node does not take a pod, whatever it asks for. */
+  const refuse = (pod: Pod): Failure | undefined => {
+    if (shuttingDown) return shutdownRefusal;
+    const message = pressureRefusal(pod, evictor?.pressures ?? new Set<Pressure>());
+    if (message !== undefined) return { reason: 'Evicted', message };
+    return sysctlRefusal(pod, configuration.allowedUnsafeSysctls);
+  };
+  const pods: Pods = lifetime.own(new Pods(host, workers, node, events, refuse, lifetime.signal, random));
   await pods.look();
   // They wait for nobody: the API server itself may be one of them.
   if (configuration.staticPodPath !== '') {
@@ -234,6 +244,24 @@ async function start(options: KubeletOptions, lifetime: Lifetime, signal?: Abort
   pods.start(known);
   const collector = lifetime.own(new ImageCollector({ runtime, clock, log, configuration, rootDir }));
   lifetime.own(new LogRotation({ runtime, clock, log, workers, configuration }));
+  const shutdownGraceMs = parseGoDuration(configuration.shutdownGracePeriod);
+  if (shutdownGraceMs > 0 && options.shutdownNotice) {
+    try {
+      const notice = lifetime.own(await options.shutdownNotice());
+      const criticalGraceMs = parseGoDuration(configuration.shutdownGracePeriodCriticalPods);
+      notice.announced
+        .then(async () => {
+          log.warn('the machine is shutting down');
+          shuttingDown = true;
+          await node.refresh().catch((error: unknown) => log.warn('cannot tell that the node is going', { error }));
+          await endPods({ workers, clock, log, graceMs: shutdownGraceMs, criticalGraceMs });
+        })
+        .catch((error: unknown) => log.error('cannot end the pods in order', { error }))
+        .finally(() => notice.release());
+    } catch (error) {
+      log.warn('pods will not be ended in order when the machine goes down', { error });
+    }
+  }
   evictor = lifetime.own(
     new Evictor({
       configuration,
@@ -283,8 +311,7 @@ class Pods implements AsyncDisposable {
   readonly #node: OwnNode;
   readonly #events: EventRecorder;
   readonly #random: Random;
-  readonly #pressures: () => ReadonlySet<Pressure>;
-  readonly #unsafeSysctls: readonly string[];
+  readonly #refuse: (pod: Pod) => Failure | undefined;
   readonly #abort = new AbortController();
   #following: Promise<void> = Promise.resolve();
   /** What ran when the agent started and has found no pod yet. */
@@ -300,13 +327,11 @@ class Pods implements AsyncDisposable {
     workers: Map<string, PodWorker>,
     node: OwnNode,
     events: EventRecorder,
-    pressures: () => ReadonlySet<Pressure>,
-    unsafeSysctls: readonly string[],
+    refuse: (pod: Pod) => Failure | undefined,
     signal: AbortSignal,
     random: Random,
   ) {
-    this.#pressures = pressures;
-    this.#unsafeSysctls = unsafeSysctls;
+    this.#refuse = refuse;
     this.#host = host;
     this.#workers = workers;
     this.#node = node;
@@ -430,7 +455,7 @@ class Pods implements AsyncDisposable {
     const isNew =
       !running && (pod.status?.phase ?? 'Pending') === 'Pending' && pod.metadata.deletionTimestamp === undefined;
     const others = [...this.#workers.values()].filter(each => !each.isOver).map(each => each.pod);
-    const refused = isNew ? this.#refusal(pod, others) : undefined;
+    const refused = isNew ? (this.#refuse(pod) ?? refusal(pod, this.#node.current, others)) : undefined;
     this.#workers.set(uid, worker);
     if (!refused) return worker.begin();
     this.#events.event(
@@ -440,12 +465,6 @@ class Pods implements AsyncDisposable {
       refused.message.replace('Pod was rejected: ', ''),
     );
     worker.fail(refused, 0);
-  }
-
-  #refusal(pod: Pod, others: readonly Pod[]): Failure | undefined {
-    const message = pressureRefusal(pod, this.#pressures());
-    if (message !== undefined) return { reason: 'Evicted', message };
-    return sysctlRefusal(pod, this.#unsafeSysctls) ?? refusal(pod, this.#node.current, others);
   }
 
   /** Everything that the runtime has of this node. */

@@ -4,6 +4,7 @@ import { createServer } from 'node:net';
 import { join } from 'node:path';
 import type { Clock } from '#base/clock.ts';
 import { unmountTree } from '#base/kernel/mount.ts';
+import { awaitShutdown } from '#base/kernel/shutdown-notice.ts';
 import { Lifetime } from '#base/lifetime.ts';
 import { openLog, silentLog, type Log } from '#base/log.ts';
 import { systemRandom } from '#base/random.ts';
@@ -236,6 +237,7 @@ async function startNode(
       clusterDomain: config.clusterDomain,
       cgroupParent: `/windlass-${networkId(agent, local)}`,
       configuration: kubeletConfiguration(argumentsOf('kubelet', config.components), log),
+      shutdownNotice: () => awaitShutdown('kubelet', 'Kubelet needs time to handle node shutdown'),
       // DNS runs once on a machine, on the bridge of its first node.
       ...(isFirst && { labels: { [dnsNodeLabel]: 'true' } }),
       ...(config.runtime === 'cri' && {

@@ -29,6 +29,7 @@ export interface OwnNodeOptions {
   readonly taints: readonly { readonly key: string; readonly value?: string; readonly effect: string }[];
   readonly configuration: KubeletConfiguration;
   readonly pressures: () => ReadonlySet<Pressure>;
+  readonly isShuttingDown: () => boolean;
   /** Rejects when the network could not be made; then it is told again. */
   readonly podCidrs: (podCidrs: readonly string[]) => Promise<void>;
 }
@@ -151,7 +152,7 @@ export class OwnNode implements AsyncDisposable {
   }
 
   async #status(): Promise<NodeStatus> {
-    const { runtime, rootDir, clock, port, pressures, ...rest } = this.#options;
+    const { runtime, rootDir, clock, port, pressures, isShuttingDown, ...rest } = this.#options;
     const [version, status, images] = await Promise.all([runtime.version(), runtime.status(), runtime.listImages()]);
     const machine = measureMachine(rootDir);
     const view = {
@@ -159,6 +160,7 @@ export class OwnNode implements AsyncDisposable {
       hostname: rest.nodeName,
       port: port(),
       pressures: pressures(),
+      isShuttingDown: isShuttingDown(),
       machine,
       identity: this.#identity,
       version,

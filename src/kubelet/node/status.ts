@@ -13,6 +13,7 @@ export interface NodeView {
   readonly port: number;
   readonly configuration: KubeletConfiguration;
   readonly pressures: ReadonlySet<Pressure>;
+  readonly isShuttingDown: boolean;
   readonly machine: Machine;
   readonly identity: MachineIdentity;
   readonly version: RuntimeVersion;
@@ -76,7 +77,11 @@ function amounts({ machine, configuration }: NodeView) {
   return { capacity, allocatable };
 }
 
-function conditions({ runtime, pressures }: NodeView, old: Node | undefined, nowMs: number): NodeCondition[] {
+function conditions(
+  { runtime, pressures, isShuttingDown }: NodeView,
+  old: Node | undefined,
+  nowMs: number,
+): NodeCondition[] {
   const now = formatTime(nowMs);
   const condition = (type: string, status: 'True' | 'False', reason: string, message: string): NodeCondition => {
     const known = old?.status?.conditions?.find(each => each.type === type);
@@ -90,6 +95,7 @@ function conditions({ runtime, pressures }: NodeView, old: Node | undefined, now
     const what = type === 'NetworkReady' ? 'container runtime network not ready' : 'container runtime not ready';
     return `${what}: ${type}=false reason:${reason} message:${message}`;
   });
+  if (isShuttingDown) why.push('node is shutting down');
   return [
     pressure(
       'MemoryPressure',

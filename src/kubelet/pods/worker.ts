@@ -296,6 +296,11 @@ export class PodWorker {
     return this.#status();
   }
 
+  /** Resolves when the API has the status. */
+  written(): Promise<void> {
+    return this.#writer.flushed();
+  }
+
   /** For a person who asks why a pod does not get on. */
   get diagnosis(): object {
     const nowMs = this.#host.clock.now();
