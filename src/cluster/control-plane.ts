@@ -41,13 +41,14 @@ import { openEventRecorder } from '#client/events.ts';
 import { inProcessClient } from '#client/in-process.ts';
 import { openInformers, type Informers } from '#client/informers.ts';
 import type { CertificateSigner } from '#controllers/controller.ts';
-import { startControllers } from '#controllers/controllers.ts';
+import { optionalControllers, startControllers } from '#controllers/controllers.ts';
 import { startScheduler, schedulerName } from '#scheduler/scheduler.ts';
 import type { Storage } from '#storage/storage.ts';
 import { admissionSettingsFrom } from './admission-configuration.ts';
 import { actWhileLeading } from './leadership.ts';
 import type { KubeApiserverArguments } from './flags/kube-apiserver.ts';
 import { auditFrom, browsersFrom, inFlightFrom } from './request-options.ts';
+import { kindsServed } from './runtime-config.ts';
 import type { KubeControllerManagerArguments } from './flags/kube-controller-manager.ts';
 import type { KubeSchedulerArguments } from './flags/kube-scheduler.ts';
 
@@ -212,7 +213,9 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
   const admissionSettings = await admissionSettingsFrom(apiServerArguments, { clock, signal: lifetime.signal });
   const webhooks = webhookMetrics();
   const policies = policyMetrics();
+  const kinds = kindsServed(apiServerArguments['runtime-config']);
   const apiServer = await startApiServer({
+    kinds,
     storage,
     clock,
     random,
@@ -280,7 +283,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     lifetime.own(await keepEndpoints({ storage, client, clock, log: log.child('endpoints'), advertise }));
   if (options.identity) keepIdentityLease({ client, clock, random, log, ...options.identity }, lifetime.signal);
   await Promise.all([
-    reconcileBootstrapPolicy(client, apiServer.seed),
+    reconcileBootstrapPolicy(client, apiServer.seed, optionalControllers(kinds)),
     ensureFlowControlConfiguration(client, apiServer.seed),
     ensureTrustConfigMap(client, authentication),
     ensureLegacyTokenTracking(client, clock),
@@ -330,6 +333,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
       clock,
       random,
       log: log.child('controllers'),
+      serves: kind => kinds.includes(kind),
       settings: {
         clusterCidrs: [options.podCIDR],
         caCertPem: credentials.caCertPem,

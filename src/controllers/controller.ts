@@ -18,6 +18,8 @@ export interface Controller {
   readonly name: string;
   /** Its service account in kube-system, when that has another name. */
   readonly account?: string;
+  /** It works on a kind that most servers do not serve, and is started where one does. */
+  readonly optional?: Kind;
   start(environment: ControllerEnvironment): AsyncDisposable;
 }
 

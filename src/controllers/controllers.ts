@@ -1,6 +1,7 @@
 import type { Clock } from '#base/clock.ts';
 import type { Log } from '#base/log.ts';
 import type { Random } from '#base/random.ts';
+import type { Kind } from '#api/machinery/kind.ts';
 import type { Client } from '#client/client.ts';
 import type { Informers } from '#client/informers.ts';
 import type { WorkQueueObserver } from '#client/workqueue.ts';
@@ -35,6 +36,7 @@ import { claimProtectionController, volumeProtectionController } from './core/vo
 import { endpointSliceMirroringController } from './discovery/endpoint-slice-mirroring.ts';
 import { endpointSliceController } from './discovery/endpoint-slice.ts';
 import { garbageCollector } from './meta/garbage-collector.ts';
+import { storageVersionMigrator } from './meta/storage-version-migrator.ts';
 import { serviceCidrController } from './networking/service-cidr.ts';
 import { nodeIpamController } from './node/node-ipam.ts';
 import { nodeLifecycleController } from './node/node-lifecycle.ts';
@@ -91,8 +93,14 @@ export const controllers: readonly Controller[] = [
   tokenCleaner,
   // What is to go. The collector last: it watches every kind, also those that the others have read by then.
   namespaceController,
+  storageVersionMigrator,
   garbageCollector,
 ];
+
+/** The names of those that are there because of a kind that is served. */
+export function optionalControllers(kinds: readonly Kind[]): readonly string[] {
+  return controllers.filter(({ optional }) => optional && kinds.includes(optional)).map(({ name }) => name);
+}
 
 export interface StartControllersOptions {
   readonly client: Client;
@@ -104,6 +112,8 @@ export interface StartControllersOptions {
   readonly clientFor?: (account: string) => Client;
   readonly settings?: Partial<ControllerSettings>;
   readonly observe?: (queue: string) => WorkQueueObserver;
+  /** Whether a kind is served that is not by default. */
+  readonly serves?: (kind: Kind) => boolean;
   /** Only the controllers with these names. */
   readonly only?: readonly string[];
   /** All but the controllers with these names. */
@@ -124,11 +134,12 @@ export const defaultSettings: ControllerSettings = {
 
 /** Starts the controllers; disposing of the answer stops them, and resolves when the last write is done. */
 export function startControllers(options: StartControllersOptions): AsyncDisposable {
-  const { only, except = [], clientFor, settings, observe, client, ...shared } = options;
+  const { only, except = [], clientFor, settings, observe, client, serves, ...shared } = options;
   const unknown = [...(only ?? []), ...except].find(name => !controllers.some(controller => controller.name === name));
   if (unknown !== undefined)
     throw new Error(`cannot start controllers: there is none called ${JSON.stringify(unknown)}`);
   const started = controllers
+    .filter(({ optional }) => !optional || serves?.(optional) === true)
     .filter(({ name }) => (only === undefined || only.includes(name)) && !except.includes(name))
     .map(controller =>
       controller.start({

@@ -25,7 +25,7 @@ import { openInformers, type Informers } from '#client/informers.ts';
 import { inProcessClient } from '#client/in-process.ts';
 import { isNamespaceTerminating } from '#controllers/apply.ts';
 import type { ControllerSettings } from '#controllers/controller.ts';
-import { startControllers } from '#controllers/controllers.ts';
+import { optionalControllers, startControllers } from '#controllers/controllers.ts';
 import { openMemoryStorage } from '#storage/memory/memory-storage.ts';
 
 /** An API server in memory with controllers, and a stand-in for scheduler and nodes: pods run, and stop when deleted. */
@@ -47,6 +47,8 @@ export interface ControlPlaneOptions {
   readonly nodes?: boolean;
   readonly clock?: Clock;
   readonly settings?: Partial<ControllerSettings>;
+  /** What is served; upstream's default without. */
+  readonly kinds?: readonly Kind[];
 }
 
 export async function startControlPlane(options: ControlPlaneOptions = {}): Promise<ControlPlane> {
@@ -61,7 +63,7 @@ export async function startControlPlane(options: ControlPlaneOptions = {}): Prom
 }
 
 async function assemble(lifetime: Lifetime, options: ControlPlaneOptions): Promise<ControlPlane> {
-  const { only, nodes = true, clock = systemClock, settings = {} } = options;
+  const { only, nodes = true, clock = systemClock, settings = {}, kinds } = options;
   const denials: string[] = [];
   const log = denialLog(denials);
   const random = seededRandom(7);
@@ -76,6 +78,7 @@ async function assemble(lifetime: Lifetime, options: ControlPlaneOptions): Promi
   const authorizer = union([mastersAuthorizer, rbacAuthorizer(roles.index)]);
   const server = lifetime.own(
     await startApiServer({
+      ...(kinds && { kinds }),
       storage: lifetime.own(openMemoryStorage()),
       // Whoever comes from outside is the administrator: who they are is not what is tested here.
       authenticate: () => loopbackAdmin,
@@ -94,7 +97,7 @@ async function assemble(lifetime: Lifetime, options: ControlPlaneOptions): Promi
     }),
   );
   started.resolve(server);
-  await reconcileBootstrapPolicy(client);
+  await reconcileBootstrapPolicy(client, undefined, kinds && optionalControllers(kinds));
   await roles.synced;
   // What has just been written has to be in the copies, or the first requests of the controllers are refused.
   for (const kind of [ClusterRole, ClusterRoleBinding, Role, RoleBinding] as unknown as Kind[]) {
@@ -118,6 +121,7 @@ async function assemble(lifetime: Lifetime, options: ControlPlaneOptions): Promi
       log,
       settings: { caCertPem: 'certificate', ...settings },
       ...(only && { only }),
+      ...(kinds && { serves: kind => kinds.includes(kind) }),
     }),
   );
   if (nodes) runPods(client, informers);

@@ -35,7 +35,8 @@ export async function apply(call: Call, resource: Resource, rules?: ChangeRules)
       nowMs: call.foundation.clock.now(),
     });
     const draft = objectOf(call, kind, copyOf(object) as unknown as Json, 'Ignore');
-    draft.metadata.managedFields = managedFields as never;
+    if (managedFields.length === 0) delete draft.metadata.managedFields;
+    else draft.metadata.managedFields = managedFields as never;
     defaultObject(kind, draft as never);
     return draft;
   };

@@ -22,6 +22,10 @@ export const kubeApiserverFlags = {
     'application/json',
     'application/vnd.kubernetes.protobuf',
   ]),
+  'runtime-config': list(
+    'API versions and resources to serve beside the default ones: GROUP/VERSION=true',
+    'KEY=BOOLEAN',
+  ),
   'service-node-port-range': portRange('the ports that NodePort Services get (default 30000-32767)'),
 };
 

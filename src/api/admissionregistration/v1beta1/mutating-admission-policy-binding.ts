@@ -37,6 +37,7 @@ export const MutatingAdmissionPolicyBinding = defineKind({
   doc: 'Puts a mutating policy into force.',
   categories: ['api-extensions'],
   served: false,
+  storedAs: { group: 'admissionregistration.k8s.io', version: 'v1' },
   type: 'io.k8s.api.admissionregistration.v1beta1.MutatingAdmissionPolicyBinding',
   fields: {
     metadata: struct(1, ObjectMeta, { required: true }),

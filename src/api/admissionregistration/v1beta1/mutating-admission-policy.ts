@@ -4,6 +4,7 @@ import { MatchResources } from './match-resources.ts';
 import { ageColumn, integer, nameColumn } from '../../machinery/columns.ts';
 import { paramKindColumn } from '../v1/policy-columns.ts';
 import { validateMutatingPolicy } from '../v1/policy-validation.ts';
+import { expressionsOnDemand } from '../v1/webhook-validation.ts';
 import { ObjectMeta } from '../../meta/v1/object-meta.ts';
 
 export const ApplyConfiguration = object('io.k8s.api.admissionregistration.v1beta1.ApplyConfiguration', {
@@ -77,6 +78,7 @@ export const MutatingAdmissionPolicy = defineKind({
   doc: 'Changes in CEL that objects get on their way in.',
   categories: ['api-extensions'],
   served: false,
+  storedAs: { group: 'admissionregistration.k8s.io', version: 'v1' },
   type: 'io.k8s.api.admissionregistration.v1beta1.MutatingAdmissionPolicy',
   fields: {
     metadata: struct(1, ObjectMeta, { required: true }),
@@ -89,6 +91,7 @@ export const MutatingAdmissionPolicy = defineKind({
     paramKindColumn,
     ageColumn,
   ],
+  beforeValidation: () => expressionsOnDemand.load(),
   validate({ spec }, report) {
     validateMutatingPolicy(spec, report.at('spec'));
   },

@@ -11,7 +11,7 @@ import type { Client } from '#client/client.ts';
 import { uncoveredRules } from '../coverage.ts';
 import { clusterRoleSubjects, kubeletClientBinding, namespaceRoleSubjects } from './bindings.ts';
 import { clusterRoleRules } from './cluster-roles.ts';
-import { controllerRules } from './controller-roles.ts';
+import { controllerRules, optionalControllerRules } from './controller-roles.ts';
 import { namespaceRoleRules } from './namespace-roles.ts';
 
 const apiGroup = 'rbac.authorization.k8s.io';
@@ -35,8 +35,10 @@ export interface BootstrapPolicy {
   readonly roleBindings: readonly Partly<RoleBinding>[];
 }
 
-export function bootstrapPolicy(): BootstrapPolicy {
-  const controllers = Object.entries(controllerRules).map(([name, rules]) => ({
+/** `optional`: the controllers that are there beside those of a default cluster. */
+export function bootstrapPolicy(optional: readonly string[] = []): BootstrapPolicy {
+  const added = Object.entries(optionalControllerRules).filter(([name]) => optional.includes(name));
+  const controllers = [...Object.entries(controllerRules), ...added].map(([name, rules]) => ({
     name: `system:controller:${name}`,
     rules,
   }));
@@ -78,8 +80,12 @@ export function bootstrapPolicy(): BootstrapPolicy {
  * Creates what is missing and adds permissions, subjects and labels that are missing, but takes nothing away; objects
  * annotated `rbac.authorization.kubernetes.io/autoupdate: "false"` are left alone.
  */
-export async function reconcileBootstrapPolicy(client: Client, create: Create = createThrough(client)): Promise<void> {
-  const policy = bootstrapPolicy();
+export async function reconcileBootstrapPolicy(
+  client: Client,
+  create: Create = createThrough(client),
+  optional: readonly string[] = [],
+): Promise<void> {
+  const policy = bootstrapPolicy(optional);
   const namespaces = [...new Set([...Object.keys(namespaceRoleRules), ...Object.keys(namespaceRoleSubjects)])];
   await Promise.all(namespaces.map(name => ensureNamespace(client, name)));
   await Promise.all([

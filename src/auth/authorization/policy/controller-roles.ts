@@ -1,5 +1,16 @@
 import { on, read, readUpdate, recordEvents, type Rules } from './rules.ts';
 
+/** Of controllers that are there when the kind is served that they work on. */
+export const optionalControllerRules: Readonly<Record<string, Rules>> = {
+  'storage-version-migrator-controller': [
+    on('*', '*', 'list patch'),
+    on('storagemigration.k8s.io', 'storageversionmigrations', 'list watch'),
+    on('storagemigration.k8s.io', 'storageversionmigrations/status', 'update'),
+    on('apiextensions.k8s.io', 'customresourcedefinitions', 'get'),
+    on('apiextensions.k8s.io', 'customresourcedefinitions/status', 'patch'),
+  ],
+};
+
 /** What each built-in controller may do, as the service account of its name in kube-system (v1.36, default feature gates). */
 export const controllerRules: Readonly<Record<string, Rules>> = {
   'attachdetach-controller': [
