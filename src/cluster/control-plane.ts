@@ -28,7 +28,7 @@ import { boundObjectsFrom, getIfThere } from '#auth/authentication/bound-objects
 import { openAudit } from '#auth/audit/open-audit.ts';
 import { authenticationFrom } from '#auth/authentication/configured.ts';
 import { ensureLegacyTokenTracking, legacyTokenUse } from '#auth/authentication/legacy-token-use.ts';
-import { ensureTrustConfigMap } from '#auth/authentication/trust-config-map.ts';
+import { ensureTrustConfigMap, keepTrustConfigMap } from '#auth/authentication/trust-config-map.ts';
 import { authorizationFrom } from '#auth/authorization/configured.ts';
 import { rbacEscalationCheck } from '#auth/authorization/escalation.ts';
 import { followRoles } from '#auth/authorization/follow.ts';
@@ -301,6 +301,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     informers,
     trust: { clientCaPem: authentication.clientCaPem, proxyCaPem: authentication.frontProxy?.caPem },
     async startActing() {
+      lifetime.defer(keepTrustConfigMap(client, informers, authentication, log));
       if (!storage.shared) {
         await Promise.all([actAsControllers(lifetime), actAsScheduler(lifetime)]);
         return;

@@ -145,3 +145,17 @@ test('a machine that joins gets its first certificate by itself, a node its next
   await issued(another.name);
   assert.equal((await look(stranger.name)).status.conditions, undefined);
 });
+
+test('what extension API servers trust is written again when somebody changes it', async () => {
+  const path = '/api/v1/namespaces/kube-system/configmaps/extension-apiserver-authentication';
+  const trusted = async () => {
+    const { body } = await world.askAs(admin, 'GET', path);
+    return (body as { data?: Record<string, string> }).data?.['client-ca-file'];
+  };
+  const ca = await trusted();
+  assert.ok(ca?.includes('BEGIN CERTIFICATE'));
+  await world.askAs(admin, 'PATCH', path, { data: { 'client-ca-file': 'of somebody else' } });
+  await eventually(async () => (await trusted()) === ca);
+  await world.askAs(admin, 'DELETE', path);
+  await eventually(async () => (await trusted()) === ca);
+});

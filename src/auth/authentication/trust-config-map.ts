@@ -1,6 +1,8 @@
+import type { Log } from '#base/log.ts';
 import { ConfigMap } from '#api/core/v1/config-map.ts';
 import type { Client } from '#client/client.ts';
 import { createOrPatch } from '#client/ensure.ts';
+import type { Informers } from '#client/informers.ts';
 import type { RequestHeaders } from './request-header.ts';
 
 /** By whom API servers beside this one let themselves be told who a user is. */
@@ -10,27 +12,49 @@ export interface FrontProxyTrust {
   readonly headers: RequestHeaders;
 }
 
+interface Trust {
+  readonly clientCaPem: string;
+  readonly frontProxy?: FrontProxyTrust | undefined;
+}
+
+const name = 'extension-apiserver-authentication';
+const namespace = 'kube-system';
+
 /** `kube-system/extension-apiserver-authentication`: what an API server that is aggregated trusts. */
-export function ensureTrustConfigMap(
-  client: Client,
-  trust: { readonly clientCaPem: string; readonly frontProxy?: FrontProxyTrust | undefined },
-): Promise<void> {
-  const { clientCaPem, frontProxy } = trust;
-  const list = (values: readonly string[]) => JSON.stringify(values.map(headerCase));
-  return createOrPatch(client, ConfigMap, {
-    metadata: { name: 'extension-apiserver-authentication', namespace: 'kube-system' },
-    data: {
-      'client-ca-file': clientCaPem,
-      ...(frontProxy && {
-        'requestheader-allowed-names': JSON.stringify(frontProxy.allowedNames),
-        'requestheader-client-ca-file': frontProxy.caPem,
-        'requestheader-extra-headers-prefix': list(frontProxy.headers.extraPrefixes),
-        'requestheader-group-headers': list(frontProxy.headers.groups),
-        'requestheader-uid-headers': list(frontProxy.headers.uids),
-        'requestheader-username-headers': list(frontProxy.headers.usernames),
-      }),
+export function ensureTrustConfigMap(client: Client, trust: Trust): Promise<void> {
+  return createOrPatch(client, ConfigMap, { metadata: { name, namespace }, data: dataOf(trust) });
+}
+
+/** Writes it again when somebody has changed or deleted it. */
+export function keepTrustConfigMap(client: Client, informers: Informers, trust: Trust, log: Log): () => void {
+  const wanted = Object.entries(dataOf(trust));
+  const restore = ({ metadata }: ConfigMap) => {
+    if (metadata.name !== name || metadata.namespace !== namespace) return;
+    ensureTrustConfigMap(client, trust).catch((error: unknown) =>
+      log.error('cannot publish what extension API servers trust', { error }),
+    );
+  };
+  return informers.of(ConfigMap).subscribe({
+    updated: map => {
+      if (!wanted.every(([key, value]) => map.data?.[key] === value)) restore(map);
     },
+    deleted: restore,
   });
+}
+
+function dataOf({ clientCaPem, frontProxy }: Trust): Record<string, string> {
+  const list = (values: readonly string[]) => JSON.stringify(values.map(headerCase));
+  return {
+    'client-ca-file': clientCaPem,
+    ...(frontProxy && {
+      'requestheader-allowed-names': JSON.stringify(frontProxy.allowedNames),
+      'requestheader-client-ca-file': frontProxy.caPem,
+      'requestheader-extra-headers-prefix': list(frontProxy.headers.extraPrefixes),
+      'requestheader-group-headers': list(frontProxy.headers.groups),
+      'requestheader-uid-headers': list(frontProxy.headers.uids),
+      'requestheader-username-headers': list(frontProxy.headers.usernames),
+    }),
+  };
 }
 
 /** `x-remote-user` as it is usually written: `X-Remote-User`. */
