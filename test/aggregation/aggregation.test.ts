@@ -113,6 +113,15 @@ describe('an extension API server in a process of its own', () => {
     assert.deepEqual(stale.versions, [{ version, resources: [], freshness: 'Stale' }]);
     const exposition = await cluster.client.raw('/metrics');
     assert.match(exposition, /aggregator_unavailable_apiservice\{name="v1alpha1\.wardle\.example\.com"\} 1/);
+    const trusting = async (insecureSkipTLSVerify: boolean) => {
+      const { metadata, spec } = apiServiceOf(undefined);
+      const present = await cluster.client.get(APIService, metadata.name);
+      await cluster.client.update(APIService, { ...present, spec: { ...spec, insecureSkipTLSVerify } });
+    };
+    await trusting(true);
+    await cluster.reasonIs('Passed');
+    await trusting(false);
+    await cluster.reasonIs('FailedDiscoveryCheck');
   });
 
   test('with its authority it is available, and kubectl works with its resources', async () => {

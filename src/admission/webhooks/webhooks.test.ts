@@ -409,6 +409,10 @@ test('both versions of the review are spoken, and each is held to its rules', as
     await refused({ code: 500, text: 'gone fishing' }),
     `${calling} failed to call webhook: an error on the server ("gone fishing") has prevented the request from succeeding`,
   );
+  assert.match(
+    await refused({ code: 200, text: 'x'.repeat(9 * 1024 * 1024) }),
+    /failed to call webhook: Post "https:\/\/localhost:\d+\/new\?timeout=5s": the answer is larger than 8388608 bytes/,
+  );
   const [validating] = await with_(sources, 'validating', hook('new'));
   answers['/new'] = () => patch({ op: 'add', path: '/data/b', value: 'c' });
   assert.match(
