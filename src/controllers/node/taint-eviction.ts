@@ -5,7 +5,7 @@ import { event, patch, remove, wake, type Action } from '../actions.ts';
 import { defineController } from '../controller.ts';
 import type { Read } from '../reads.ts';
 import { sameApartFromZeros } from '../same.ts';
-import { timeMs, timeText } from '../time.ts';
+import { timeText } from '../time.ts';
 
 /** Evicts pods from nodes with NoExecute taints that they do not tolerate, or not for so long. */
 export const taintEvictionController = defineController({
@@ -15,28 +15,27 @@ export const taintEvictionController = defineController({
   concerns: pod => (pod.spec?.nodeName ?? '') !== '' && pod.metadata.deletionTimestamp === undefined,
   changed: (pod, old) =>
     pod.spec?.nodeName !== old.spec?.nodeName || !sameApartFromZeros(pod.spec?.tolerations, old.spec?.tolerations),
-  reads: { taints: taintsOfNode() },
+  reads: { tainted: taintsOfNode() },
   writes: [Pod],
-  decide(pod, { taints, nowMs }) {
-    const atMs = evictionMs(taints, pod.spec?.tolerations ?? [], nowMs);
+  decide(pod, { tainted: { taints, sinceMs }, nowMs }) {
+    const atMs = evictionMs(taints, pod.spec?.tolerations ?? [], sinceMs);
     if (atMs === undefined) return [];
     return atMs > nowMs ? [wake(atMs)] : evicted(pod, nowMs);
   },
 });
 
-/** When a pod with these tolerations has to leave; undefined: it may stay. */
+/** When a pod that has stood under these taints since then has to leave; undefined: it may stay. */
 export function evictionMs(
   taints: readonly Taint[],
   tolerations: readonly Toleration[],
-  nowMs: number,
+  sinceMs: number,
 ): number | undefined {
   let atMs: number | undefined;
   for (const taint of taints) {
     const matching = tolerations.filter(toleration => tolerates(toleration, taint));
-    if (matching.length === 0) return nowMs;
+    if (matching.length === 0) return sinceMs;
     const seconds = matching.flatMap(({ tolerationSeconds }) => tolerationSeconds ?? []);
     if (seconds.length === 0) continue;
-    const sinceMs = timeMs(taint.timeAdded) || nowMs;
     atMs = Math.min(atMs ?? Number.POSITIVE_INFINITY, sinceMs + Math.max(0, Math.min(...seconds)) * 1000);
   }
   return atMs;
@@ -68,10 +67,18 @@ function evicted(pod: Pod, nowMs: number): Action[] {
   ];
 }
 
-function taintsOfNode(): Read<Pod, readonly Taint[]> {
+interface Tainted {
+  readonly taints: readonly Taint[];
+  /** When the pod was first looked at under them: as upstream, whatever the taints say of their own age. */
+  readonly sinceMs: number;
+}
+
+function taintsOfNode(): Read<Pod, Tainted> {
   return {
     kinds: [Node],
-    open({ informers, subject, wake: wakePod }) {
+    open({ informers, subject, clock, wake: wakePod }) {
+      const since = new Map<string, number>();
+      subject.subscribe({ deleted: pod => since.delete(pod.metadata.uid ?? '') });
       const nodes = informers.of(Node);
       const byNode = subject.index('node', pod => [pod.spec?.nodeName ?? '']);
       const wakePods = (node: Node) => {
@@ -85,7 +92,13 @@ function taintsOfNode(): Read<Pod, readonly Taint[]> {
           if (!sameApartFromZeros(evicting(node), evicting(old))) wakePods(node);
         },
       });
-      return pod => evicting(nodes.get(pod.spec?.nodeName ?? ''));
+      return ({ spec, metadata: { uid = '' } }) => {
+        const taints = evicting(nodes.get(spec?.nodeName ?? ''));
+        const sinceMs = since.get(uid) ?? clock.now();
+        if (taints.length > 0) since.set(uid, sinceMs);
+        else since.delete(uid);
+        return { taints, sinceMs };
+      };
     },
   };
 }

@@ -138,6 +138,9 @@ export async function missingForOci(programs: Programs = defaultPrograms): Promi
 export const defaultPrograms: Programs = { conmon: 'conmon', crun: 'crun' };
 
 /** Opens the runtime on its data directory and takes over whatever runs there. */
+/** What a RuntimeClass may name: crun, which is also what runs where none is named. */
+const handlers: readonly string[] = ['', 'crun'];
+
 export async function openOciRuntime(options: OciRuntimeOptions): Promise<OciRuntime> {
   const missing = await missingForOci(options.programs);
   if (missing.length > 0) throw new RuntimeError('FailedPrecondition', `cannot run containers: ${missing.join(', ')}`);
@@ -269,7 +272,10 @@ export class OciRuntime implements Runtime, ImageLoader {
           message: notReady ?? '',
         },
       ],
-      runtimeHandlers: [{ name: '', features: { recursiveReadOnlyMounts: true, userNamespaces: false } }],
+      runtimeHandlers: handlers.map(name => ({
+        name,
+        features: { recursiveReadOnlyMounts: true, userNamespaces: false },
+      })),
       features: { supplementalGroupsPolicy: true },
     };
   }
@@ -284,7 +290,7 @@ export class OciRuntime implements Runtime, ImageLoader {
 
   async runPodSandbox(config: PodSandboxConfig, runtimeHandler = '', signal?: AbortSignal): Promise<string> {
     signal?.throwIfAborted();
-    if (runtimeHandler !== '')
+    if (!handlers.includes(runtimeHandler))
       throw new RuntimeError('InvalidArgument', `no runtime for "${runtimeHandler}" is configured`);
     if (config.linux?.securityContext?.namespaceOptions?.userns?.mode === 'pod')
       throw new RuntimeError('Unimplemented', 'user namespaces are not supported by this runtime');
