@@ -201,6 +201,39 @@ test('discovery may be elsewhere, rules and mail addresses are looked at', async
   );
 });
 
+test('groups that did not fit into a token are fetched from where it says', async () => {
+  const clock = clockOf();
+  await using issuer = await openTestIssuer({ now: () => clock.now() });
+  using authenticator = await authenticatorFor(issuer, clock);
+  await authenticator.ready;
+  const claims = { sub: 'ann', aud: 'cluster' };
+  const endpoint = issuer.publish('/groups', await issuer.sign({ aud: 'cluster', roles: ['dev'] }), 'open');
+  const pointing = (source: object) =>
+    issuer.sign({ ...claims, _claim_names: { roles: 's' }, _claim_sources: { s: source } });
+  const holder = await authenticator.authenticate(await pointing({ endpoint, access_token: 'open' }), []);
+  assert.deepEqual(holder?.user.groups, ['oidc:dev']);
+  // What is in the token counts, and what is nowhere is no group.
+  const both = await issuer.sign({ ...claims, roles: ['own'], _claim_names: { roles: 's' } });
+  assert.deepEqual((await authenticator.authenticate(both, []))?.user.groups, ['oidc:own']);
+  assert.deepEqual((await authenticator.authenticate(await pointing({ JWT: 'aggregated' }), []))?.user.groups, []);
+  await refused(
+    authenticator,
+    await pointing({ endpoint, access_token: 'wrong' }),
+    /could not expand distributed claims: .*401/,
+  );
+  await refused(authenticator, await pointing({ endpoint: endpoint.replace('https', 'http') }), /is not HTTPS/);
+  await refused(authenticator, await issuer.sign({ ...claims, _claim_names: { roles: 's' } }), /no claim sources/);
+  await using stranger = await openTestIssuer({ now: () => clock.now() });
+  const forged = issuer.publish(
+    '/forged',
+    await stranger.sign({ iss: issuer.url, aud: 'cluster', roles: ['root'] }),
+    'open',
+  );
+  await refused(authenticator, await pointing({ endpoint: forged, access_token: 'open' }), /failed to verify/);
+  const foreign = issuer.publish('/foreign', await issuer.sign({ aud: 'other', roles: ['root'] }), 'open');
+  await refused(authenticator, await pointing({ endpoint: foreign, access_token: 'open' }), /expected audience/);
+});
+
 test('only the listed algorithms count', async () => {
   const clock = clockOf();
   await using issuer = await openTestIssuer({ now: () => clock.now() });

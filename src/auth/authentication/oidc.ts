@@ -6,6 +6,7 @@ import type { Outgoing } from '../outgoing.ts';
 import type { User } from '../user.ts';
 import type { JwtIssuer } from './authentication-configuration.ts';
 import type { TokenAuthenticator } from './bearer.ts';
+import { distributedClaims } from './distributed-claims.ts';
 import { remoteKeys, type RemoteKeys } from './remote-keys.ts';
 
 /** What an issuer may sign with; keys that are shared secrets, and none at all, are not among them. */
@@ -26,7 +27,8 @@ export interface OidcAuthenticator extends TokenAuthenticator, Disposable {
   readonly ready: Promise<void>;
 }
 
-type Claims = Readonly<Record<string, unknown>>;
+/** What a token says, as JSON. */
+export type Claims = Readonly<Record<string, unknown>>;
 
 const wellKnownPath = '/.well-known/openid-configuration';
 /** The issuer may start later than we do, or run in this very cluster. */
@@ -66,16 +68,35 @@ export function oidcAuthenticator(
     }
   }
 
+  const verified = async (token: string, by: RemoteKeys): Promise<Claims> => {
+    const claims = await verifiedClaims(token, by, algorithms).catch((cause: unknown) => {
+      throw new Error(`oidc: verify token: ${(cause as Error).message}`, { cause });
+    });
+    checkTimes(claims, clock.now());
+    checkAudience(claims, issuer.audiences);
+    return claims;
+  };
+  const groups = configuration.claimMappings.groups?.claim ?? '';
+  const expand =
+    groups === ''
+      ? (claims: Claims) => Promise.resolve(claims)
+      : distributedClaims(groups, {
+          outgoing,
+          clock,
+          keySetUrl: url => keySetUrl(`${url.replace(/\/$/, '')}${wellKnownPath}`, url, outgoing),
+          issuerOf,
+          verify: verified,
+        });
+
   return {
     ready,
     async authenticate(token) {
       if (issuerOf(token) !== issuer.url) return undefined;
       if (!keys) throw new Error('oidc: authenticator not initialized');
-      const claims = await verifiedClaims(token, keys, algorithms).catch((cause: unknown) => {
-        throw new Error(`oidc: verify token: ${(cause as Error).message}`, { cause });
+      const told = await verified(token, keys);
+      const claims = await expand(told).catch((cause: unknown) => {
+        throw new Error(`oidc: could not expand distributed claims: ${(cause as Error).message}`, { cause });
       });
-      checkTimes(claims, clock.now());
-      checkAudience(claims, issuer.audiences);
       const user = userFrom(claims, configuration, expressions);
       checkRules(claims, user, configuration, expressions);
       return { user, audiences: [] };

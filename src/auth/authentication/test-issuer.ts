@@ -16,6 +16,8 @@ export interface TestIssuer extends AsyncDisposable {
   sign(claims: JWTPayload & Record<string, unknown>, header?: Record<string, string>): Promise<string>;
   /** From now on another key signs; the key set has it and the previous one, or the new one alone. */
   rotate(keep: 'both' | 'new', algorithm?: string): Promise<void>;
+  /** Hands out a token with claims at a path of its own, to who has the access token; the URL. */
+  publish(path: string, token: string, accessToken: string): string;
   /** What discovery says instead of the truth. */
   pretend(issuer: string): void;
 }
@@ -39,6 +41,7 @@ export async function openTestIssuer(
   }[] = [];
   let fetches = 0;
   let pretended: string | undefined;
+  const claims = new Map<string, { readonly token: string; readonly accessToken: string }>();
   let url = '';
   const server: Server = createServer({ cert: serving.certPem, key: serving.keyPem }, (request, response) => {
     const answer = (document: object) =>
@@ -51,6 +54,10 @@ export async function openTestIssuer(
     else if (request.url === '/keys') {
       fetches++;
       answer({ keys: keys.map(({ jwk }) => jwk) });
+    } else if (request.url !== undefined && claims.has(request.url)) {
+      const { token, accessToken } = claims.get(request.url) as { token: string; accessToken: string };
+      if (request.headers.authorization === `Bearer ${accessToken}`) response.end(token);
+      else response.writeHead(401).end();
     } else response.writeHead(404).end();
   });
   await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve));
@@ -82,6 +89,10 @@ export async function openTestIssuer(
         .sign(key.privateKey);
     },
     rotate,
+    publish(at, token, accessToken) {
+      claims.set(at, { token, accessToken });
+      return `https://127.0.0.1:${(server.address() as AddressInfo).port}${at}`;
+    },
     pretend(issuer) {
       pretended = issuer;
     },
