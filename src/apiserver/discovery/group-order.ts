@@ -35,7 +35,7 @@ export function servedGroups(kinds: readonly Kind[], ranking: Ranking = ownRanki
     return versions;
   };
   for (const kind of kinds) {
-    if (!kind.served || kind.plural === '') continue;
+    if (kind.plural === '') continue;
     const versions = versionsOf(kind.group);
     const { version } = kind;
     const served = versions.get(version) ?? { version, kinds: [] };

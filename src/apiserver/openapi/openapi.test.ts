@@ -100,7 +100,7 @@ function differing(own: Json | undefined, other: Json | undefined, path: string)
 
 test("the document is upstream's: paths, operations, parameters, types", { skip: !existsSync(reference) }, () => {
   // The reference has every version, served by default or not.
-  const own = swagger(kinds.map(kind => ({ ...kind, served: true })));
+  const own = swagger(kinds);
   const upstream = JSON.parse(readFileSync(reference, 'utf8')) as Document;
   const found = ['paths', 'definitions'].flatMap(part =>
     differing(comparable(own[part] as Json, own), comparable(upstream[part] as Json, upstream), part),
