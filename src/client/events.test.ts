@@ -1,7 +1,10 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import type { Event } from '#api/core/v1/event.ts';
-import { correlator } from './events.ts';
+import { ManualClock } from '#base/clock.ts';
+import { silentLog } from '#base/log.ts';
+import type { Client } from './client.ts';
+import { correlator, openEventRecorder } from './events.ts';
 
 const event = (message: string, name = 'web'): Event => ({
   metadata: { name: `${name}.1`, namespace: 'default' },
@@ -47,6 +50,26 @@ describe('the correlator of Events', () => {
     // What was silenced counts.
     assert.equal(correlate.observe(event('no'), 301_000)?.event.count, 42);
   });
+});
+
+test('a burst is written at once, the rest at a measured pace', async () => {
+  const clock = new ManualClock();
+  const written: string[] = [];
+  const client = {
+    create: async (_kind: unknown, { involvedObject }: Event) => void written.push(involvedObject.name ?? ''),
+  } as unknown as Client;
+  await using events = openEventRecorder({ client, component: 'scheduler', clock, log: silentLog });
+  for (let number = 0; number < 150; number++) {
+    const about = { apiVersion: 'v1', kind: 'Pod', metadata: { name: `pod-${number}`, namespace: 'default' } };
+    events.event(about, 'Normal', 'Scheduled', 'assigned');
+  }
+  await clock.advance(0);
+  assert.equal(written.length, 100);
+  await clock.advance(500);
+  assert.ok(written.length >= 123 && written.length <= 127, `${written.length} were written`);
+  await clock.advance(1_000);
+  await events.flushed();
+  assert.equal(written.at(-1), 'pod-149');
 });
 
 function pick(verdict: { readonly event: Event; readonly repeats: boolean } | undefined) {

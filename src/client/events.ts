@@ -27,6 +27,9 @@ export interface EventRecorderOptions {
   readonly log: Log;
 }
 
+/** Upstream's components ask their API server 50 times a second at most, after a burst of 100. */
+const writesBurst = 100;
+const writesPerSecond = 50;
 const attemptsMax = 12;
 const retryAfterMs = 10_000;
 
@@ -39,9 +42,21 @@ export function openEventRecorder(options: EventRecorderOptions): EventRecorder 
   let idle = Promise.withResolvers<void>();
   let sequence = 0;
 
+  let tokens = writesBurst;
+  let countedMs = clock.monotonic();
+  /** Thousands of pods that are bound at once must not be as many writes again. */
+  const turn = async (): Promise<void> => {
+    const nowMs = clock.monotonic();
+    tokens = Math.min(writesBurst, tokens + ((nowMs - countedMs) * writesPerSecond) / 1000) - 1;
+    countedMs = nowMs;
+    if (tokens < 0) await clock.sleep((-tokens * 1000) / writesPerSecond, stop.signal).catch(() => undefined);
+  };
+
   const write = async (event: Event): Promise<void> => {
     const verdict = correlate.observe(event, clock.now());
     if (!verdict) return;
+    await turn();
+    if (stop.signal.aborted) return;
     for (let attempt = 1; ; attempt++) {
       try {
         correlate.written(verdict.key, await send(client, verdict, stop.signal));
