@@ -12,6 +12,7 @@ import { statusKind } from './encoding/meta-kinds.ts';
 import { valueBytes } from './encoding/object.ts';
 import { isLongRunning } from './in-flight.ts';
 import { parseRequestInfo } from './request-info.ts';
+import type { Shutdown } from './shutdown.ts';
 import { passTrace, type Tracer } from './tracing/tracer.ts';
 
 export interface HandlerParts {
@@ -21,6 +22,8 @@ export interface HandlerParts {
   readonly audit?: AuditHook;
   /** Decides who waits and who is refused; without it everybody goes on. */
   readonly flowControl?: Step;
+  /** Counts what is under way and refuses what comes too late. */
+  readonly shutdown?: Shutdown | undefined;
   /** What browsers are told; without it nothing. */
   readonly browsers?: BrowserHeaders | undefined;
   /** Records what a request does; without it a trace that passes is only handed on. */
@@ -45,7 +48,9 @@ export class Handler {
 
   /** A request from outside: its credentials say who makes it. */
   async handle(request: ApiRequest, certificates?: ClientCertificates, address?: string): Promise<ApiResponse> {
-    const { authenticate } = this.#parts;
+    const { authenticate, shutdown } = this.#parts;
+    const refusal = shutdown?.refusal(request);
+    if (refusal) return refusal;
     return this.#answer(
       request,
       call => authenticate({ headers: request.headers, path: request.path, notes: call, ...certificates }),
@@ -77,7 +82,8 @@ export class Handler {
     const { foundation, dispatcher } = this.#parts;
     const info = parseRequestInfo(request.method, request.path, request.query);
     const call = new Call(request, info, anonymous, foundation, origin);
-    const { browsers } = this.#parts;
+    const { browsers, shutdown } = this.#parts;
+    const lasts = isLongRunning(call);
     let response: ApiResponse;
     let isKnown = false;
     const preflight = browsers?.preflight(request);
@@ -86,6 +92,7 @@ export class Handler {
       browsers?.add(request, preflight.headers as Record<string, string>);
       return preflight;
     }
+    if (!lasts) shutdown?.began();
     try {
       const user = whoIs(call);
       call.user = user instanceof Promise ? await user : user;
@@ -94,11 +101,13 @@ export class Handler {
     } catch (error) {
       if (!isKnown) await this.#parts.audit?.unauthenticated(call);
       response = this.#failure(call, error);
+    } finally {
+      if (!lasts) shutdown?.done();
     }
     addHeaders(call, response);
     browsers?.add(request, response.headers as Record<string, string>);
     foundation.metrics.request(info, response.code, (foundation.clock.monotonic() - call.startMs) / 1000);
-    if (isLongRunning(call) && response.kind !== 'object') this.#countLongRunning(call);
+    if (lasts && response.kind !== 'object') this.#countLongRunning(call);
     return response;
   }
 

@@ -47,6 +47,7 @@ import { servedKindsOf } from './served-kinds.ts';
 import { serviceHook } from './services/service-hook.ts';
 import type { RawPath, SubresourceHandlers } from './subresource.ts';
 import { Subresources } from './subresources.ts';
+import { Shutdown, type ShutdownOptions } from './shutdown.ts';
 import { textResponse } from './text.ts';
 import type { Tracing } from './tracing/open-tracing.ts';
 import { versionPath } from './version.ts';
@@ -97,6 +98,8 @@ export interface ApiServer extends AsyncDisposable {
   listen(options: ListenOptions): Promise<Listener>;
   /** Writes what every cluster begins with. */
   readonly seed: Seed;
+  /** Ends gracefully: says so, takes nothing new, waits for what is under way. Closing is still to be done. */
+  drain(options: ShutdownOptions): Promise<void>;
   /** `https://127.0.0.1:6443`, once it listens. */
   readonly url: string | undefined;
   readonly registry: Registry;
@@ -166,8 +169,9 @@ export async function startApiServer(options: ApiServerOptions): Promise<ApiServ
   const aggregation =
     options.aggregation &&
     lifetime.own(openAggregation(options.aggregation, { registry, cache, metrics, clock, random, log }));
+  const shutdown = new Shutdown(clock);
   const checks = [
-    ...ownChecks(cache, lifetime.signal),
+    ...ownChecks(cache, shutdown),
     ...(aggregation ? [aggregation.healthCheck] : []),
     ...(options.healthChecks ?? []),
   ];
@@ -202,6 +206,7 @@ export async function startApiServer(options: ApiServerOptions): Promise<ApiServ
     flowControl: flowControl ? limitFairly(flowControl, metrics) : limitSimply(new InFlightLimit(metrics, inFlight)),
     ...(audit && { audit: auditHook(audit) }),
     tracer: options.tracing?.tracer,
+    shutdown,
     browsers: options.browsers && new BrowserHeaders(options.browsers),
   });
   lifetime.own(startExpiry(foundation, log));
@@ -233,6 +238,7 @@ export async function startApiServer(options: ApiServerOptions): Promise<ApiServ
     seed: seedOf(foundation),
     handle: (request, certificates) => handler.handle(request, certificates),
     handleAs: (user, request) => handler.handleAs(user, request),
+    drain: how => shutdown.run(how),
     get url() {
       return url;
     },
@@ -309,7 +315,7 @@ function refuseCertificate(handler: Handler, request: ApiRequest, address?: stri
   return handler.refuse(request, errors.unauthorized(), address);
 }
 
-function ownChecks(cache: WatchCache, signal: AbortSignal): readonly HealthCheck[] {
+function ownChecks(cache: WatchCache, shutdown: Shutdown): readonly HealthCheck[] {
   const everywhere = ['healthz', 'livez', 'readyz'] as const;
   return [
     { name: 'ping', in: everywhere, check: () => true },
@@ -317,7 +323,7 @@ function ownChecks(cache: WatchCache, signal: AbortSignal): readonly HealthCheck
     { name: 'etcd', in: everywhere, check: () => cache.isFed() },
     { name: 'etcd-readiness', in: ['readyz'], check: () => cache.isFed() },
     { name: 'informer-sync', in: ['readyz'], check: () => cache.revision > 0 },
-    { name: 'shutdown', in: ['readyz'], check: () => !signal.aborted },
+    { name: 'shutdown', in: ['readyz'], check: () => !shutdown.announced },
   ];
 }
 

@@ -114,6 +114,7 @@ export class Http2Connection {
   #announcesNoTable = false;
   #resets = resetsBurst;
   #resetsAtMs: number;
+  #leaving = false;
   #ended = false;
 
   constructor(socket: Duplex, options: Http2Options) {
@@ -193,6 +194,13 @@ export class Http2Connection {
       share -= length;
       if (isLast) return this.#finished(stream);
     }
+  }
+
+  /** Takes no new requests: what is under way is answered, then the connection ends. Clients open another one. */
+  leave(): void {
+    if (this.#leaving || this.#ended) return;
+    this.#leaving = true;
+    this.#goAway(errorCodes.noError);
   }
 
   /** Ends a stream at once; the other side is told why. */
@@ -387,7 +395,7 @@ export class Http2Connection {
     if (id <= this.#lastStreamId) return this.#takeTrailers(id, endStream);
     this.#lastStreamId = id;
     if (!headers) return this.#refuse(id, errorCodes.enhanceYourCalm);
-    if (this.#streams.size >= streamsMax) return this.#refuse(id, errorCodes.refusedStream);
+    if (this.#leaving || this.#streams.size >= streamsMax) return this.#refuse(id, errorCodes.refusedStream);
     const stream = Http2Stream.open(this, id, headers, { send: this.#streamSendWindow, receive: streamWindow });
     if (!stream) return this.#refuse(id, errorCodes.protocol);
     this.#streams.set(id, stream);
@@ -522,6 +530,7 @@ export class Http2Connection {
     this.#streams.delete(stream.id);
     this.#heldBytes -= stream.heldBytes;
     stream.close();
+    if (this.#leaving && this.#streams.size === 0 && !this.#ended) this.#end();
   }
 
   #sendReset(id: number, code: number): void {
@@ -543,9 +552,17 @@ export class Http2Connection {
   /** The connection cannot go on. */
   #fail(code: number): void {
     if (this.#ended) return;
+    this.#goAway(code);
+    this.#end();
+  }
+
+  #goAway(code: number): void {
     this.#frame(frameTypes.goAway, 0, 0, 8);
     this.#writeUInt32(this.#lastStreamId);
     this.#writeUInt32(code);
+  }
+
+  #end(): void {
     this.#flush();
     this.#ended = true;
     this.socket.end(() => this.socket.destroy());

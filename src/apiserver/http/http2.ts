@@ -10,13 +10,23 @@ import { withRepeatedHeaders } from './repeated-headers.ts';
 import { splitTarget } from './target.ts';
 import { totalLength, wantsGzip, watchSink, writeChunks, writeStream } from './write.ts';
 
-/** Answers the requests of a connection on which HTTP/2 was agreed. */
-export function serveHttp2(socket: TLSSocket, handle: HandleRequest, log: Log, clock: Clock): void {
+/**
+ * Answers the requests of a connection on which HTTP/2 was agreed. `leaves` may say at a request that the client should open
+ * another connection: behind a load balancer that leads to another server.
+ */
+export function serveHttp2(
+  socket: TLSSocket,
+  handle: HandleRequest,
+  log: Log,
+  clock: Clock,
+  leaves: () => boolean = () => false,
+): void {
   const date = dateOf(clock);
   // oxlint-disable-next-line no-new -- the connection lives as long as its socket, which holds it.
   new Http2Connection(socket, {
     clock,
     onStream(stream) {
+      if (leaves()) stream.connection.leave();
       serve(stream, socket, handle, date).catch((error: unknown) => {
         log.error('cannot answer a request', { path: stream.headers[':path'], error });
         stream.connection.reset(stream, errorCodes.internal);
@@ -36,6 +46,11 @@ async function serve(stream: Http2Stream, socket: TLSSocket, handle: HandleReque
 async function respond(stream: Http2Stream, response: ApiResponse, headOnly: boolean, date: string): Promise<void> {
   const headers = response.headers as Record<string, string | readonly string[] | number>;
   headers['date'] = date;
+  // HTTP/2 says it in another way.
+  if (headers['connection'] !== undefined) {
+    delete headers['connection'];
+    stream.connection.leave();
+  }
   switch (response.kind) {
     case 'bytes':
     case 'object': {

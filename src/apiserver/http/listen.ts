@@ -2,6 +2,7 @@ import type { AddressInfo, Socket } from 'node:net';
 import { createServer, type TLSSocket } from 'node:tls';
 import { systemClock, type Clock } from '#base/clock.ts';
 import type { Log } from '#base/log.ts';
+import { systemRandom } from '#base/random.ts';
 import type { ApiRequest, ApiResponse } from '#client/transport.ts';
 import { http1Server } from './http1.ts';
 import { serveHttp2 } from './http2.ts';
@@ -22,6 +23,8 @@ export interface ListenOptions {
     /** Authorities of front proxies, which say by headers who a user is. */
     readonly proxyCaPem?: string | undefined;
   };
+  /** How often, of one, a client of HTTP/2 is asked to open another connection. */
+  readonly goAwayChance?: number | undefined;
   /** By which certificates expire; default: the machine's, as TLS itself has it. */
   readonly clock?: Clock;
 }
@@ -41,6 +44,8 @@ export async function listen(serve: HandleRequest, options: ListenOptions, log: 
       request,
       peer.expiresMs !== undefined && peer.expiresMs <= clock.now() ? { refused: true, address: peer.address } : peer,
     );
+  const { goAwayChance = 0 } = options;
+  const leaves = goAwayChance > 0 ? () => systemRandom.next() < goAwayChance : undefined;
   const http1 = http1Server(handle, log);
   const sockets = new Set<Socket>();
   let trust = peerTrust(options.tls);
@@ -62,7 +67,7 @@ export async function listen(serve: HandleRequest, options: ListenOptions, log: 
   server.on('secureConnection', (socket: TLSSocket) => {
     socket.on('error', () => socket.destroy());
     if (trust) trustOf(socket, trust);
-    if (socket.alpnProtocol === 'h2') serveHttp2(socket, handle, log, systemClock);
+    if (socket.alpnProtocol === 'h2') serveHttp2(socket, handle, log, systemClock, leaves);
     else http1.emit('connection', socket);
   });
   server.on('tlsClientError', () => {

@@ -60,6 +60,18 @@ export const requestFlags = {
   'max-requests-inflight': wholeNumber('reading requests worked on at once (default 400)'),
   'max-mutating-requests-inflight': wholeNumber('writing requests worked on at once (default 200)'),
   'request-timeout': duration('how long a request may take that is not long-running (default 1m0s)'),
+  'shutdown-delay-duration': duration('how long the server serves on, no longer ready, before it ends (default 0s)'),
+  'shutdown-send-retry-after': boolean('whether what comes while it ends is sent elsewhere with 429 (default false)'),
+  'goaway-chance': {
+    does: 'how often, of one, a client of HTTP/2 is asked to open another connection (default 0; at most 0.02)',
+    value: 'FLOAT',
+    parse(given) {
+      const chance = Number(given);
+      if (given === '' || !(chance >= 0 && chance <= 0.02))
+        throw new Error('can not be less than 0 or greater than 0.02');
+      return chance;
+    },
+  } satisfies ComponentFlag<number>,
   'cors-allowed-origins': several(
     'origins whose pages may use the API, as regular expressions',
     'REGEXPS',

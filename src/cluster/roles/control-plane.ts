@@ -37,6 +37,9 @@ export async function controlPlane(flags: Flags): Promise<number> {
   }
 }
 
+/** What is under way is mostly done in milliseconds; the supervisor does not wait for ever. */
+const drainMsMax = 2_000;
+
 async function start(
   dir: DataDir,
   config: ClusterConfig,
@@ -81,11 +84,20 @@ async function start(
       schedulerArguments: argumentsOf('kube-scheduler', config.components),
     });
     lifetime.own(started);
+    const given = argumentsOf('kube-apiserver', config.components);
+    lifetime.defer(() =>
+      started.apiServer.drain({
+        delayMs: given['shutdown-delay-duration'] ?? 0,
+        sendsRetryAfter: given['shutdown-send-retry-after'] ?? false,
+        drainMsMax,
+      }),
+    );
     const listener = await started.apiServer.listen({
       // Pods reach it on the machine's address; where there are none, nobody outside needs it.
       host: real ? '0.0.0.0' : '127.0.0.1',
       port: config.port,
       tls: { ...pki.apiserver, ...started.trust },
+      goAwayChance: given['goaway-chance'],
     });
     lifetime.own(
       keepCertificates(
