@@ -88,6 +88,18 @@ test('claims become a user by expressions, and rules judge both', async () => {
   await refused({ roles: { a: 1 } }, /error evaluating group claim expression/);
 });
 
+test('claims with a dot or a slash are fields, too', () => {
+  const value = (text: string) => {
+    const compiled = expressions.claims(text, 'any');
+    assert.ok(!('problem' in compiled), JSON.stringify(compiled));
+    return compiled.evaluate({ 'kubernetes.io': { 'pod/name': 'web' }, list: [{ 'a.b': 1 }] });
+  };
+  assert.equal(value('claims.kubernetes__dot__io.pod__slash__name'), 'web');
+  assert.equal(value('claims["kubernetes.io"]["pod/name"]'), 'web');
+  assert.equal(value('claims.list[0].a__dot__b'), 1);
+  assert.equal(value('has(claims.missing__dot__x)'), false);
+});
+
 test('expressions that cannot be are refused before anybody is judged by them', async () => {
   const of = (more: Partial<JwtConfiguration>): JwtConfiguration => ({
     issuer: { url: 'https://issuer', audiences: ['a'] },

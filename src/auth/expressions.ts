@@ -1,14 +1,17 @@
 import type { CelEnvironment, CelEnvironmentOptions } from '#cel/contract.ts';
 import {
+  adaptDyn,
   declDyn,
   declList,
   declMap,
   declObject,
   declString,
+  isPlainObject,
   type DeclField,
   type DeclType,
 } from '#cel/declarations.ts';
-import { CelList, type CelValue } from '#cel/values.ts';
+import { unescapeName } from '#cel/names.ts';
+import { CelList, JsonMap, type CelValue, type Result } from '#cel/values.ts';
 
 /** A compiled expression over one variable. */
 export interface Expression {
@@ -48,7 +51,7 @@ export function expressionsIn(celEnvironment: (options: CelEnvironmentOptions) =
     };
   };
   return {
-    claims: over('claims', declMap(declDyn)),
+    claims: over('claims', claimsType),
     user: over('user', userType),
     request: over('request', reviewType),
   };
@@ -65,6 +68,19 @@ export function stringsOf(value: CelValue): string[] {
   throw new Error('expression must return a string or a list of strings');
 }
 
+/** JSON whose keys are also found by the names that fields have in expressions: `claims.a__dot__b`. */
+class ClaimsMap extends JsonMap {
+  override find(key: CelValue): Result | undefined {
+    const plain = typeof key === 'string' ? unescapeName(key) : undefined;
+    return super.find(plain ?? key);
+  }
+}
+
+function adaptClaim(raw: unknown): Result {
+  if (Array.isArray(raw)) return new CelList(raw, adaptClaim);
+  return isPlainObject(raw) ? new ClaimsMap(raw, adaptClaim) : adaptDyn(raw);
+}
+
 function object(name: string, fields: Readonly<Record<string, DeclType>>): DeclType {
   return declObject(
     name,
@@ -73,6 +89,7 @@ function object(name: string, fields: Readonly<Record<string, DeclType>>): DeclT
 }
 
 const text = declString();
+const claimsType: DeclType = { ...declMap(declDyn), adapt: adaptClaim };
 const strings = declList(text);
 const extra = declMap(strings);
 const userType = object('kubernetes.UserInfo', { username: text, uid: text, groups: strings, extra });
