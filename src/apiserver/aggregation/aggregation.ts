@@ -88,7 +88,7 @@ export function openAggregation(
     onDocuments: listener => documents.onChange(listener),
     start(client) {
       const { addOns = [] } = options;
-      const registration = startAutoRegistration({ client, registry, apiServices, addOns, clock, log });
+      const registration = startAutoRegistration({ client, registry, cache, apiServices, addOns, clock, log });
       lifetime.own(registration);
       isComplete = () => registration.isComplete;
       const metrics = availabilityMetrics(parts.metrics.registry);

@@ -2,12 +2,14 @@ import type { Clock } from '#base/clock.ts';
 import { deepEqual } from '#base/deep-equal.ts';
 import type { Log } from '#base/log.ts';
 import { isReason } from '#api/machinery/errors.ts';
+import { CustomResourceDefinition } from '#api/apiextensions/v1/custom-resource-definition.ts';
 import { APIService, type APIServiceSpec } from '#api/apiregistration/v1/api-service.ts';
 import type { Client } from '#client/client.ts';
 import { WorkQueue } from '#client/workqueue.ts';
+import type { WatchCache } from '../cache/watch-cache.ts';
 import type { Registry } from '../registry.ts';
 import type { ApiServices } from './api-services.ts';
-import { builtInPriority, customPriority } from './priorities.ts';
+import { builtInPriority, customPriority, type Priority } from './priorities.ts';
 
 /** Says that an object is kept by the server: from its start on, or at every moment. */
 export const managedLabel = 'kube-aggregator.kubernetes.io/automanaged';
@@ -33,13 +35,14 @@ export interface AutoRegistration extends Disposable {
 export function startAutoRegistration(options: {
   readonly client: Client;
   readonly registry: Registry;
+  readonly cache: WatchCache;
   readonly apiServices: ApiServices;
   /** Group versions of add-ons that this server answers, with their priority. */
   readonly addOns: readonly APIServiceSpec[];
   readonly clock: Clock;
   readonly log: Log;
 }): AutoRegistration {
-  const { client, registry, apiServices, addOns, clock, log } = options;
+  const { client, registry, cache, apiServices, addOns, clock, log } = options;
   const queue = new WorkQueue<string>({ clock, retryMaxMs: 30_000 });
   const atStart = new Set(apiServices.names);
   const synced = new Set<string>();
@@ -47,8 +50,10 @@ export function startAutoRegistration(options: {
   const pending = new Set([...wanted].filter(([, { mode }]) => mode === 'onstart').map(([name]) => name));
   const { promise: complete, resolve } = Promise.withResolvers<void>();
 
+  const definitions = registry.of(CustomResourceDefinition as never).cache;
   const stops = [
-    registry.onChange(() => {
+    cache.listen(changed => {
+      if (changed !== definitions) return;
       const before = wanted;
       wanted = wantedFrom(registry, addOns);
       for (const name of new Set([...before.keys(), ...wanted.keys()]))
@@ -96,20 +101,31 @@ const workers = 32;
 function wantedFrom(registry: Registry, addOns: readonly APIServiceSpec[]): ReadonlyMap<string, Wanted> {
   const wanted = new Map<string, Wanted>();
   for (const { group, version, custom } of registry.kinds) {
-    const name = `${version}.${group}`;
+    const priority = builtInPriority(group, version);
     // Nobody can take the place of the group that this very object is of.
-    if (wanted.has(name) || group === APIService.group) continue;
-    const priority = custom ? customPriority : builtInPriority(group, version);
-    if (!priority) continue;
-    const spec = specOf(group, version, priority.group, priority.version);
-    wanted.set(name, { mode: custom ? 'true' : 'onstart', spec });
+    if (custom || !priority || group === APIService.group) continue;
+    wanted.set(`${version}.${group}`, { mode: 'onstart', spec: specOf(group, version, priority) });
+  }
+  // By the definitions, not by what is served of them already: another API server may be a step ahead of this one.
+  for (const entry of registry.of(CustomResourceDefinition as never).cache.all()) {
+    const { spec } = entry.object as unknown as CustomResourceDefinition;
+    for (const { name: version, served } of spec.versions) {
+      const name = `${version}.${spec.group}`;
+      if (served && !wanted.has(name))
+        wanted.set(name, { mode: 'true', spec: specOf(spec.group, version, customPriority) });
+    }
   }
   for (const spec of addOns) wanted.set(`${spec.version}.${spec.group}`, { mode: 'unmanaged', spec });
   return wanted;
 }
 
-function specOf(group: string, version: string, groupPriorityMinimum: number, versionPriority: number): APIServiceSpec {
-  return { ...(group !== '' && { group }), version, groupPriorityMinimum, versionPriority };
+function specOf(group: string, version: string, priority: Priority): APIServiceSpec {
+  return {
+    ...(group !== '' && { group }),
+    version,
+    groupPriorityMinimum: priority.group,
+    versionPriority: priority.version,
+  };
 }
 
 /** One object as it is wanted to be: upstream's table of what is wanted, what is there, and who keeps it. */

@@ -125,7 +125,9 @@ export class RemoteDocuments implements Disposable {
     if (answer.code === 200 && type.includes('as=APIGroupDiscoveryList') && /;v=v2(beta1)?(;|$)/.test(type)) {
       const { items = [] } = JSON.parse(answer.text) as { readonly items?: readonly DiscoveredGroup[] };
       const versions = items.find(each => (each.metadata?.name ?? '') === group)?.versions ?? [];
-      return versions.find(each => each.version === version)?.resources ?? [];
+      const resources: unknown = versions.find(each => each.version === version)?.resources ?? [];
+      if (!Array.isArray(resources)) throw new Error('the discovery document holds no list of resources');
+      return resources as readonly DiscoveredResource[];
     }
     const path = group === '' ? `/api/${version}` : `/apis/${group}/${version}`;
     const legacy = await this.#read(remote, path, 'application/json', discoveryTimeoutMs);
