@@ -42,10 +42,8 @@ export const StorageVersionMigration = defineKind({
   },
   columns: [
     nameColumn,
-    text(
-      'Resource',
-      'Resource whose objects are stored anew.',
-      ({ spec }) => `${spec.resource.resource}.${spec.resource.group}`,
+    text('Resource', 'Resource whose objects are stored anew.', ({ spec: { resource } }) =>
+      [resource.resource, resource.group].filter(Boolean).join('.'),
     ),
   ],
   validate({ spec }, report) {
