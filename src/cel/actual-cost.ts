@@ -1,8 +1,14 @@
 import { codePointCount, sizeOf } from './operations.ts';
 import { CelError, CelList, CelMap, CelObject, Opaque, Optional, type Result } from './values.ts';
 
-/** What a call costs when it ran: a constant, or a function of its arguments and result. */
-export type ActualCost = number | ((args: readonly Result[], result: Result) => number);
+/**
+ * What a call costs: a constant, a function of its arguments, which is asked before it runs, or where it cannot be known
+ * before, of its result.
+ */
+export type ActualCost =
+  | number
+  | ((args: readonly Result[]) => number)
+  | { readonly ofResult: (result: Result) => number };
 
 export const listCreateCost = 10;
 export const mapCreateCost = 30;
@@ -75,11 +81,11 @@ const sortable = [
 ];
 
 const byOverload: ReadonlyMap<string, ActualCost> = new Map<string, ActualCost>([
-  ['list_slice', (_, result) => allocate(actualSize(result))],
+  ['list_slice', { ofResult: result => allocate(actualSize(result)) }],
   ['list_flatten', ([list]) => allocate(actualSize(list as Result))],
   ['list_flatten_int', ([list, depth]) => allocate(actualSize(list as Result), Number(depth))],
-  ['lists_range', (_, result) => allocate(actualSize(result))],
-  ['list_reverse', (_, result) => allocate(actualSize(result))],
+  ['lists_range', ([count]) => allocate(Math.max(0, Number(count)))],
+  ['list_reverse', ([list]) => allocate(actualSize(list as Result))],
   ['list_distinct', ([list]) => selfCompare(list as Result)],
   ...sortable.flatMap((name): [string, ActualCost][] => [
     [`list_${name}_sort`, ([list]) => selfCompare(list as Result)],
@@ -118,7 +124,7 @@ const byFunction: ReadonlyMap<string, ActualCost> = new Map<string, ActualCost>(
     name,
     ([text]) => traversal(actualSize(text as Result) * 2),
   ]),
-  ['join', (_, result) => traversal(actualSize(result) * 2)],
+  ['join', { ofResult: result => traversal(actualSize(result) * 2) }],
   ['find', matchRegex],
   ['findAll', matchRegex],
   ...['cidr', 'isIP', 'isCIDR', 'ip', 'quantity', 'isQuantity', 'semver', 'isSemver'].map(

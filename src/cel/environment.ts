@@ -19,7 +19,7 @@ import { kubernetesLibraries } from './libraries/libraries.ts';
 import { perCallLimit } from './limits.ts';
 import { bindingMacros, kubernetesMacros } from './macros.ts';
 import { parse } from './parser.ts';
-import { CostExceeded, Frame, type PlanScope, plan, type Program } from './planner.ts';
+import { Frame, type PlanScope, plan, type Program } from './planner.ts';
 import {
   boolType,
   bytesType,
@@ -40,7 +40,8 @@ import {
   uintType,
 } from './types.ts';
 import { unwrapOptional } from './unify.ts';
-import { CelError, type CelValue, type Result } from './values.ts';
+import { CelError, type CelValue, CostExceeded, type Result } from './values.ts';
+import { startWork } from './work.ts';
 import { validate } from './validators.ts';
 
 /** The language as Kubernetes v1.36 has it, with the given variables. */
@@ -236,6 +237,7 @@ class CompiledExpression implements Compiled {
       values.push(boundValue(bindings, globals[index] as string, this.#declarations[index] as DeclType));
     }
     const frame = new Frame(values, costLimit);
+    startWork();
     let result: Result;
     try {
       result = program.step(frame);

@@ -1,4 +1,5 @@
 import { deepEqual } from '#base/deep-equal.ts';
+import { listSizeMax, work } from './work.ts';
 import { addDuration, durationOf, subtractTimestamps } from './time.ts';
 import {
   CelError,
@@ -239,6 +240,7 @@ function equalOptionals(left: Optional, right: Optional): boolean | CelError {
 
 function equalLists(left: CelList, right: CelList): boolean | CelError {
   if (left.size !== right.size) return false;
+  work(left.size);
   if (left.keys === 'set') return equalSets(left, right);
   if (left.keys !== undefined) return equalMapLists(left, right, left.keys);
   for (let index = 0; index < left.size; index++) {
@@ -281,6 +283,7 @@ function equalMapLists(left: CelList, right: CelList, keys: readonly string[]): 
 
 function equalMaps(left: CelMap, right: CelMap): boolean | CelError {
   if (left.size !== right.size) return false;
+  work(left.size);
   for (const key of left.keys()) {
     const other = right.find(key);
     if (other === undefined) return false;
@@ -292,6 +295,7 @@ function equalMaps(left: CelMap, right: CelMap): boolean | CelError {
 
 function equalObjects(left: CelObject, right: CelObject): boolean | CelError {
   if (left.size !== right.size) return false;
+  work(left.size);
   const hidden = left.hidden();
   if (hidden.length > 0) {
     const others = new Map(right.hidden());
@@ -315,9 +319,16 @@ function equalObjectAndMap(object: CelObject, map: CelMap): boolean | CelError {
   return true;
 }
 
+/** Shorter lists are copied; longer ones keep their parts. */
+const copiedSizeMax = 64;
+
 /** The list with the other behind it; `set` and `map` lists are merged by key. */
 function concatenate(left: CelList, right: CelList): Result {
   if (left.keys === undefined && right.size === 0) return left;
+  const size = left.size + right.size;
+  if (size > listSizeMax) return new CelError('operation cancelled: actual cost limit exceeded', true);
+  if (left.keys === undefined && size > copiedSizeMax) return new CelList([], undefined, undefined, [left, right]);
+  work(size);
   const elements: Result[] = [];
   for (let index = 0; index < left.size; index++) elements.push(left.get(index));
   const added: Result[] = [];
@@ -402,6 +413,7 @@ export function sizeOf(value: CelValue): number | undefined {
 
 /** Most strings have no surrogate pairs; those that do are counted. */
 export function codePointCount(text: string): number {
+  if (text.length > 64) work(text.length >> 6);
   let pairs = 0;
   for (let index = 0; index < text.length; index++) {
     const unit = text.charCodeAt(index);

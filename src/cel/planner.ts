@@ -21,6 +21,7 @@ import {
   CelObject,
   type CelValue,
   canonicalKey,
+  CostExceeded,
   Double,
   EntryMap,
   MadeObject,
@@ -44,9 +45,6 @@ export class Frame {
     this.costMax = costMax;
   }
 }
-
-/** Thrown when an evaluation is over its limit; nothing forgives it. */
-export class CostExceeded {}
 
 /** A part of an expression, ready to run. */
 export type Step = (frame: Frame) => Result;
@@ -709,6 +707,7 @@ function equality(left: Step, right: Step, wanted: boolean): Step {
     const one = left(frame);
     const other = right(frame);
     frame.cost += comparisonCost(one, other);
+    if (frame.cost > frame.costMax) throw new CostExceeded();
     if (one instanceof CelError) return one;
     if (other instanceof CelError) return other;
     const same = equal(one, other);
@@ -871,9 +870,11 @@ function dispatched(dispatch: Dispatch, steps: readonly Step[], cost: ActualCost
       if (value instanceof CelError) return value;
       args.push(value);
     }
-    const result = dispatch(args);
-    frame.cost += typeof cost === 'number' ? cost : cost(args, result);
+    if (typeof cost === 'number') frame.cost += cost;
+    else if (typeof cost === 'function') frame.cost += cost(args);
     if (frame.cost > frame.costMax) throw new CostExceeded();
+    const result = dispatch(args);
+    if (typeof cost === 'object') frame.cost += cost.ofResult(result);
     return result;
   };
 }

@@ -56,6 +56,9 @@ export class CelError {
   }
 }
 
+/** Thrown when an evaluation costs too much; nothing within the language forgives it. */
+export class CostExceeded {}
+
 export class Uint {
   readonly value: bigint;
 
@@ -122,21 +125,37 @@ export class CelList {
   readonly adapt: Adapt;
   /** Of a `set` or `map` list (x-kubernetes-list-type): elements are told apart by key, their order does not count. */
   readonly keys: ListKeys | undefined;
+  readonly size: number;
+  /** Of a long list that was put together: nothing is copied, and `items` is empty. */
+  readonly parts: readonly [CelList, CelList] | undefined;
 
-  constructor(items: readonly unknown[], adapt: Adapt = same, keys?: ListKeys) {
+  constructor(items: readonly unknown[], adapt: Adapt = same, keys?: ListKeys, parts?: readonly [CelList, CelList]) {
     this.items = items;
     this.adapt = adapt;
     this.keys = keys;
-  }
-
-  get size(): number {
-    return this.items.length;
+    this.parts = parts;
+    this.size = parts === undefined ? items.length : parts[0].size + parts[1].size;
   }
 
   get(index: number): Result {
+    if (this.parts !== undefined) return elementOfParts(this, index);
     const item = this.items[index];
     return this.adapt === same ? (item as Result) : this.adapt(item);
   }
+}
+
+function elementOfParts(list: CelList, index: number): Result {
+  let place = index;
+  let current = list;
+  while (current.parts !== undefined) {
+    const [left, right] = current.parts;
+    if (place < left.size) current = left;
+    else {
+      place -= left.size;
+      current = right;
+    }
+  }
+  return current.get(place);
 }
 
 /** `set` lists compare whole elements; `map` lists the named properties (escaped names). */

@@ -16,6 +16,7 @@ import {
   typeOfValue,
   Uint,
 } from '../values.ts';
+import { stringLengthMax, work } from '../work.ts';
 
 /** `kubernetes`: version 2 of the strings library, with numbers as in US English; `standard`: what the language says today. */
 export type FormatStyle = 'kubernetes' | 'standard';
@@ -84,6 +85,7 @@ function expand(template: string, format: (clause: Clause, index: number) => str
     const formatted = format(clause, argument++);
     if (formatted instanceof CelError) return formatted;
     text += formatted;
+    if (text.length > stringLengthMax) return new CelError('operation cancelled: actual cost limit exceeded', true);
     index = clause.end;
   }
   return text;
@@ -237,6 +239,7 @@ function listText(list: CelList): string | CelError {
     const element = list.get(index);
     const part = element instanceof CelError ? element : partText(element);
     if (part instanceof CelError) return part;
+    work(1 + (part.length >> 3));
     parts.push(part);
   }
   return `[${parts.join(', ')}]`;
@@ -251,6 +254,7 @@ function mapText(map: CelMap | CelObject): string | CelError {
     const part = partText(value);
     if (name instanceof CelError) return name;
     if (part instanceof CelError) return part;
+    work(1 + ((name.length + part.length) >> 3));
     parts.push([name, part]);
   }
   parts.sort(([left], [right]) => (left < right ? -1 : left > right ? 1 : 0));

@@ -15,6 +15,7 @@ import {
   uintType,
 } from '../types.ts';
 import { CelError, CelList, type CelValue, Double, Duration, type Result, typeOfValue, Uint } from '../values.ts';
+import { listSizeMax, work } from '../work.ts';
 
 const t = parameterOf('T');
 const a = parameterOf('A');
@@ -108,11 +109,9 @@ export const setsLibrary: Library = [
   ['sets.intersects', global('list_sets_intersects_list', [listOfT, listOfT], boolType, intersects)],
 ];
 
-/** Ranges are cut where their cost would be over every limit anyway. */
-const rangeMax = 1_000_000;
-
 /** The elements; the first error in their stead. */
 function elementsOf(list: CelList): CelValue[] | CelError {
+  work(list.size);
   const elements: CelValue[] = [];
   for (let index = 0; index < list.size; index++) {
     const element = list.get(index);
@@ -177,7 +176,10 @@ function slice(list: CelList, start: number | bigint, end: number | bigint): Res
   if (start < 0 || end < 0) return problem('negative indexes not supported');
   if (start > end) return problem('start index must be less than or equal to end index');
   if (end > list.size) return problem(`list is length ${list.size}`);
-  return new CelList(list.items.slice(Number(start), Number(end)), list.adapt);
+  const [from, to] = [Number(start), Number(end)];
+  if (list.parts === undefined) return new CelList(list.items.slice(from, to), list.adapt);
+  work(to - from);
+  return new CelList(Array.from({ length: to - from }, (_, index) => list.get(from + index)));
 }
 
 function flatten(list: CelValue, depth: number | bigint): Result {
@@ -224,12 +226,14 @@ function sortBy(list: CelList, keys: CelList): Result {
 }
 
 function range(count: number | bigint): Result {
-  if (count > rangeMax) return new CelError('operation cancelled: actual cost limit exceeded', true);
+  if (count > listSizeMax) return new CelError('operation cancelled: actual cost limit exceeded', true);
   return new CelList(Array.from({ length: Math.max(0, Number(count)) }, (_, index) => index));
 }
 
 function reverse(list: CelList): Result {
-  return new CelList(list.items.toReversed(), list.adapt);
+  if (list.parts === undefined) return new CelList(list.items.toReversed(), list.adapt);
+  const elements = elementsOf(list);
+  return elements instanceof CelError ? elements : new CelList(elements.reverse());
 }
 
 function distinct(list: CelList): Result {

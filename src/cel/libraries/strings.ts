@@ -2,6 +2,7 @@ import { global, type Library, method } from '../functions.ts';
 import { codePointCount } from '../operations.ts';
 import { dynType, intType, listOf, stringType } from '../types.ts';
 import { CelError, CelList, type Result } from '../values.ts';
+import { stringLengthMax } from '../work.ts';
 import { type FormatStyle, formatString } from './format-string.ts';
 
 type Integer = number | bigint;
@@ -127,7 +128,15 @@ function lastIndexOf(text: string, part: string, from?: Integer): Result {
   return found < 0 ? -1 : codePointCount(text.slice(0, found));
 }
 
+const tooLong = new CelError('operation cancelled: actual cost limit exceeded', true);
+
 function replace(text: string, from: string, to: string, count: Integer = -1): Result {
+  const places = from === '' ? text.length + 1 : Math.ceil(text.length / from.length);
+  const replaced = count < 0 ? places : Math.min(places, Number(count));
+  return replaced * to.length + text.length > stringLengthMax ? tooLong : replaceFitting(text, from, to, count);
+}
+
+function replaceFitting(text: string, from: string, to: string, count: Integer): string {
   if (count < 0) {
     return from === '' ? `${to}${Array.from(text, each => each + to).join('')}` : text.split(from).join(to);
   }
@@ -197,11 +206,14 @@ function quote(text: string): string {
 
 function join(list: CelList, separator = ''): Result {
   const parts: string[] = [];
+  let length = 0;
   for (let index = 0; index < list.size; index++) {
     const part = list.get(index);
     if (part instanceof CelError) return part;
     if (typeof part !== 'string') return new CelError(`join: invalid input: ${String(part)}`);
     parts.push(part);
+    length += part.length + separator.length;
+    if (length > stringLengthMax) return tooLong;
   }
   return parts.join(separator);
 }

@@ -1,0 +1,25 @@
+import { CostExceeded } from './values.ts';
+
+/*
+ * Upstream's costs do not see all that an evaluation does: comparing lists of lists, counting the characters of a long
+ * string again and again, joining many references to one string. That has a bound of its own, far from what rules do.
+ */
+
+/** Elements compared, or 64 characters looked at, in one evaluation. */
+const workMax = 20_000_000;
+/** The longest string that a function makes, in UTF-16 units. */
+export const stringLengthMax = 64 * 1024 * 1024;
+/** The longest list that `+` makes; going through it would cost too much anyway. */
+export const listSizeMax = 10_000_000;
+
+let left = workMax;
+
+/** At the start of an evaluation; it is synchronous. */
+export function startWork(): void {
+  left = workMax;
+}
+
+export function work(units: number): void {
+  left -= units;
+  if (left < 0) throw new CostExceeded();
+}
