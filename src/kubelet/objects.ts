@@ -6,6 +6,7 @@ import type { Pod } from '#api/core/v1/pod.ts';
 import { Secret } from '#api/core/v1/secret.ts';
 import { Service } from '#api/core/v1/service.ts';
 import { ServiceAccount } from '#api/core/v1/service-account.ts';
+import { RuntimeClass } from '#api/node/v1/runtime-class.ts';
 import type { TokenRequest } from '#api/authentication/v1/token-request.ts';
 import { isReason } from '#api/machinery/errors.ts';
 import type { ApiObject, Kind } from '#api/machinery/kind.ts';
@@ -73,6 +74,11 @@ export class Objects implements Disposable {
       node: this.#options.node,
       services: namespace => this.#services.inNamespace(namespace).values(),
     };
+  }
+
+  /** What the RuntimeClass of that name means to the runtime. */
+  async runtimeHandler(className: string): Promise<string> {
+    return (await this.#options.client.get(RuntimeClass, className)).handler;
   }
 
   /** The pod is gone: nobody watches for it any more. */

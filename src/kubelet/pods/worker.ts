@@ -604,11 +604,12 @@ export class PodWorker {
   }
 
   async #createSandbox(attempt: number): Promise<void> {
-    const { runtime, paths, facts, dns } = this.#host;
+    const { runtime, paths, facts, dns, objects } = this.#host;
     const config = sandboxConfig(this.#pod, attempt, dns(this.#pod), paths, facts);
     await mkdir(logDirectory(paths, this.#pod), { recursive: true, mode: 0o755 });
-    const handler = this.#pod.spec?.runtimeClassName;
-    const id = await runtime.runPodSandbox(config, handler ? handler : undefined, this.#starting.signal);
+    const { runtimeClassName = '' } = this.#pod.spec ?? {};
+    const handler = runtimeClassName === '' ? undefined : await objects.runtimeHandler(runtimeClassName);
+    const id = await runtime.runPodSandbox(config, handler, this.#starting.signal);
     this.#sandboxes.set(id, await runtime.podSandboxStatus(id));
     this.#retries.delete('sandbox');
     this.#host.placed();

@@ -137,10 +137,10 @@ export async function missingForOci(programs: Programs = defaultPrograms): Promi
 
 export const defaultPrograms: Programs = { conmon: 'conmon', crun: 'crun' };
 
-/** Opens the runtime on its data directory and takes over whatever runs there. */
 /** What a RuntimeClass may name: crun, which is also what runs where none is named. */
 const handlers: readonly string[] = ['', 'crun'];
 
+/** Opens the runtime on its data directory and takes over whatever runs there. */
 export async function openOciRuntime(options: OciRuntimeOptions): Promise<OciRuntime> {
   const missing = await missingForOci(options.programs);
   if (missing.length > 0) throw new RuntimeError('FailedPrecondition', `cannot run containers: ${missing.join(', ')}`);
