@@ -1,10 +1,15 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
+import { Registry } from 'prom-client';
 import { ManualClock } from '#base/clock.ts';
 import { silentLog } from '#base/log.ts';
 import { seededRandom } from '#base/random.ts';
+import { policyMetrics, type PolicyMetrics } from '#admission/policies/metrics.ts';
 import { mutatingPolicies, type PolicyContext, validatingPolicies } from '#admission/policies/plugins.ts';
 import { alwaysAllow } from '#auth/authorization/always-allow.ts';
+import type { Audit } from '#auth/audit/open-audit.ts';
+import { parseAuditPolicy } from '#auth/audit/policy.ts';
+import { AuditMetrics } from '#auth/audit/sink.ts';
 import type { Authorizer } from '#auth/authorization/authorizer.ts';
 import { loopbackAdmin, type User } from '#auth/user.ts';
 import { inProcessClient } from '#client/in-process.ts';
@@ -16,7 +21,10 @@ const group = '/apis/admissionregistration.k8s.io/v1';
 const maps = '/api/v1/namespaces/default/configmaps';
 
 /** A server with both policy plugins. */
-async function open(authorizer: Authorizer = alwaysAllow): Promise<TestServer> {
+async function open(
+  authorizer: Authorizer = alwaysAllow,
+  { audit, metrics }: { readonly audit?: Audit; readonly metrics?: PolicyMetrics } = {},
+): Promise<TestServer> {
   const starting = Promise.withResolvers<ApiServer>();
   const clock = new ManualClock();
   const random = seededRandom(1);
@@ -26,9 +34,10 @@ async function open(authorizer: Authorizer = alwaysAllow): Promise<TestServer> {
   );
   const informers = openInformers(client, { clock, random, log: silentLog });
   const sources = { informers, client, clock, random };
-  const context: PolicyContext = { sources, authorizer, metrics: undefined };
+  const context: PolicyContext = { sources, authorizer, metrics };
   const server = await openTestServer({
     admission: [mutatingPolicies(context), validatingPolicies(context)],
+    audit,
   });
   starting.resolve(server.server);
   await informers.synced;
@@ -168,7 +177,27 @@ describe('ValidatingAdmissionPolicy', () => {
   });
 
   test('a binding warns and audits instead', async () => {
-    await using server = await open();
+    const annotations: Readonly<Record<string, string>>[] = [];
+    const audit: Audit = {
+      policy: parseAuditPolicy(
+        'apiVersion: audit.k8s.io/v1\nkind: Policy\nrules: [{level: Metadata}]',
+        '/p',
+        silentLog,
+      ),
+      metrics: new AuditMetrics(),
+      sink: {
+        process(events) {
+          for (const { json } of events) annotations.push(JSON.parse(json).annotations ?? {});
+          return true;
+        },
+        async [Symbol.asyncDispose]() {},
+      },
+      async [Symbol.asyncDispose]() {},
+    };
+    const metrics = policyMetrics();
+    const registry = new Registry();
+    metrics.registerOn(registry);
+    await using server = await open(alwaysAllow, { audit, metrics });
     await enforce(server, 'p', {
       spec: {
         validations: [{ expression: "object.metadata.name != 'bad'", message: 'bad name' }],
@@ -182,6 +211,23 @@ describe('ValidatingAdmissionPolicy', () => {
       String(headers['warning']),
       "299 - \"Validation failed for ValidatingAdmissionPolicy 'p' with binding 'p-b': bad name\"",
     );
+    const kept = annotations.find(each => 'p/name' in each);
+    assert.equal(kept?.['p/name'], 'name bad');
+    assert.deepEqual(JSON.parse(kept?.['validation.policy.admission.k8s.io/validation_failure'] ?? ''), [
+      {
+        message: 'bad name',
+        policy: 'p',
+        binding: 'p-b',
+        expressionIndex: 0,
+        validationActions: ['Warn', 'Audit'],
+      },
+    ]);
+    const counted = await registry.getSingleMetricAsString('apiserver_validating_admission_policy_check_total');
+    for (const action of ['warn', 'audit'])
+      assert.match(
+        counted,
+        new RegExp(`policy="p",policy_binding="p-b",error_type="no_error",enforcement_action="${action}"} 1`),
+      );
   });
 
   test('matches by namespace, object, name, exclusion, and in equivalent versions', async () => {
