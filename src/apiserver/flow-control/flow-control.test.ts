@@ -24,7 +24,7 @@ const alice: User = { name: 'alice', groups: [authenticated] };
 const bob: User = { name: 'bob', groups: [authenticated] };
 
 async function settled(server: TestServer): Promise<void> {
-  await server.clock.advance(100);
+  await server.clock.advance(1_100);
   for (let turn = 0; turn < 20; turn++) await eventLoopTurn();
 }
 

@@ -21,8 +21,9 @@ export interface FollowOptions {
   readonly log: Log;
 }
 
-/** Changes come in bursts, at the start above all. */
+/** Changes come in bursts, at the start above all; and then nobody waits for what is written about them. */
 const settleMs = 20;
+const writeAfterMs = 1_000;
 const fieldManager = 'api-priority-and-fairness-config-consumer-v1';
 /** Upstream stops for a while when others go on undoing what it writes. */
 const updatesPerMinuteMax = 6;
@@ -32,6 +33,7 @@ export function followConfiguration(options: FollowOptions): () => void {
   const { flowControl, cache, levels, schemas, client, clock, log } = options;
   const written = new Map<string, number[]>();
   let cancel: (() => void) | undefined;
+  let cancelWrites: (() => void) | undefined;
   let ended = false;
 
   const readLevels = () => levels.all().map(({ object }) => object as PriorityLevelConfiguration);
@@ -68,12 +70,14 @@ export function followConfiguration(options: FollowOptions): () => void {
 
   const digest = () => {
     cancel = undefined;
-    const all = readSchemas();
-    const dangling = flowControl.configure(readLevels(), all);
-    for (const schema of all) {
-      const isDangling = dangling.has(schema.metadata.name as string);
-      if (!saysSo(schema, isDangling)) void writeCondition(schema, isDangling);
-    }
+    const dangling = flowControl.configure(readLevels(), readSchemas());
+    cancelWrites?.();
+    cancelWrites = clock.after(writeAfterMs, () => {
+      for (const schema of readSchemas()) {
+        const isDangling = dangling.has(schema.metadata.name as string);
+        if (!saysSo(schema, isDangling)) void writeCondition(schema, isDangling);
+      }
+    });
   };
 
   const soon = () => {
@@ -89,6 +93,7 @@ export function followConfiguration(options: FollowOptions): () => void {
     ended = true;
     stopListening();
     cancel?.();
+    cancelWrites?.();
   };
 }
 
