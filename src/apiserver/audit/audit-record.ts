@@ -1,3 +1,4 @@
+import { impersonationConstraintOf } from '#auth/authentication/impersonation.ts';
 import { encodeJson } from '#api/machinery/json.ts';
 import type { ApiError } from '#api/machinery/errors.ts';
 import {
@@ -104,6 +105,7 @@ export class AuditRecord {
     const { annotations } = call;
     const agent = call.header('user-agent');
     const impersonated = this.#user && call.user !== this.#user;
+    const impersonationConstraint = impersonated ? impersonationConstraintOf(call.user) : undefined;
     const sourceIPs = sourcesOf(call);
     return {
       kind: 'Event',
@@ -115,6 +117,7 @@ export class AuditRecord {
       verb: call.info.verb,
       user: this.#user ? auditUserOf(this.#user) : {},
       ...(impersonated && { impersonatedUser: auditUserOf(call.user) }),
+      ...(impersonationConstraint !== undefined && { authenticationMetadata: { impersonationConstraint } }),
       ...(sourceIPs.length > 0 && { sourceIPs }),
       ...(agent !== '' && { userAgent: agent.length > agentMax ? `${agent.slice(0, agentMax)}...TRUNCATED` : agent }),
       ...(this.#objectRef && { objectRef: this.#objectRef }),

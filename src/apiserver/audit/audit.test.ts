@@ -198,6 +198,7 @@ describe('audit of requests', () => {
     assert.equal(events[0]?.user.username, loopbackAdmin.name);
     assert.equal(events[0]?.impersonatedUser?.username, 'bob');
     assert.deepEqual(events[0]?.impersonatedUser?.groups, ['dev', 'system:authenticated']);
+    assert.deepEqual(events[0]?.authenticationMetadata, { impersonationConstraint: 'impersonate:user-info' });
     const strangers = openAudit('rules: [{level: Metadata}]');
     await using closed = await openTestServer({
       audit: strangers.audit,

@@ -179,12 +179,21 @@ function impersonated(mode: Mode, wanted: Wanted): User {
         ? undefined
         : wellKnownGroups.authenticated;
   if (state !== undefined && !groups.includes(state)) groups.push(state);
-  return {
+  const user: User = {
     name: wanted.user,
     ...(wanted.uid !== '' && { uid: wanted.uid }),
     groups,
     ...(wanted.extra.size > 0 && { extra: recordOf(wanted.extra) }),
   };
+  if (mode !== 'legacy') constraints.set(user, `impersonate:${mode}`);
+  return user;
+}
+
+const constraints = new WeakMap<User, string>();
+
+/** The constrained verb by which somebody became this user, for the audit log. */
+export function impersonationConstraintOf(user: User): string | undefined {
+  return constraints.get(user);
 }
 
 function recordOf(extra: Wanted['extra']): Record<string, readonly string[]> {
