@@ -179,6 +179,25 @@ export function storageSuite(name: string, open: () => Promise<Storage>): void {
       abort.abort();
     });
 
+    test('of two who write the same, one wins, and never the object of the other comes back', async () => {
+      await using storage = await open();
+      const abort = new AbortController();
+      const seen: StorageEvent[] = [];
+      await storage.watch('/', 1, collector(seen), abort.signal);
+      for (let round = 0; round < 20; round++) {
+        const base = await storage.put('/a', value(`${round}`), round === 0 ? 'absent' : 'any');
+        const objects = [{ of: 'one' }, { of: 'other' }];
+        const tried = await Promise.allSettled(
+          objects.map(object => storage.put('/a', { ...value(`same ${round}`), object }, base)),
+        );
+        const won = tried.findIndex(each => each.status === 'fulfilled');
+        assert.equal(tried.filter(each => each.status === 'fulfilled').length, 1);
+        await until(() => seen.at(-1)?.revision === base + 1);
+        assert.ok([objects[won], undefined].includes(seen.at(-1)?.value.object as { of: string }));
+      }
+      abort.abort();
+    });
+
     test('values are kept byte by byte', async () => {
       await using storage = await open();
       const bytes = Uint8Array.from({ length: 100_000 }, (_, index) => index % 256);

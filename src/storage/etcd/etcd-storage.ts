@@ -249,7 +249,7 @@ class EtcdStorage implements Storage {
     const own = this.#own.add(at, value, replaces);
     try {
       const revision = await this.#swap(key, { key: at, modRevision: replaces, value: value?.bytes }, ttlMs, own);
-      if (this.#standing.size > 0) this.#own.over(own);
+      if (this.#standing.size > 0) this.#own.over(own, revision);
       else this.#own.drop(own);
       return revision;
     } catch (error) {

@@ -8,21 +8,24 @@ export interface OwnWrite {
   readonly value: StoredValue | undefined;
   /** The revision it replaces; 0 makes the entry. */
   readonly replaces: number;
-  /** Where the watch has seen it. */
+  /**
+   * Where the watch has seen this very change. Somebody else may have made the same change of the same revision; it counts
+   * only where the answer was lost.
+   */
   seenAt: number | undefined;
-  /** The write has its answer: nobody but the watch needs it any longer. */
-  isOver: boolean;
+  /** What etcd has answered: nobody but the watch needs the write any longer. */
+  revision: number | undefined;
 }
 
 /**
- * What this process writes, held against what the watch tells: so its own objects come back as they are, undecoded; and
- * when the answer to a write was lost, the watch knows whether it was done.
+ * What this process writes, held against what the watch tells: so its own objects come back as they are, undecoded, where
+ * etcd's answer comes first; and when the answer to a write was lost, the watch knows whether it was done.
  */
 export class OwnWrites {
   readonly #byKey = new Map<string, Set<OwnWrite>>();
 
   add(key: string, value: StoredValue | undefined, replaces: number): OwnWrite {
-    const write: OwnWrite = { key, value, replaces, seenAt: undefined, isOver: false };
+    const write: OwnWrite = { key, value, replaces, seenAt: undefined, revision: undefined };
     let writes = this.#byKey.get(key);
     if (!writes) this.#byKey.set(key, (writes = new Set()));
     writes.add(write);
@@ -30,8 +33,8 @@ export class OwnWrites {
   }
 
   /** The write has succeeded: it is kept until the watch tells of it. */
-  over(write: OwnWrite): void {
-    write.isOver = true;
+  over(write: OwnWrite, revision: number): void {
+    write.revision = revision;
     if (write.seenAt !== undefined) this.drop(write);
   }
 
@@ -45,21 +48,25 @@ export class OwnWrites {
     const writes = this.#byKey.get(entry.key);
     if (!writes) return undefined;
     for (const write of writes) {
+      if (write.revision !== undefined) {
+        if (write.revision > entry.modRevision) continue;
+        this.drop(write);
+        if (write.revision === entry.modRevision) return write.value;
+        continue;
+      }
       if (write.seenAt !== undefined) continue;
+      const isInPlace = (entry.version === 1 ? 0 : previous?.modRevision) === write.replaces;
       const isThis = deleted
         ? write.value === undefined && previous?.modRevision === write.replaces
-        : write.value !== undefined &&
-          (write.replaces === 0) === (entry.version === 1) &&
-          Buffer.compare(write.value.bytes, entry.value) === 0;
-      if (!isThis) continue;
-      write.seenAt = entry.modRevision;
-      if (write.isOver) this.drop(write);
-      return write.value;
+        : isInPlace && write.value !== undefined && Buffer.compare(write.value.bytes, entry.value) === 0;
+      // Whose it is is not certain yet, so the object stays the writer's.
+      if (isThis) write.seenAt = entry.modRevision;
     }
     return undefined;
   }
 
   clear(): void {
-    for (const writes of this.#byKey.values()) for (const write of writes) if (write.isOver) this.drop(write);
+    for (const writes of this.#byKey.values())
+      for (const write of writes) if (write.revision !== undefined) this.drop(write);
   }
 }
