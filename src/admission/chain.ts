@@ -22,6 +22,7 @@ import { limitRanger } from './plugins/limit-ranger.ts';
 import { namespaceAutoProvision } from './plugins/namespace-auto-provision.ts';
 import { namespaceExists } from './plugins/namespace-exists.ts';
 import { namespaceLifecycle } from './plugins/namespace-lifecycle.ts';
+import { nodeDeclaredFeatureValidator } from './plugins/node-declared-feature-validator.ts';
 import { nodeRestriction } from './plugins/node-restriction.ts';
 import { ownerReferencesPermissionEnforcement } from './plugins/owner-references-permission-enforcement.ts';
 import { persistentVolumeClaimResize } from './plugins/persistent-volume-claim-resize.ts';
@@ -118,7 +119,7 @@ const table: readonly Entry[] = [
   optional('DenyServiceExternalIPs', () => denyServiceExternalIPs),
   always('PodTopologyLabels', options => podTopologyLabels(options)),
   gated('PodGroupWorkloadExists'),
-  gated('NodeDeclaredFeatureValidator'),
+  always('NodeDeclaredFeatureValidator', options => nodeDeclaredFeatureValidator(options)),
   gated('JobValidation'),
   always('PodResizeValidator', options => podResizeValidator(options)),
   always('MutatingAdmissionPolicy', options => mutatingPolicies(policyContext(options))),

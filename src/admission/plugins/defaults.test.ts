@@ -453,6 +453,7 @@ test('the chain is in upstream order', () => {
     'CertificateSubjectRestriction',
     'DefaultIngressClass',
     'PodTopologyLabels',
+    'NodeDeclaredFeatureValidator',
     'PodResizeValidator',
     'MutatingAdmissionPolicy',
     'MutatingAdmissionWebhook',

@@ -25,6 +25,7 @@ import { limitPodHardAntiAffinityTopology } from './limit-pod-hard-anti-affinity
 import { limitRanger } from './limit-ranger.ts';
 import { namespaceAutoProvision } from './namespace-auto-provision.ts';
 import { namespaceExists } from './namespace-exists.ts';
+import { nodeDeclaredFeatureValidator } from './node-declared-feature-validator.ts';
 import { ownerReferencesPermissionEnforcement } from './owner-references-permission-enforcement.ts';
 import { podNodeSelector } from './pod-node-selector.ts';
 import { podResizeValidator } from './pod-resize-validator.ts';
@@ -390,4 +391,29 @@ test('LimitRanger: sidecars count beside the containers, and every range speaks 
     'pods "p" is forbidden: maximum cpu usage per Pod is 2, but limit is 2500m',
   );
   await admit(plugins, Pod, pod({ containers: [sized('1')], initContainers: [{ ...sized('1500m'), name: 'i' }] }));
+});
+
+test('NodeDeclaredFeatureValidator: a node follows only the changes that it declares', async () => {
+  using sources = world();
+  const declares = (name: string, ...declaredFeatures: readonly string[]) =>
+    sources.put(Node, { metadata: { name }, status: { declaredFeatures } });
+  declares('new', 'GuaranteedQoSPodCPUResize');
+  declares('old');
+  await sources.settled();
+  const sized = (nodeName: string, cpu: string, qosClass = 'Guaranteed', more: object = {}) => ({
+    ...pod({ nodeName, containers: [{ name: 'c', resources: { requests: { cpu }, limits: { cpu } } }], ...more }),
+    status: { qosClass },
+  });
+  const change = (to: object, from: object) =>
+    admit([nodeDeclaredFeatureValidator(sources)], Pod, to, { operation: 'UPDATE', subresource: 'resize', old: from });
+  await change(sized('new', '2'), sized('new', '1'));
+  await change(sized('old', '1000m'), sized('old', '1'));
+  await change(sized('old', '2', 'Burstable'), sized('old', '1', 'Burstable'));
+  assert.deepEqual(await refusal(change(sized('old', '2'), sized('old', '1'))), {
+    code: 403,
+    message:
+      'pods "p" is forbidden: pod update requires features GuaranteedQoSPodCPUResize which are not available on node "old"',
+  });
+  const whole = sized('new', '1', 'Guaranteed', { resources: { limits: { cpu: '3' } } });
+  assert.match((await refusal(change(whole, sized('new', '1')))).message, /InPlacePodLevelResourcesVerticalScaling/);
 });

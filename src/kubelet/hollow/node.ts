@@ -1,5 +1,6 @@
 import { kubernetesVersion } from '#api/machinery/version.ts';
 import { formatTime } from '#api/machinery/time.ts';
+import { declaredFeatures } from '../node/declared-features.ts';
 
 export interface HollowNodeShape {
   readonly name: string;
@@ -41,6 +42,7 @@ export function hollowNode({ name, address, capacity, labels }: HollowNodeShape,
       allocatable: capacity,
       conditions: hollowConditions(nowMs, nowMs),
       daemonEndpoints: { kubeletEndpoint: { Port: 10250 } },
+      declaredFeatures,
       nodeInfo: {
         architecture: 'amd64',
         bootID: '',

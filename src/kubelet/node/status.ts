@@ -4,6 +4,7 @@ import { kubernetesVersion } from '#api/machinery/version.ts';
 import type { Image, RuntimeStatus, RuntimeVersion } from '#runtime/runtime.ts';
 import { type KubeletConfiguration, reservedOf } from '../configuration.ts';
 import { amountIn, type Pressure, type Signal, thresholdsOf } from '../eviction/thresholds.ts';
+import { declaredFeatures } from './declared-features.ts';
 import type { Machine, MachineIdentity } from './machine.ts';
 
 export interface NodeView {
@@ -44,6 +45,7 @@ export function nodeStatus(view: NodeView, old: Node | undefined, nowMs: number)
       .slice(0, imagesMax)
       .map(({ repoDigests, repoTags, sizeBytes }) => ({ names: [...repoDigests, ...repoTags], sizeBytes })),
     runtimeHandlers: runtime.runtimeHandlers.map(({ name, features }) => ({ name, features })),
+    declaredFeatures,
     features: { supplementalGroupsPolicy: runtime.features.supplementalGroupsPolicy },
   };
 }
