@@ -4,6 +4,7 @@ import { parseGoDuration } from '#api/machinery/duration.ts';
 import { milliValue, quantityError, wholeValue } from '#api/machinery/quantity.ts';
 import { decodeYaml } from '#api/machinery/yaml.ts';
 import type { Log } from '#base/log.ts';
+import type { VerificationPolicy } from './pods/pulled-images.ts';
 
 /** What of upstream's KubeletConfiguration is heeded here, with its names, texts and defaults. */
 export interface KubeletConfiguration {
@@ -40,6 +41,8 @@ export interface KubeletConfiguration {
   readonly allowedUnsafeSysctls: readonly string[];
   readonly serializeImagePulls: boolean;
   readonly maxParallelImagePulls: number;
+  readonly imagePullCredentialsVerificationPolicy: VerificationPolicy;
+  readonly preloadedImagesVerificationAllowlist: readonly string[];
   readonly crashLoopBackOff: { readonly maxContainerRestartPeriod: string };
 }
 
@@ -84,6 +87,8 @@ export const defaultKubeletConfiguration: KubeletConfiguration = {
   // Upstream pulls one after the other; here the registry and the disk set the pace.
   serializeImagePulls: false,
   maxParallelImagePulls: 0,
+  imagePullCredentialsVerificationPolicy: 'NeverVerifyPreloadedImages',
+  preloadedImagesVerificationAllowlist: [],
   crashLoopBackOff: { maxContainerRestartPeriod: '5m0s' },
 };
 
@@ -107,6 +112,13 @@ const texts: Rule = value =>
   typeof value === 'object' && value !== null && Object.values(value).every(each => typeof each === 'string')
     ? undefined
     : 'must be a map of texts';
+
+const verificationPolicies = [
+  'NeverVerify',
+  'NeverVerifyPreloadedImages',
+  'NeverVerifyAllowlistedImages',
+  'AlwaysVerify',
+];
 
 const rules: { readonly [Name in keyof KubeletConfiguration]: Rule } = {
   maxPods: wholeFrom(0),
@@ -142,6 +154,9 @@ const rules: { readonly [Name in keyof KubeletConfiguration]: Rule } = {
   allowedUnsafeSysctls: list,
   serializeImagePulls: yesOrNo,
   maxParallelImagePulls: wholeFrom(0),
+  imagePullCredentialsVerificationPolicy: value =>
+    verificationPolicies.includes(String(value)) ? undefined : `must be one of ${verificationPolicies.join(', ')}`,
+  preloadedImagesVerificationAllowlist: list,
   crashLoopBackOff: value =>
     typeof value === 'object' && value !== null ? undefined : 'must have maxContainerRestartPeriod',
 };

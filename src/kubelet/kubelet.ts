@@ -31,6 +31,7 @@ import type { Failure } from './pods/decide.ts';
 import { Images } from './pods/images.ts';
 import { isMirror, isStatic, labels as runtimeLabels, nodeLabel, sourceAnnotations } from './pods/names.ts';
 import { sysctlRefusal } from './pods/sysctls.ts';
+import { PulledImages } from './pods/pulled-images.ts';
 import { resizeRefusal } from './pods/resize.ts';
 import { PodWorker, type PodHost } from './pods/worker.ts';
 import { mirrorOf, StaticPods } from './static-pods.ts';
@@ -152,10 +153,16 @@ async function start(options: KubeletOptions, lifetime: Lifetime, signal?: Abort
     log,
     pods: () => [...workers.values()].filter(each => !each.isOver).map(each => each.pod),
   });
+  const pulled = new PulledImages(
+    join(rootDir, 'image_manager'),
+    configuration.imagePullCredentialsVerificationPolicy,
+    configuration.preloadedImagesVerificationAllowlist,
+  );
   const images = new Images(
     runtime,
     clock,
     (pod, name) => objects.forPod(pod).secret(pod.metadata.namespace ?? '', name),
+    pulled,
     configuration.serializeImagePulls ? 1 : configuration.maxParallelImagePulls || Number.POSITIVE_INFINITY,
   );
   const host: PodHost = {
@@ -242,7 +249,16 @@ async function start(options: KubeletOptions, lifetime: Lifetime, signal?: Abort
   // Requests that wait for it end with the server.
   known.promise.catch(() => undefined);
   pods.start(known);
-  const collector = lifetime.own(new ImageCollector({ runtime, clock, log, configuration, rootDir }));
+  const collector = lifetime.own(
+    new ImageCollector({
+      runtime,
+      clock,
+      log,
+      configuration,
+      rootDir,
+      known: ids => pulled.keepOnly(ids, clock.now()),
+    }),
+  );
   lifetime.own(new LogRotation({ runtime, clock, log, workers, configuration }));
   const shutdownGraceMs = parseGoDuration(configuration.shutdownGracePeriod);
   if (shutdownGraceMs > 0 && options.shutdownNotice) {

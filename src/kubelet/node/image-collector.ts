@@ -11,6 +11,8 @@ export interface ImageCollectorOptions {
   readonly log: Log;
   readonly configuration: KubeletConfiguration;
   readonly rootDir: string;
+  /** The ids of all images that there are. */
+  readonly known?: (ids: ReadonlySet<string>) => void;
 }
 
 /** Upstream's. */
@@ -51,6 +53,7 @@ export class ImageCollector implements Disposable {
     const { runtime, clock } = this.#options;
     const nowMs = clock.now();
     const [images, containers] = await Promise.all([runtime.listImages(), runtime.listContainers()]);
+    this.#options.known?.(new Set(images.map(({ id }) => id)));
     const used = new Set(containers.map(({ imageId }) => imageId));
     for (const { id } of images) if (used.has(id) || !this.#lastUsedMs.has(id)) this.#lastUsedMs.set(id, nowMs);
     return images.filter(({ id, pinned }) => !pinned && !used.has(id));

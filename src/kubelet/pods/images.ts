@@ -5,6 +5,7 @@ import type { Secret } from '#api/core/v1/secret.ts';
 import type { Clock } from '#base/clock.ts';
 import { type AuthConfig, type Image, type ImageService, type PodSandboxConfig } from '#runtime/runtime.ts';
 import { durationText } from './names.ts';
+import type { PullCredential, PulledImages } from './pulled-images.ts';
 
 /** Why there is no image yet, in the words of a container's waiting state. */
 export class ImageError extends Error {
@@ -43,13 +44,21 @@ export class Images {
   readonly #runtime: ImageService;
   readonly #clock: Clock;
   readonly #secret: PullSecret;
+  readonly #pulled: PulledImages;
   readonly #failures = new Map<string, Failure>();
   readonly #pulls = new Map<string, Promise<string>>();
   /** How many pulls may begin now, and who waits. */
   #places: number;
   readonly #waiting: (() => void)[] = [];
 
-  constructor(runtime: ImageService, clock: Clock, secret: PullSecret, pullsMax = Number.POSITIVE_INFINITY) {
+  constructor(
+    runtime: ImageService,
+    clock: Clock,
+    secret: PullSecret,
+    pulled: PulledImages,
+    pullsMax = Number.POSITIVE_INFINITY,
+  ) {
+    this.#pulled = pulled;
     this.#places = pullsMax;
     this.#runtime = runtime;
     this.#clock = clock;
@@ -73,7 +82,11 @@ export class Images {
     }
     const spec = { image: name, userSpecifiedImage: name };
     const present = await this.#inspect(spec, event);
-    if (present && policy !== 'Always') {
+    const mayUse =
+      present &&
+      policy !== 'Always' &&
+      (await this.#pulled.mayUse(present.ref, name, () => this.#credentials(pod, name)));
+    if (mayUse) {
       event('Normal', 'Pulled', `Container image ${quoted} already present on machine and can be accessed by the pod`);
       return present;
     }
@@ -123,9 +136,11 @@ export class Images {
     event('Normal', 'Pulling', `Pulling image ${quoted}`);
     try {
       const credentials = await this.#credentials(pod, name);
-      const ref = await this.#pullOnce(name, credentials, sandbox, signal);
+      if (credentials.length > 0) this.#pulled.intend(name);
+      const { ref, credential } = await this.#pullOnce(name, credentials, sandbox, signal);
       const image = await this.#runtime.imageStatus({ image: ref });
       if (!image) throw new Error(`image ${quoted} is gone right after it was pulled`);
+      this.#pulled.record(image.id, name, credential);
       this.#failures.delete(key);
       const tookText = durationText(this.#clock.now() - startMs);
       event(
@@ -135,6 +150,7 @@ export class Images {
       );
       return { image, ref };
     } catch (error) {
+      this.#pulled.giveUp(name);
       if (signal?.aborted) throw error;
       const message = messageOf(error);
       const delayMs = failure ? Math.min(maxMs, failure.delayMs * 2) : initialMs;
@@ -148,25 +164,26 @@ export class Images {
   /** Each set of credentials is tried in turn; one pull at a time for the same image without any. */
   async #pullOnce(
     name: string,
-    credentials: readonly AuthConfig[],
+    credentials: readonly PullCredential[],
     sandbox: PodSandboxConfig | undefined,
     signal?: AbortSignal,
-  ): Promise<string> {
+  ): Promise<{ readonly ref: string; readonly credential: PullCredential | undefined }> {
     if (credentials.length === 0) {
       const running = this.#pulls.get(name);
-      if (running) return running;
+      if (running) return { ref: await running, credential: undefined };
       const pull = this.#inPlace(() =>
         this.#runtime.pullImage({ image: name, userSpecifiedImage: name }, undefined, sandbox, signal),
       );
       this.#pulls.set(name, pull);
-      return pull.finally(() => this.#pulls.delete(name));
+      return { ref: await pull.finally(() => this.#pulls.delete(name)), credential: undefined };
     }
     let failure: unknown;
-    for (const auth of credentials) {
+    for (const credential of credentials) {
       try {
-        return await this.#inPlace(() =>
-          this.#runtime.pullImage({ image: name, userSpecifiedImage: name }, auth, sandbox, signal),
+        const ref = await this.#inPlace(() =>
+          this.#runtime.pullImage({ image: name, userSpecifiedImage: name }, credential.auth, sandbox, signal),
         );
+        return { ref, credential };
       } catch (error) {
         failure = error;
       }
@@ -186,11 +203,13 @@ export class Images {
     }
   }
 
-  async #credentials(pod: Pod, image: string): Promise<AuthConfig[]> {
-    const found: AuthConfig[] = [];
+  async #credentials(pod: Pod, image: string): Promise<PullCredential[]> {
+    const found: PullCredential[] = [];
     for (const { name = '' } of pod.spec?.imagePullSecrets ?? []) {
       const secret = await this.#secret(pod, name);
-      if (secret) found.push(...credentialsIn(secret, image));
+      if (!secret) continue;
+      const { uid = '', namespace = '' } = secret.metadata;
+      found.push(...credentialsIn(secret, image).map(auth => ({ auth, secret: { uid, namespace, name } })));
     }
     return found;
   }
