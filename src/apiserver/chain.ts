@@ -56,6 +56,9 @@ const impersonation: Step = async (call, next) => {
 const authorization: Step = async (call, next) => {
   const attributes = attributesOf(call);
   const { decision, reason, error } = await call.foundation.authorizer.authorize(attributes);
+  call.foundation.metrics.authorized(
+    decision === 'allow' ? 'allowed' : error !== undefined ? 'error' : decision === 'deny' ? 'denied' : 'no-opinion',
+  );
   if (error !== undefined && decision !== 'allow') {
     call.annotate('authorization.k8s.io/reason', 'internal error');
     throw errors.internal(error);

@@ -48,12 +48,27 @@ export class Handler {
 
   /** A request from outside: its credentials say who makes it. */
   async handle(request: ApiRequest, certificates?: ClientCertificates, address?: string): Promise<ApiResponse> {
-    const { authenticate, shutdown } = this.#parts;
+    const { authenticate, shutdown, foundation } = this.#parts;
+    const { metrics } = foundation;
     const refusal = shutdown?.refusal(request);
     if (refusal) return refusal;
     return this.#answer(
       request,
-      call => authenticate({ headers: request.headers, path: request.path, notes: call, ...certificates }),
+      async call => {
+        try {
+          const user = await authenticate({
+            headers: request.headers,
+            path: request.path,
+            notes: call,
+            ...certificates,
+          });
+          metrics.authenticated('success', user.name);
+          return user;
+        } catch (error) {
+          metrics.authenticated(error instanceof ApiError ? 'failure' : 'error');
+          throw error;
+        }
+      },
       { address, hasCertificate: certificates?.clientCertificate !== undefined },
     );
   }

@@ -33,6 +33,11 @@ export class ApiMetrics {
   readonly #longRunning: Gauge;
   readonly #series = new Map<string, { readonly request: RequestSeries; readonly duration: DurationSeries }>();
   readonly #durations = new Map<string, DurationSeries>();
+  readonly #attempts = {
+    authentication: { success: 0, failure: 0, error: 0 },
+    users: { admin: 0, client: 0, kube_proxy: 0, kubelet: 0, email_id: 0, other: 0 },
+    authorization: { allowed: 0, denied: 0, 'no-opinion': 0, error: 0 },
+  };
   #conversion: ReturnType<typeof conversionMetrics> | undefined;
   readonly #watchSeries = new WeakMap<Kind, WatchTotals>();
   readonly #watchTotals = new Map<
@@ -70,6 +75,22 @@ export class ApiMetrics {
       labelNames: ['verb', 'group', 'version', 'resource', 'subresource', 'scope', 'component'],
       registers,
     });
+    const { authentication, users, authorization } = this.#attempts;
+    counted(
+      this.registry,
+      'authentication_attempts',
+      'Attempts to say who one is, by result.',
+      'result',
+      authentication,
+    );
+    counted(this.registry, 'authenticated_user_requests', 'Requests by known user.', 'username', users);
+    counted(
+      this.registry,
+      'authorization_attempts_total',
+      'Decisions about requests, by result.',
+      'result',
+      authorization,
+    );
     const labelNames = ['group', 'version', 'resource'];
     const watchEvents = new Counter({
       name: 'apiserver_watch_events_total',
@@ -100,6 +121,16 @@ export class ApiMetrics {
         for (const [name, resource] of cache().resources()) objects.set({ resource: name }, resource.size);
       },
     });
+  }
+
+  /** A request from outside has said who makes it, or has not. */
+  authenticated(result: 'success' | 'failure' | 'error', username = ''): void {
+    this.#attempts.authentication[result]++;
+    if (result === 'success') this.#attempts.users[userClassOf(username)]++;
+  }
+
+  authorized(result: 'allowed' | 'denied' | 'no-opinion' | 'error'): void {
+    this.#attempts.authorization[result]++;
   }
 
   request(info: RequestInfo, code: number, seconds: number): void {
@@ -235,4 +266,29 @@ function scopeOf(info: RequestInfo): string {
   if (!info.isResource) return '';
   if (info.name !== '') return 'resource';
   return info.namespace !== '' ? 'namespace' : 'cluster';
+}
+
+/** Names of users are without end; upstream tells these apart. */
+function userClassOf(name: string): 'admin' | 'client' | 'kube_proxy' | 'kubelet' | 'email_id' | 'other' {
+  if (name === 'admin' || name === 'client' || name === 'kube_proxy' || name === 'kubelet') return name;
+  return name.includes('@') ? 'email_id' : 'other';
+}
+
+function counted(
+  registry: PrometheusRegistry,
+  name: string,
+  help: string,
+  label: string,
+  counts: Readonly<Record<string, number>>,
+): void {
+  const counter = new Counter({
+    name,
+    help,
+    labelNames: [label],
+    registers: [registry],
+    collect() {
+      counter.reset();
+      for (const [value, count] of Object.entries(counts)) if (count > 0) counter.inc({ [label]: value }, count);
+    },
+  });
 }

@@ -25,6 +25,11 @@ test('what the flags of the API server say holds for every request', async () =>
     assert.equal(await code('/healthz', 'ann-token'), 403);
     assert.equal(await code('/api/v1/namespaces', 'root-token'), 200);
     assert.equal(await code('/api/v1/namespaces', 'nobody'), 401);
+    const { text } = await world.askAs(admin, 'GET', '/metrics');
+    assert.match(text, /^authentication_attempts\{result="success"\} 2$/m);
+    assert.match(text, /^authentication_attempts\{result="failure"\} 2$/m);
+    assert.match(text, /^authenticated_user_requests\{username="other"\} 2$/m);
+    assert.match(text, /^authorization_attempts_total\{result="no-opinion"\} 1$/m);
   } finally {
     await rm(folder, { recursive: true });
   }
