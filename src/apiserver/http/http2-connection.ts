@@ -78,7 +78,7 @@ const resetsPerSecond = 500;
 const greetingMsMax = 10_000;
 /** What one stream sends before another one gets its turn. */
 const shareBytes = 64 * 1024;
-const outputBytesMin = 4 * 1024;
+const outputBytesMin = 16 * 1024;
 const outputBytesMax = 64 * 1024;
 
 /** One connection from its first byte to its end. */
@@ -503,8 +503,7 @@ export class Http2Connection {
   #drained(): void {
     this.#blocked = false;
     if (this.#ended) return;
-    this.#pumpWaiting();
-    this.#flush();
+    this.#schedule();
   }
 
   /** Each gets its share in turn. */
@@ -604,8 +603,9 @@ export class Http2Connection {
   #room(bytes: number): Buffer {
     if (this.#output && this.#outputBytes + bytes <= this.#output.length) return this.#output;
     if (this.#outputBytes > 0) {
-      // More than fitted came in one turn: the next one may be as busy.
-      this.#outputSize = Math.min(this.#outputSize * 4, outputBytesMax);
+      // More than fitted came in one turn: it still goes out together, and the next turn may be as busy.
+      this.#outputSize = outputBytesMax;
+      if (this.socket.writableCorked === 0) this.socket.cork();
       this.#flush();
     }
     this.#output = takeBuffer(Math.max(this.#outputSize, bytes));
@@ -621,9 +621,10 @@ export class Http2Connection {
       this.#flushes = false;
       if (this.#ended) return;
       this.#pumpWaiting();
-      this.#flush();
       // A connection that has become quiet needs no large buffers.
-      this.#outputSize = Math.max(outputBytesMin, this.#outputSize / 4);
+      if (this.#outputBytes < outputBytesMin && this.socket.writableCorked === 0) this.#outputSize = outputBytesMin;
+      this.#flush();
+      this.socket.uncork();
     });
   }
 
