@@ -106,8 +106,8 @@ export function startSupervisor(options: {
   };
 }
 
-/** The heap grows in small steps: memory that a burst of requests needed once would otherwise stay taken. */
-const frugal = ['--heap-growing-percent=40'];
+/** The heap grows in small steps, and its young part stays small: what a burst of requests needed would stay taken. */
+const frugal = ['--heap-growing-percent=40', '--max-semi-space-size=8'];
 
 interface RoleContext {
   readonly dir: DataDir;
