@@ -191,7 +191,7 @@ function claimExisting(
 
 function configuredFields(kind: AppliedKind, structure: Structure, applied: JsonObject, subresource: string): FieldSet {
   try {
-    const fields = fieldSetOf(structure, applied);
+    const fields = fieldSetOf(structure, applied, 'refused');
     return resetFilterOf(kind, subresource)?.(fields) ?? fields;
   } catch (error) {
     const { namespace = '', name = '' } = metaOf(applied);

@@ -9,8 +9,8 @@ export function mergeObjects(structure: Structure, live: Json, applied: Json): J
 }
 
 /** The paths that a configuration sets. Throws an Error about lists that cannot be keyed. */
-export function fieldSetOf(structure: Structure, value: Json): FieldSet {
-  return fieldsBelow(structure, value, []) ?? emptySet;
+export function fieldSetOf(structure: Structure, value: Json, twice: Twice = 'allowed'): FieldSet {
+  return fieldsBelow(structure, value, [], twice) ?? emptySet;
 }
 
 /** The object without the paths of the set. What loses all it held becomes null, which still counts as being there. */
@@ -113,7 +113,10 @@ function mergeLists(
 ): readonly Json[] {
   const lives = live.map(item => elementOf(structure.keys, item));
   const news = applied.map(item => elementOf(structure.keys, item));
-  const liveItems = new Map(lives.map((element, index) => [element, live[index] as Json]));
+  const liveItems = new Map<string, Json | undefined>();
+  // What is there twice is replaced, not merged.
+  for (const [index, element] of lives.entries())
+    liveItems.set(element, liveItems.has(element) ? undefined : (live[index] as Json));
   const newItems = new Map(news.map((element, index) => [element, applied[index] as Json]));
   const shared = news.filter(element => liveItems.has(element));
   const done = new Set<string>();
@@ -157,9 +160,13 @@ function mergeLists(
   return unchanged ? live : result;
 }
 
-function fieldsBelow(structure: Structure, value: Json, path: readonly string[]): FieldSet | undefined {
+/** Whether items may be there twice that should be there once: what is stored may be older than the rule. */
+type Twice = 'allowed' | 'refused';
+
+function fieldsBelow(structure: Structure, value: Json, path: readonly string[], twice: Twice): FieldSet | undefined {
   if (isLeaf(structure)) return leaf;
-  if (structure.type === 'list') return Array.isArray(value) ? itemFields(structure, value as Json[], path) : undefined;
+  if (structure.type === 'list')
+    return Array.isArray(value) ? itemFields(structure, value as Json[], path, twice) : undefined;
   if (!isObject(value)) return value === null ? undefined : leaf;
   const children: Record<string, FieldSet> = {};
   for (const name in value) {
@@ -167,7 +174,7 @@ function fieldsBelow(structure: Structure, value: Json, path: readonly string[])
     if (each === undefined) continue;
     const member = memberOf(structure, name);
     if (!member) throw new Error(`${formatPath([...path, `f:${name}`])}: field not declared in schema`);
-    const below = fieldsBelow(member.of(), each, [...path, member.element]);
+    const below = fieldsBelow(member.of(), each, [...path, member.element], twice);
     const isNamed = structure.type === 'object' && structure.fields.has(name);
     const owned = !isNamed || each === null || (isObject(each) && isEmpty(each)) || below === leaf;
     const node = nodeOf(owned, below === undefined ? undefined : withoutSelf(below));
@@ -180,13 +187,19 @@ function itemFields(
   structure: Structure & { type: 'list' },
   list: readonly Json[],
   path: readonly string[],
+  twice: Twice,
 ): FieldSet | undefined {
   const children: Record<string, FieldSet> = {};
   for (const [index, item] of list.entries()) {
     const element = elementAt(structure, item, index, path);
-    if (Object.hasOwn(children, element))
-      throw new Error(`${formatPath(path)}: duplicate entries for key ${formatPath([element])}`);
-    const below = fieldsBelow(structure.item(), item, [...path, element]);
+    if (Object.hasOwn(children, element)) {
+      if (twice === 'refused')
+        throw new Error(`${formatPath(path)}: duplicate entries for key ${formatPath([element])}`);
+      // Nobody can tell their parts apart: all of them are one leaf.
+      children[element] = leaf;
+      continue;
+    }
+    const below = fieldsBelow(structure.item(), item, [...path, element], twice);
     children[element] = nodeOf(true, below === undefined ? undefined : withoutSelf(below)) as FieldSet;
   }
   return nodeOf(false, children);
