@@ -102,7 +102,9 @@ export class Dispatcher {
     }
     const served = Object.hasOwn(kind.subresources, subresource) ? kind.subresources[subresource] : undefined;
     if (!served || !mounted) throw errors.noSuchResource();
-    if (!served.verbs.includes(info.verb)) throw notServed(kind, info.verb);
+    // What is proxied knows a method that is no verb.
+    const isProxied = subresource === 'proxy' && call.request.method === 'OPTIONS';
+    if (!isProxied && !served.verbs.includes(info.verb)) throw notServed(kind, info.verb);
     return mounted(call, resource);
   }
 }
