@@ -1,2 +1,2 @@
 /** Upstream's --event-ttl. */
-export const eventTtlMs = 3_600_000;
+export const defaultEventTtlMs = 3_600_000;

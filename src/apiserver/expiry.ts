@@ -1,17 +1,21 @@
 import type { Log } from '#base/log.ts';
 import { Event } from '#api/core/v1/event.ts';
 import type { Foundation } from './call.ts';
-import { eventTtlMs } from './event-ttl.ts';
+import { defaultEventTtlMs } from './event-ttl.ts';
 import { StaleError } from './writer.ts';
 
 const sweepIntervalMs = 30_000;
 const deletionsAtOnce = 500;
 
 /**
- * Deletes Events an hour after their last change, where the store does not do so. All live equally long, so they expire in
+ * Deletes Events some time after their last change, where the store does not do so. All live equally long, so they expire in
  * the order they were written.
  */
-export function startExpiry({ cache, registry, writer, clock }: Foundation, log: Log): AsyncDisposable {
+export function startExpiry(
+  { cache, registry, writer, clock }: Foundation,
+  log: Log,
+  eventTtlMs = defaultEventTtlMs,
+): AsyncDisposable {
   const resource = registry.find('', Event.version, Event.plural);
   if (!resource || cache.isShared) return { async [Symbol.asyncDispose]() {} };
   const queue: { readonly key: string; readonly revision: number; readonly dueMs: number }[] = [];

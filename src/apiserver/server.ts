@@ -64,6 +64,10 @@ export interface ApiServerOptions {
   readonly log: Log;
   readonly serviceCIDR: string;
   readonly nodePorts?: { readonly first: number; readonly last: number } | undefined;
+  /** How often history is compacted (upstream's default: five minutes); 0: never. */
+  readonly compactIntervalMs?: number | undefined;
+  /** How long Events live (upstream's default: an hour). */
+  readonly eventTtlMs?: number | undefined;
   /** `serviceaccounts/token`, `pods/log`, `tokenreviews.authentication.k8s.io`, …: see subresource.ts. */
   readonly handlers?: SubresourceHandlers;
   /** Discovery, OpenAPI and whatever else is no resource. May look at the registry for the kinds that are served. */
@@ -117,7 +121,7 @@ export async function startApiServer(options: ApiServerOptions): Promise<ApiServ
   const kinds = options.kinds ?? allKinds.filter(kind => kind.served && kind.plural !== '');
   await cache.start(kinds.filter(kind => !kind.storedAs));
   registry.add(kinds);
-  const writer = new Writer(storage, cache);
+  const writer = new Writer(storage, cache, options.eventTtlMs);
   const hooks = new Hooks(
     new Map([
       [
@@ -209,7 +213,7 @@ export async function startApiServer(options: ApiServerOptions): Promise<ApiServ
     shutdown,
     browsers: options.browsers && new BrowserHeaders(options.browsers),
   });
-  lifetime.own(startExpiry(foundation, log));
+  lifetime.own(startExpiry(foundation, log, options.eventTtlMs));
   if (definesKinds) {
     // Only a definition that names a webhook needs somebody to call it.
     const webhooks = once(() => lifetime.own(httpsWebhookCaller(clock)));
@@ -229,7 +233,8 @@ export async function startApiServer(options: ApiServerOptions): Promise<ApiServ
   }
   if (definesKinds) aggregation?.start(client);
   if (flowControl) lifetime.defer(startFlowControl(flowControl, { registry, cache, client, clock, log }));
-  compactRegularly(cache, clock, log, lifetime.signal);
+  const { compactIntervalMs = defaultCompactIntervalMs } = options;
+  if (compactIntervalMs > 0) compactRegularly(cache, compactIntervalMs, clock, log, lifetime.signal);
   let url: string | undefined;
   return {
     registry,
@@ -337,12 +342,18 @@ function metricsPath({ registry }: ApiMetrics): RawPath {
 }
 
 /** Upstream's interval: what was overwritten or deleted is kept for five to ten minutes. */
-const compactIntervalMs = 300_000;
+const defaultCompactIntervalMs = 300_000;
 
 /** Also when much has happened meanwhile: history must not grow without bound between two times. */
 const trimRevisions = 2 * limits.watchHistoryEventsMax;
 
-function compactRegularly(cache: WatchCache, clock: Clock, log: Log, signal: AbortSignal): void {
+function compactRegularly(
+  cache: WatchCache,
+  compactIntervalMs: number,
+  clock: Clock,
+  log: Log,
+  signal: AbortSignal,
+): void {
   let previous = cache.revision;
   let trimmed = cache.revision;
   const tried = (work: Promise<void>) =>

@@ -6,7 +6,7 @@ import { type ApiObject, resourceNameOf } from '#api/machinery/kind.ts';
 import { ExpectationError, type Storage } from '#storage/storage.ts';
 import { type CachedObject, encodeStored } from './cache/entry.ts';
 import { reached, storageKey, type WatchCache } from './cache/watch-cache.ts';
-import { eventTtlMs } from './event-ttl.ts';
+import { defaultEventTtlMs } from './event-ttl.ts';
 import { type Resource, toStored, viewsReady } from './registry.ts';
 
 /** Somebody else changed the object meanwhile: read it again and try again. */
@@ -18,10 +18,12 @@ export class StaleError extends Error {
 export class Writer {
   readonly #storage: Storage;
   readonly #cache: WatchCache;
+  readonly #eventTtlMs: number;
   readonly #queues = new Map<string, Promise<unknown>>();
 
-  constructor(storage: Storage, cache: WatchCache) {
+  constructor(storage: Storage, cache: WatchCache, eventTtlMs = defaultEventTtlMs) {
     this.#storage = storage;
+    this.#eventTtlMs = eventTtlMs;
     this.#cache = cache;
   }
 
@@ -98,7 +100,8 @@ export class Writer {
     value: { readonly bytes: Uint8Array; readonly object: ApiObject },
     expected: 'absent' | number,
   ): Promise<number> {
-    const ttlMs = this.#storage.shared && ttlMsOf(resource);
+    // Events go by themselves where the store does that for several servers at once.
+    const ttlMs = this.#storage.shared && isEvent(resource) ? this.#eventTtlMs : undefined;
     return this.#fresh(
       this.#storage.put(storageKey(resource.storedKind, key), value, expected, ttlMs === undefined ? {} : { ttlMs }),
     );
@@ -132,9 +135,8 @@ function shown(resource: Resource, entry: CachedObject): CachedObject | Promise<
   return ready ? ready.then(() => entry) : entry;
 }
 
-/** Events go by themselves where the store does that for several servers at once. */
-function ttlMsOf({ storedKind }: Resource): number | undefined {
-  return storedKind.kind === 'Event' && storedKind.group === '' ? eventTtlMs : undefined;
+function isEvent({ storedKind }: Resource): boolean {
+  return storedKind.kind === 'Event' && storedKind.group === '';
 }
 
 function bounded(bytes: Buffer): Buffer {

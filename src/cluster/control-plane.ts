@@ -243,6 +243,8 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     ...(options.encryption && { healthChecks: options.encryption.healthChecks }),
     serviceCIDR: options.serviceCIDR,
     nodePorts: apiServerArguments['service-node-port-range'],
+    compactIntervalMs: apiServerArguments['etcd-compaction-interval'],
+    eventTtlMs: apiServerArguments['event-ttl'],
     handlers: {
       ...reviewHandlers({
         authorizer,

@@ -1,4 +1,4 @@
-import { choice, file, list, text, type ComponentArguments, type ComponentFlag } from './component.ts';
+import { choice, duration, file, list, text, type ComponentArguments, type ComponentFlag } from './component.ts';
 import { admissionFlags } from './kube-apiserver-admission.ts';
 import { authenticationFlags, authorizationFlags } from './kube-apiserver-auth.ts';
 import { requestFlags } from './kube-apiserver-requests.ts';
@@ -15,6 +15,8 @@ export const kubeApiserverFlags = {
   ...admissionFlags,
   'etcd-servers': list('the etcd servers (scheme://host:port, comma separated) that keep the objects', 'URLS'),
   'etcd-prefix': text('what stands before every key in etcd (default /registry)', 'PATH'),
+  'etcd-compaction-interval': duration('how often history is compacted, in whatever store (default 5m; 0s: never)'),
+  'event-ttl': duration('how long Events live (default 1h)'),
   'etcd-cafile': file('the authorities that etcd is verified with'),
   'etcd-certfile': file('the certificate shown to etcd'),
   'etcd-keyfile': file('the key of the certificate shown to etcd'),
