@@ -40,6 +40,7 @@ test('what is wrong is said with its file and field', () => {
   assert.throws(read('b', 'nodeStatusUpdateFrequency: soon'), /b: nodeStatusUpdateFrequency must be a duration/);
   assert.throws(read('c', 'imageGCHighThresholdPercent: 50'), /imageGCLowThresholdPercent 80 must be less than/);
   assert.throws(read('d', 'evictionSoft: {memory.available: 1Gi}'), /grace period must be specified/);
+  assert.throws(read('f', 'evictionHard: {luck.available: 1Gi}'), /unknown eviction signal "luck.available"/);
   writeFileSync(join(folder, 'e'), 'kind: Pod\napiVersion: v1\n');
   assert.throws(() => readConfiguration({ file: join(folder, 'e') }), /it is Pod in v1, not KubeletConfiguration/);
 });

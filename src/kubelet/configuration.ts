@@ -4,6 +4,7 @@ import { parseGoDuration } from '#api/machinery/duration.ts';
 import { milliValue, quantityError, wholeValue } from '#api/machinery/quantity.ts';
 import { decodeYaml } from '#api/machinery/yaml.ts';
 import type { Log } from '#base/log.ts';
+import { thresholdsOf } from './eviction/thresholds.ts';
 import type { VerificationPolicy } from './pods/pulled-images.ts';
 
 /** What of upstream's KubeletConfiguration is heeded here, with its names, texts and defaults. */
@@ -193,6 +194,8 @@ export function readConfiguration(sources: ConfigurationSources, log?: Log): Kub
       throw new Error(
         `cannot use the kubelet configuration: grace period must be specified for the soft eviction threshold ${signal}`,
       );
+  // What is wrong with them is said now, not when the node runs short.
+  thresholdsOf(configuration);
   return configuration;
 }
 

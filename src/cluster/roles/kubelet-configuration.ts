@@ -13,7 +13,9 @@ export function kubeletConfiguration(given: KubeletArguments, log?: Log): Kubele
     'allowed-unsafe-sysctls': allowedUnsafeSysctls,
     'resolv-conf': resolvConf,
   } = given;
+  const isToldNothing = config === undefined && directory === undefined && evictionHard === undefined;
   const flags = {
+    ...(isToldNothing && { evictionHard: evictionOnSharedMachine }),
     ...(maxPods !== undefined && { maxPods }),
     ...(staticPodPath !== undefined && { staticPodPath }),
     ...(evictionHard && { evictionHard: Object.fromEntries(evictionHard.map(thresholdOf)) }),
@@ -31,3 +33,12 @@ function thresholdOf(each: string): readonly [string, string] {
   if (below === undefined) throw new Error(`kubelet eviction-hard takes SIGNAL<AMOUNT, not ${JSON.stringify(each)}`);
   return [signal, below];
 }
+
+/** A machine that is not the cluster's alone is often fuller than upstream's 85 % and works well: here 95 % are too much. */
+const evictionOnSharedMachine = {
+  'imagefs.available': '5%',
+  'imagefs.inodesFree': '5%',
+  'memory.available': '100Mi',
+  'nodefs.available': '5%',
+  'nodefs.inodesFree': '5%',
+};
