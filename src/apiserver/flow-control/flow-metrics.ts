@@ -49,6 +49,8 @@ export class LevelSeries {
   readonly name: string;
   dispatchR = 0;
   latestS = 0;
+  nextS = { min: 0, max: 0 };
+  nextDiscountedS = { min: 0, max: 0 };
   currentR = 0;
   nominalSeats = 0;
   lowerSeats = 0;
@@ -146,6 +148,13 @@ export class FlowMetrics {
       [...this.#flows.values()].flatMap(series => read(series, name));
     const levels = (read: (series: LevelSeries) => number) => () =>
       [...this.#levels.values()].map(each => ({ labels: { priority_level: each.name }, value: read(each) }));
+    const bounds = (read: (series: LevelSeries) => { readonly min: number; readonly max: number }) => () =>
+      [...this.#levels.values()].flatMap(each =>
+        (['min', 'max'] as const).map(bound => ({
+          labels: { priority_level: each.name, bound },
+          value: read(each)[bound],
+        })),
+      );
     const flowValue = (read: (series: FlowSeries) => number) =>
       flows(series => [{ labels: series.labels, value: read(series) }]);
     const flowHistogram = (read: (series: FlowSeries) => Histogram) =>
@@ -250,6 +259,18 @@ export class FlowMetrics {
         help: 'S(most recently dispatched request)',
         type: 'gauge',
         read: levels(({ latestS }) => latestS),
+      },
+      {
+        name: 'next_s_bounds',
+        help: 'min and max, over queues, of S(oldest waiting request in queue)',
+        type: 'gauge',
+        read: bounds(({ nextS }) => nextS),
+      },
+      {
+        name: 'next_discounted_s_bounds',
+        help: 'min and max, over queues, of S(oldest waiting request in queue) - estimated work in progress',
+        type: 'gauge',
+        read: bounds(({ nextDiscountedS }) => nextDiscountedS),
       },
       {
         name: 'nominal_limit_seats',

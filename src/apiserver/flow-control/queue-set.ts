@@ -167,7 +167,7 @@ export class QueueSet {
     }
     const ticket = new Ticket(arrival, nowMs, this.#progress, queue);
     this.#enqueue(ticket, queue);
-    this.#dispatchAll(nowMs);
+    this.#dispatchAll(nowMs, queue);
     this.#note(nowMs);
     return ticket;
   }
@@ -283,9 +283,10 @@ export class QueueSet {
     if (!queue.isActive) this.#activeQueues--;
   }
 
-  #dispatchAll(nowMs: number): void {
+  /** `last`: where a request came in just now. Mostly it is the only one, and nothing has to be searched. */
+  #dispatchAll(nowMs: number, last?: Queue): void {
     while (this.waitingRequests > 0 && this.seatsInUse < this.#seatsMax) {
-      const queue = this.#nextQueue();
+      const queue = this.waitingRequests === 1 && last?.waiting.length === 1 ? last : this.#nextQueue();
       const ticket = queue.waiting[0] as Ticket;
       if (!this.#hasRoom(ticket.seats)) {
         ticket.series.noAccommodation++;
@@ -311,16 +312,26 @@ export class QueueSet {
     const { queues } = this;
     let best: Queue | undefined;
     let bestR = Number.POSITIVE_INFINITY;
+    let [low, high] = [Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY];
+    let [lowDiscounted, highDiscounted] = [low, high];
     for (let step = 1; step <= queues.length; step++) {
       const queue = queues[(this.#robin + step) % queues.length] as Queue;
       const first = queue.waiting[0];
       if (!first) continue;
-      const finishR = queue.nextDispatchR + first.totalWork;
+      const startR = queue.nextDispatchR;
+      const discounted = startR - (queue.seatsInUse * expectedServiceMs) / 1000;
+      low = Math.min(low, startR);
+      high = Math.max(high, startR);
+      lowDiscounted = Math.min(lowDiscounted, discounted);
+      highDiscounted = Math.max(highDiscounted, discounted);
+      const finishR = startR + first.totalWork;
       if (finishR < bestR) {
         best = queue;
         bestR = finishR;
       }
     }
+    this.series.nextS = { min: low, max: high };
+    this.series.nextDiscountedS = { min: lowDiscounted, max: highDiscounted };
     return best as Queue;
   }
 
