@@ -22,6 +22,7 @@ import {
 } from './certificates/certificate-signing-request.ts';
 import type { Controller, ControllerSettings } from './controller.ts';
 import { endpointsController } from './core/endpoints.ts';
+import { legacyTokenCleaner } from './core/legacy-token-cleaner.ts';
 import { namespaceController } from './core/namespace.ts';
 import { persistentVolumeClaimController } from './core/persistent-volume-claim.ts';
 import { persistentVolumeController } from './core/persistent-volume.ts';
@@ -91,6 +92,7 @@ export const controllers: readonly Controller[] = [
   volumeProtectionController,
   certificateCleaner,
   tokenCleaner,
+  legacyTokenCleaner,
   // What is to go. The collector last: it watches every kind, also those that the others have read by then.
   namespaceController,
   storageVersionMigrator,
