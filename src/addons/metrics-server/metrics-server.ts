@@ -45,6 +45,8 @@ interface NodeState {
   before: Reading | undefined;
   last: Reading | undefined;
   lastMs: number;
+  /** In a row. */
+  failures: number;
   cancel: () => void;
 }
 
@@ -70,17 +72,21 @@ export function openMetricsServer(options: {
       state.before = state.last;
       state.last = readingOf(text, clock.now());
       state.lastMs = clock.monotonic();
+      state.failures = 0;
     } catch (error) {
       if (lifetime.signal.aborted) return;
+      state.failures++;
       log.debug('cannot read the metrics of a node', { node: name, error });
     }
     if (states.get(name) !== state || lifetime.signal.aborted) return;
-    state.cancel = clock.after(state.before ? resolutionMs : firstPauseMs, () => void ask(name, state));
+    // A node that does not answer is not worth more than one that does.
+    const pauseMs = state.before ? resolutionMs : Math.min(resolutionMs, firstPauseMs * 2 ** state.failures);
+    state.cancel = clock.after(pauseMs, () => void ask(name, state));
   };
   const follow = (node: Node) => {
     const { name = '' } = node.metadata;
     if (isHollow(node) || states.has(name)) return;
-    const state: NodeState = { before: undefined, last: undefined, lastMs: 0, cancel: () => {} };
+    const state: NodeState = { before: undefined, last: undefined, lastMs: 0, failures: 0, cancel: () => {} };
     states.set(name, state);
     void ask(name, state);
   };
