@@ -36,6 +36,12 @@ interface Failure {
   readonly message: string;
 }
 
+interface SharedPull {
+  readonly done: Promise<string>;
+  readonly stop: AbortController;
+  waiting: number;
+}
+
 const initialMs = 10_000;
 const maxMs = 300_000;
 
@@ -46,7 +52,8 @@ export class Images {
   readonly #secret: PullSecret;
   readonly #pulled: PulledImages;
   readonly #failures = new Map<string, Failure>();
-  readonly #pulls = new Map<string, Promise<string>>();
+  /** Pulls without credentials, by image: whoever wants the same waits for the same. */
+  readonly #pulls = new Map<string, SharedPull>();
   /** How many pulls may begin now, and who waits. */
   #places: number;
   readonly #waiting: (() => void)[] = [];
@@ -168,15 +175,7 @@ export class Images {
     sandbox: PodSandboxConfig | undefined,
     signal?: AbortSignal,
   ): Promise<{ readonly ref: string; readonly credential: PullCredential | undefined }> {
-    if (credentials.length === 0) {
-      const running = this.#pulls.get(name);
-      if (running) return { ref: await running, credential: undefined };
-      const pull = this.#inPlace(() =>
-        this.#runtime.pullImage({ image: name, userSpecifiedImage: name }, undefined, sandbox, signal),
-      );
-      this.#pulls.set(name, pull);
-      return { ref: await pull.finally(() => this.#pulls.delete(name)), credential: undefined };
-    }
+    if (credentials.length === 0) return { ref: await this.#pullShared(name, sandbox, signal), credential: undefined };
     let failure: unknown;
     for (const credential of credentials) {
       try {
@@ -189,6 +188,37 @@ export class Images {
       }
     }
     throw failure;
+  }
+
+  /** Goes on as long as anybody waits for it: a pod that is deleted takes only its own waiting along. */
+  async #pullShared(name: string, sandbox: PodSandboxConfig | undefined, signal?: AbortSignal): Promise<string> {
+    const pull = this.#pulls.get(name) ?? this.#beginShared(name, sandbox);
+    pull.waiting++;
+    const { promise: left, reject: leave } = Promise.withResolvers<never>();
+    left.catch(() => undefined);
+    const abort = () => leave(signal?.reason);
+    signal?.addEventListener('abort', abort, { once: true });
+    if (signal?.aborted) abort();
+    try {
+      return await Promise.race([pull.done, left]);
+    } finally {
+      signal?.removeEventListener('abort', abort);
+      if (--pull.waiting === 0) {
+        if (this.#pulls.get(name) === pull) this.#pulls.delete(name);
+        pull.stop.abort(new Error('nobody waits for the image any more'));
+      }
+    }
+  }
+
+  #beginShared(name: string, sandbox: PodSandboxConfig | undefined): SharedPull {
+    const stop = new AbortController();
+    const done = this.#inPlace(() =>
+      this.#runtime.pullImage({ image: name, userSpecifiedImage: name }, undefined, sandbox, stop.signal),
+    );
+    done.catch(() => undefined);
+    const pull = { done, stop, waiting: 0 };
+    this.#pulls.set(name, pull);
+    return pull;
   }
 
   async #inPlace(pull: () => Promise<string>): Promise<string> {
