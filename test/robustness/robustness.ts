@@ -5,6 +5,7 @@
 import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { cpSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
@@ -82,6 +83,8 @@ export async function runRobustness(options: RobustnessOptions): Promise<Robustn
         process.kill(pid, isPause ? 'SIGSTOP' : 'SIGKILL');
         if (isPause) await pause(pauseMs);
         if (isPause) process.kill(pid, 'SIGCONT');
+        // Who is killed again before it serves would only be away.
+        else await serves(dataDir, endMs);
       }
       if (isPause) pauses++;
       else kills++;
@@ -98,6 +101,21 @@ export async function runRobustness(options: RobustnessOptions): Promise<Robustn
     await Promise.all(planes.map(dataDir => windlass('down', '--data-dir', dataDir).catch(() => undefined)));
     await etcd?.[Symbol.asyncDispose]();
     rmSync(work, { recursive: true, force: true });
+  }
+}
+
+/** Resolves when the plane answers again, or at the end. */
+async function serves(dataDir: string, endMs: number): Promise<void> {
+  const { port } = JSON.parse(readFileSync(join(dataDir, 'cluster.json'), 'utf8')) as { port: number };
+  while (performance.now() < endMs) {
+    const socket = connect(port, '127.0.0.1');
+    const isThere = await new Promise<boolean>(resolve => {
+      socket.once('connect', () => resolve(true));
+      socket.once('error', () => resolve(false));
+    });
+    socket.destroy();
+    if (isThere) return;
+    await pause(50);
   }
 }
 
