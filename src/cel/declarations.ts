@@ -1,3 +1,4 @@
+import { propertyNames } from './property-names.ts';
 import { reservedWords } from './names.ts';
 import {
   boolType,
@@ -177,7 +178,7 @@ export class JsonObject extends CelObject {
   }
 
   override get size(): number {
-    return Object.keys(this.object).length;
+    return propertyNames(this.object).length;
   }
 
   override hidden(): readonly (readonly [property: string, value: unknown])[] {

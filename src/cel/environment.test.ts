@@ -322,3 +322,40 @@ test('what an expression gives can be read', () => {
   assert.ok(value instanceof CelList);
   assert.deepEqual([value.size, value.get(0)], [2, new Double(2.5)]);
 });
+
+const long = 'a'.repeat(100_000);
+const longList = Array.from({ length: 100_000 }, (_, index) => index);
+const lists = (): string[][] =>
+  Array.from({ length: 1000 }, () => Array.from({ length: 100 }, (_, index) => `v${index}`));
+const longMap = Object.fromEntries(longList.slice(0, 20_000).map(index => [`k${index}`, index]));
+const doubled = '[object].map(a, [a, a])' + '.map(a, [a, a])'.repeat(40);
+
+const bombs: readonly (readonly [text: string, object: unknown])[] = [
+  [`${doubled} == ${doubled}`, 1],
+  [`'%s'.format(${doubled}) == ''`, 1],
+  ["object.replace('', object).size() > 0", long],
+  ["object.l.map(x, object.s).join(',').size() > 0", { l: longList, s: long }],
+  ['object.l.map(x, string(x)).distinct().size() > 0', { l: longList }],
+  ['object.l.all(x, size(object.s) > 0)', { l: longList, s: long.repeat(30) }],
+  ['object.l.all(x, object.a == object.b)', { l: longList, a: lists(), b: lists() }],
+  ['object.l.all(x, object.m == object.n)', { l: longList, m: longMap, n: { ...longMap } }],
+  ['object.l.all(x, size(object.m) > 0)', { l: longList, m: longMap }],
+];
+
+test('work that costs little by upstream rules ends too', () => {
+  for (const [text, object] of bombs) {
+    const before = process.cpuUsage();
+    const { error } = evaluate(text, { object });
+    assert.equal(error?.message, 'operation cancelled: actual cost limit exceeded', text);
+    const { user } = process.cpuUsage(before);
+    assert.ok(user < 10_000_000, `${text}: ${user} µs`);
+  }
+});
+
+test('macros and types that double themselves are refused or forgotten', () => {
+  assert.match(issuesOf(`optional.of(1)${'.optMap(a, a + a)'.repeat(40)}`), /too large with its macros expanded/);
+  assert.match(
+    evaluate(`[1]${'.map(a, {a: a})'.repeat(60)} == []`).error?.message ?? '',
+    /unsupported key type: map\(dyn, dyn\)/,
+  );
+});

@@ -14,5 +14,7 @@ export const requestSizeBytesMax = 3 * 1024 * 1024;
 export const expressionCodePointsMax = 100_000;
 /** Expressions nested deeper than this are not parsed. */
 export const expressionDepthMax = 250;
+/** Nodes that macros may copy in one expression: each `optMap` of a chain doubles what it follows. */
+export const copiedNodesMax = 20_000;
 /** Issues of one expression that are reported. */
 export const issuesMax = 100;

@@ -281,9 +281,13 @@ function equalMapLists(left: CelList, right: CelList, keys: readonly string[]): 
   return seen.size === byKey.size;
 }
 
+/** Entries are looked up by name: that takes longer than going through a list. */
+const entryWork = 8;
+
 function equalMaps(left: CelMap, right: CelMap): boolean | CelError {
-  if (left.size !== right.size) return false;
-  work(left.size);
+  const { size } = left;
+  work(size * entryWork);
+  if (size !== right.size) return false;
   for (const key of left.keys()) {
     const other = right.find(key);
     if (other === undefined) return false;
@@ -294,8 +298,9 @@ function equalMaps(left: CelMap, right: CelMap): boolean | CelError {
 }
 
 function equalObjects(left: CelObject, right: CelObject): boolean | CelError {
-  if (left.size !== right.size) return false;
-  work(left.size);
+  const { size } = left;
+  work(size * entryWork);
+  if (size !== right.size) return false;
   const hidden = left.hidden();
   if (hidden.length > 0) {
     const others = new Map(right.hidden());
@@ -311,6 +316,7 @@ function equalObjects(left: CelObject, right: CelObject): boolean | CelError {
 
 function equalObjectAndMap(object: CelObject, map: CelMap): boolean | CelError {
   const names = object.names();
+  work(names.length * entryWork);
   if (names.length !== map.size) return false;
   for (const name of names) {
     const same = equalResults(object.field(name), map.find(name));
@@ -406,14 +412,23 @@ export function contains(element: CelValue, container: CelValue): boolean | CelE
 /** Of a string in code points. Undefined for what has no size. */
 export function sizeOf(value: CelValue): number | undefined {
   if (typeof value === 'string') return codePointCount(value);
-  if (value instanceof CelList || value instanceof CelMap) return value.size;
+  if (value instanceof CelList) return value.size;
   if (value instanceof Uint8Array) return value.length;
-  return value instanceof CelObject ? value.size : undefined;
+  if (!(value instanceof CelMap || value instanceof CelObject)) return undefined;
+  const { size } = value;
+  work(size >> 2);
+  return size;
 }
+
+/** Takes no time when a string has Latin characters only. */
+const surrogate = /[\ud800-\udbff]/;
 
 /** Most strings have no surrogate pairs; those that do are counted. */
 export function codePointCount(text: string): number {
-  if (text.length > 64) work(text.length >> 6);
+  if (text.length > 64) {
+    work(text.length >> 6);
+    if (!surrogate.test(text)) return text.length;
+  }
   let pairs = 0;
   for (let index = 0; index < text.length; index++) {
     const unit = text.charCodeAt(index);

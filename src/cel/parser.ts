@@ -1,7 +1,7 @@
-import type { Element, Entry, Expression, Field } from './ast.ts';
+import { type Element, type Entry, type Expression, type Field, visit } from './ast.ts';
 import { codePoints, Issues } from './issues.ts';
 import { shown, type Token, tokenize } from './lexer.ts';
-import { expressionCodePointsMax, expressionDepthMax } from './limits.ts';
+import { copiedNodesMax, expressionCodePointsMax, expressionDepthMax } from './limits.ts';
 import { expandMacro, type Macros } from './macros.ts';
 import { reservedWords } from './names.ts';
 import { unescapeBytes, unescapeString } from './unescape.ts';
@@ -77,6 +77,7 @@ class Parser {
   readonly #issues: Issues;
   #index = 0;
   #nesting = 0;
+  #copied = 0;
   /** The marks that end the groups around the place. */
   readonly #closers: string[] = [];
 
@@ -377,6 +378,10 @@ class Parser {
   #call(offset: number, name: string, target: Parsed | undefined, args: readonly Parsed[]): Parsed {
     const nodes = args.map(({ node }) => node);
     const depth = Math.max(target?.depth ?? 0, ...args.map(arg => arg.depth));
+    if (target !== undefined && (name === 'optMap' || name === 'optFlatMap')) {
+      visit(target.node, () => this.#copied++);
+      if (this.#copied > copiedNodesMax) this.#tooDeep('expression is too large with its macros expanded');
+    }
     const expanded = expandMacro(this.#macros, offset, name, target?.node, nodes);
     if (expanded !== undefined && 'problem' in expanded) {
       this.#issues.report(expanded.offset, expanded.problem);

@@ -28,6 +28,9 @@ export type CelKind =
   | 'struct'
   | 'parameter';
 
+/** What is written longer counts as dyn: `.map(a, {a: a})` doubles the type of a list as often as it is said. */
+const textLengthMax = 10_000;
+
 export const dynType = simple('dyn', 'dyn');
 export const anyType = simple('any', 'any', 'any');
 export const errorType = simple('error', '!error!', '!error!');
@@ -84,5 +87,6 @@ function simple(kind: CelKind, name: string, text: string = name): CelType {
 }
 
 function parameterized(kind: CelKind, name: string, parameters: readonly CelType[]): CelType {
-  return { kind, name, parameters, text: `${name}(${parameters.map(each => each.text).join(', ')})` };
+  const text = `${name}(${parameters.map(each => each.text).join(', ')})`;
+  return text.length > textLengthMax ? dynType : { kind, name, parameters, text };
 }

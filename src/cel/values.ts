@@ -1,3 +1,4 @@
+import { propertyNames } from './property-names.ts';
 import {
   boolType,
   bytesType,
@@ -166,14 +167,14 @@ export abstract class CelMap {
   abstract readonly size: number;
   /** Undefined when there is no such key. */
   abstract find(key: CelValue): Result | undefined;
-  abstract keys(): CelValue[];
+  abstract keys(): readonly CelValue[];
 }
 
 /** A JSON object read as a map. */
 export class JsonMap extends CelMap {
   readonly object: Readonly<Record<string, unknown>>;
   readonly adapt: Adapt;
-  #names: string[] | undefined;
+  #names: readonly string[] | undefined;
 
   constructor(object: Readonly<Record<string, unknown>>, adapt: Adapt) {
     super();
@@ -190,12 +191,12 @@ export class JsonMap extends CelMap {
     return this.adapt(this.object[key]);
   }
 
-  keys(): CelValue[] {
+  keys(): readonly CelValue[] {
     return this.#keys();
   }
 
-  #keys(): string[] {
-    return (this.#names ??= Object.keys(this.object));
+  #keys(): readonly string[] {
+    return (this.#names ??= propertyNames(this.object));
   }
 }
 
@@ -217,7 +218,7 @@ export class EntryMap extends CelMap {
     return canonical === undefined ? undefined : this.entries.get(canonical)?.[1];
   }
 
-  keys(): CelValue[] {
+  keys(): readonly CelValue[] {
     return Array.from(this.entries.values(), ([key]) => key);
   }
 }

@@ -1,3 +1,4 @@
+import { forgetPropertyNames } from './property-names.ts';
 import { CostExceeded } from './values.ts';
 
 /*
@@ -6,7 +7,7 @@ import { CostExceeded } from './values.ts';
  */
 
 /** Elements compared, or 64 characters looked at, in one evaluation. */
-const workMax = 20_000_000;
+const workMax = 10_000_000;
 /** The longest string that a function makes, in UTF-16 units. */
 export const stringLengthMax = 64 * 1024 * 1024;
 /** The longest list that `+` makes; going through it would cost too much anyway. */
@@ -17,6 +18,7 @@ let left = workMax;
 /** At the start of an evaluation; it is synchronous. */
 export function startWork(): void {
   left = workMax;
+  forgetPropertyNames();
 }
 
 export function work(units: number): void {
