@@ -1,7 +1,6 @@
 import { request as httpRequest, type IncomingMessage, type RequestOptions } from 'node:http';
 import { Agent as HttpsAgent, request as httpsRequest } from 'node:https';
 import { pipeline, type Duplex } from 'node:stream';
-import { checkServerIdentity } from 'node:tls';
 import { traceHeaders } from '#base/trace.ts';
 import { errors } from '#api/machinery/errors.ts';
 import type { ApiResponse } from '#client/transport.ts';
@@ -144,7 +143,11 @@ function open(backend: Backend, { method, path, headers, body, signal }: Backend
     port: backend.port,
     method,
     path,
-    headers: { ...(headers as NodeJS.Dict<string | string[]>), ...traceHeaders(), ...(body && { 'content-length': body.length }) },
+    headers: {
+      ...(headers as NodeJS.Dict<string | string[]>),
+      ...traceHeaders(),
+      ...(body && { 'content-length': body.length }),
+    },
     signal,
     agent: backend.tls?.agent ?? false,
   };
@@ -167,11 +170,8 @@ function tlsOptions(tls: BackendTls = {}) {
     ...(cert !== undefined && { cert }),
     ...(key !== undefined && { key }),
     ...(ca === undefined ? { rejectUnauthorized: systemTrust } : { ca }),
-    ...(serverName !== undefined && {
-      servername: serverName,
-      checkServerIdentity: (_host: string, certificate: Parameters<typeof checkServerIdentity>[1]) =>
-        checkServerIdentity(serverName, certificate),
-    }),
+    // The certificate is checked against it, too. A check of one's own would keep the agent from using connections again.
+    ...(serverName !== undefined && { servername: serverName }),
   };
 }
 
