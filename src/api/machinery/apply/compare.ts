@@ -32,8 +32,7 @@ function compare(structure: Structure, before: Json | undefined, after: Json | u
     if (!isListOrNone(before) || !isListOrNone(after)) return compareLeaf(before, after);
     return compareLists(structure, before, after);
   }
-  // Values without a type may be anything.
-  if (!isObjectOrNone(before) || !isObjectOrNone(after)) return compareLeaf(before, after);
+  if (!isObjectOrNone(before) || !isObjectOrNone(after)) return compareSorts(structure, before, after);
   return compareMembers(structure, before, after);
 }
 
@@ -41,6 +40,18 @@ function compareLeaf(before: Json | undefined, after: Json | undefined): Differe
   if (before === undefined) return added;
   if (after === undefined) return gone;
   return deepEqual(before, after) ? same : added;
+}
+
+/** Values without a type may be anything: one becomes another, and members of an object come or go with it. */
+function compareSorts(structure: Structure, before: Json | undefined, after: Json | undefined): Difference {
+  const { changed } = compareLeaf(before, after);
+  if (changed === undefined || before === undefined) return compareLeaf(before, after);
+  return {
+    changed: isObject(after)
+      ? nodeOf(true, compareMembers(structure, null, after).changed as Record<string, FieldSet> | undefined)
+      : changed,
+    removed: isObject(before) ? compareMembers(structure, before, null).removed : undefined,
+  };
 }
 
 function compareMembers(

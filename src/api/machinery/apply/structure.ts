@@ -72,6 +72,8 @@ function compile(schema: Schema): Structure {
       if (schema.listType !== 'map') return atomicStructure;
       return { type: 'list', keys: listKeys(schema.mapKeys ?? [], schema.items), item };
     }
+    case 'json':
+      return deducedStructure;
     default:
       return leafStructure;
   }
@@ -85,7 +87,9 @@ function objectStructure(schema: ObjectSchema): Structure {
     const of = name === 'managedFields' ? () => ignored : once(() => structureOf(field.schema));
     fields.set(name, { element: `f:${name}`, of });
   }
-  return { type: 'object', fields, unknown: schema.preserveUnknown ? deducedStructure : undefined };
+  // An object of which nothing is said may hold anything.
+  const isOpen = schema.preserveUnknown === true || fields.size === 0;
+  return { type: 'object', fields, unknown: isOpen ? deducedStructure : undefined };
 }
 
 /** Keys in the order of their names, as they stand in a path element. */
