@@ -87,6 +87,19 @@ export function isWildcardDNS1123Subdomain(text: string): Messages {
 
 /** Keys of labels and annotations, finalizers, condition types, resource names: `example.com/name` or `name`. */
 export function isQualifiedName(text: string): Messages {
+  if (qualifiedNames.has(text)) return none;
+  const messages = problemsOfQualifiedName(text);
+  if (messages.length > 0) return messages;
+  if (qualifiedNames.size >= rememberedNamesMax) qualifiedNames.clear();
+  qualifiedNames.add(text);
+  return none;
+}
+
+/** Names that were found good: a cluster uses the same few keys for all its objects. */
+const qualifiedNames = new Set<string>();
+const rememberedNamesMax = 4_096;
+
+function problemsOfQualifiedName(text: string): Messages {
   const parts = text.split('/', 3);
   if (parts.length > 2)
     return [
