@@ -21,6 +21,8 @@ export interface CrashOptions {
   readonly seed: number;
   readonly say: (line: string) => void;
   readonly convergeMsMax?: number;
+  /** No further round when it aborts. */
+  readonly signal?: AbortSignal;
 }
 
 export interface CrashFigures {
@@ -33,11 +35,11 @@ type Victim = 'node-agent' | 'control-plane';
 
 /** Throws at the first promise that is not kept, with what the node and its log say. */
 export async function crashRounds(cluster: ScenarioCluster, options: CrashOptions): Promise<CrashFigures> {
-  const { rounds, seed, say, convergeMsMax = 60_000 } = options;
+  const { rounds, seed, say, convergeMsMax = 60_000, signal } = options;
   const random = seededRandom(seed);
   const load = await startLoad(cluster, random);
   let [kills, slowestMs] = [0, 0];
-  for (let round = 1; round <= rounds; round++) {
+  for (let round = 1; round <= rounds && !signal?.aborted; round++) {
     const victims = pick(random, victimsOfRounds);
     const changing = load.change(pick(random, [2, 4, 8]));
     for (const victim of victims) {
@@ -315,12 +317,16 @@ if (process.argv[1] === import.meta.filename) {
       seed: { type: 'string', default: String(Math.floor(Math.random() * 1e6)) },
     },
   });
+  // Interrupted, it still takes everything away.
+  const stop = new AbortController();
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => stop.abort());
   await using cluster = await startScenarioCluster();
   await prepareForCrashes(cluster);
   const figures = await crashRounds(cluster, {
     rounds: Number(values.rounds),
     seed: Number(values.seed),
     say: line => process.stdout.write(`${line}\n`),
+    signal: stop.signal,
   });
   process.stdout.write(`seed ${values.seed}: ${JSON.stringify(figures)}\n`);
 }
