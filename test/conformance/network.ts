@@ -65,9 +65,23 @@ export function fetchFrom(t: Trial, pod: string, url: string): Promise<string> {
   return execIn(t, pod, 'timeout', '5', 'wget', '-qO-', url);
 }
 
+/** A pod that `fetchFrom` and `datagramFrom` can ask from. */
+export function asker(t: Trial, wish: PodWish = {}): Promise<Stored<Pod>> {
+  const { container, volumes } = nodeProgram(
+    'setInterval(() => {}, 1e9); process.on("SIGTERM", () => process.exit(0));',
+  );
+  return readyPod(t, { ...wish, ...(container && { container }), ...(volumes && { volumes }) });
+}
+
 /** What an address answers a pod to a datagram; empty when nothing comes. */
-export async function datagramFrom(t: Trial, pod: string, host: string, port: number): Promise<string> {
-  return (await execIn(t, pod, 'sh', '-c', `(echo hello; sleep 1) | timeout 3 nc -u ${host} ${port} || true`)).trim();
+export function datagramFrom(t: Trial, pod: string, host: string, port: number): Promise<string> {
+  const program = `
+    const socket = require('node:dgram').createSocket('udp4');
+    socket.on('message', message => { process.stdout.write(message); process.exit(); });
+    socket.on('error', () => process.exit());
+    socket.send('hello', ${port}, ${JSON.stringify(host)});
+    setTimeout(() => process.exit(), 1500);`;
+  return execIn(t, pod, '/node/node', '--eval', program);
 }
 
 /** Resolves when exactly these have answered, each at least once; of those others may have been there before. */

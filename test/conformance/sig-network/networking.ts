@@ -1,8 +1,7 @@
 import assert from 'node:assert/strict';
 import { conformance, type Trial } from '../conformance.ts';
-import { datagramFrom, fetchFrom, servers } from '../network.ts';
+import { asker, datagramFrom, fetchFrom, servers } from '../network.ts';
 import { schedulableNodes } from '../nodes.ts';
-import { readyPod } from '../pods.ts';
 
 const pods = '[sig-network] Networking Granular Checks: Pods should function for';
 
@@ -18,7 +17,7 @@ conformance(it => {
 async function everyWay(t: Trial, how: 'http' | 'udp', hostNetwork: boolean): Promise<void> {
   const targets = await servers(t);
   for (const { metadata } of await schedulableNodes(t)) {
-    const client = await readyPod(t, { nodeName: metadata.name, hostNetwork });
+    const client = await asker(t, { nodeName: metadata.name, hostNetwork });
     for (const { metadata: target, status } of targets) {
       const address = status?.podIP ?? '';
       const answer =

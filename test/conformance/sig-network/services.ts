@@ -4,6 +4,7 @@ import { apiOperations } from '../api-operations.ts';
 import { conformance, type Trial } from '../conformance.ts';
 import {
   answeredBy,
+  asker,
   changeService,
   datagramFrom,
   fetchFrom,
@@ -12,7 +13,6 @@ import {
   server,
   unreachable,
 } from '../network.ts';
-import { readyPod } from '../pods.ts';
 
 const should = '[sig-network] Services should';
 const labels = { app: 'served' };
@@ -37,7 +37,7 @@ conformance(it => {
       selector: labels,
       ports: [{ port: 80, targetPort: 8080, protocol: 'TCP' }],
     });
-    const client = await readyPod(t);
+    const client = await asker(t);
     for (const host of ['changed', spec?.clusterIP ?? ''])
       await answeredBy(t, names, () => fetchFrom(t, client.metadata.name, `http://${host}/`));
   });
@@ -69,7 +69,7 @@ conformance(it => {
         ports: null,
       });
       assert.deepEqual([spec?.type, spec?.clusterIP ?? ''], ['ExternalName', '']);
-      const client = await readyPod(t);
+      const client = await asker(t);
       await answeredBy(t, [name], () => fetchFrom(t, client.metadata.name, 'http://changed/'));
       // What it had is free again.
       const again = await makeService(t, 'again', { clusterIP: made.spec?.clusterIP, ports: [{ port: 80 }] });
@@ -96,7 +96,7 @@ conformance(it => {
     const [name = ''] = await backends(t, 1);
     const port = (protocol: string) => ({ name: protocol.toLowerCase(), port: 80, targetPort: 8080, protocol });
     await makeService(t, 'both', { selector: labels, ports: [port('TCP'), port('UDP')] });
-    const client = await readyPod(t);
+    const client = await asker(t);
     const tcp = () => fetchFrom(t, client.metadata.name, 'http://both/');
     const udp = () => datagramFrom(t, client.metadata.name, 'both', 80);
     await answeredBy(t, [name], tcp);
@@ -177,7 +177,7 @@ conformance(it => {
       name: 'pod3',
       more: { ...on1, container: { ports: [{ containerPort: 8080, hostPort, protocol: 'UDP', hostIP: address }] } },
     });
-    const client = await readyPod(t, { nodeName: on, hostNetwork: true });
+    const client = await asker(t, { nodeName: on, hostNetwork: true });
     await answeredBy(t, ['pod1'], () => fetchFrom(t, client.metadata.name, `http://127.0.0.1:${hostPort}/`));
     await answeredBy(t, ['pod2'], () => fetchFrom(t, client.metadata.name, `http://${address}:${hostPort}/`));
     await answeredBy(t, ['pod3'], () => datagramFrom(t, client.metadata.name, address, hostPort));
@@ -193,7 +193,7 @@ async function backends(t: Trial, count = 2): Promise<readonly string[]> {
 
 /** By name and address from a pod, and at every node's port. */
 async function everywhere(t: Trial, { metadata, spec }: Service, names: readonly string[]): Promise<void> {
-  const client = await readyPod(t);
+  const client = await asker(t);
   const nodePort = spec?.ports?.[0]?.nodePort ?? 0;
   assert.ok(nodePort >= 30_000);
   const hosts = [metadata.name, spec?.clusterIP, ...(await nodeAddresses(t)).map(address => `${address}:${nodePort}`)];
@@ -208,7 +208,7 @@ async function affine(t: Trial, type: 'ClusterIP' | 'NodePort', sessionAffinity:
     selector: labels,
     ports: [{ port: 80, targetPort: 8080 }],
   });
-  const client = await readyPod(t);
+  const client = await asker(t);
   const host =
     type === 'ClusterIP' ? (spec?.clusterIP ?? '') : `${(await nodeAddresses(t))[0]}:${spec?.ports?.[0]?.nodePort}`;
   const ask = () => fetchFrom(t, client.metadata.name, `http://${host}/`);
