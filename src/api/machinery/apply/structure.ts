@@ -87,9 +87,12 @@ function objectStructure(schema: ObjectSchema): Structure {
     const of = name === 'managedFields' ? () => ignored : once(() => structureOf(field.schema));
     fields.set(name, { element: `f:${name}`, of });
   }
-  // An object of which nothing is said may hold anything.
-  const isOpen = schema.preserveUnknown === true || fields.size === 0;
-  return { type: 'object', fields, unknown: isOpen ? deducedStructure : undefined };
+  return { type: 'object', fields, unknown: isOpen(schema) ? deducedStructure : undefined };
+}
+
+/** An object of which nothing is said may hold anything. */
+export function isOpen({ preserveUnknown, fields }: ObjectSchema): boolean {
+  return preserveUnknown === true || Object.keys(fields).length === 0;
 }
 
 /** Keys in the order of their names, as they stand in a path element. */

@@ -1,6 +1,6 @@
 import { resolve, type Json, type JsonObject, type ObjectSchema, type ScalarType, type Schema } from '../schema.ts';
 import { formatPath } from './field-set.ts';
-import { elementOf, isObject, structureOf } from './structure.ts';
+import { elementOf, isObject, isOpen, structureOf } from './structure.ts';
 
 /**
  * What in a configuration does not fit its type: fields the type does not have, values of another sort, items that
@@ -45,7 +45,7 @@ function walkFields(schema: ObjectSchema, value: JsonObject, path: Path, found: 
       walk((schema.fields[name] as { readonly schema: Schema }).schema, value[name] as Json, at, found);
     } else if (schema.isKind && (name === 'apiVersion' || name === 'kind')) {
       checkScalar('string', value[name] as Json, at, found);
-    } else if (!schema.preserveUnknown) {
+    } else if (!isOpen(schema)) {
       say(found, at, 'field not declared in schema');
       return;
     }
