@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import type { Evaluation } from './contract.ts';
 import { declDyn, declInt, declList, declMap, declObject, declOptional, declString } from './declarations.ts';
 import { celEnvironment } from './environment.ts';
 import { escapeName, unescapeName } from './names.ts';
@@ -360,4 +361,14 @@ test('macros and types that double themselves are refused or forgotten', () => {
     evaluate(`[1]${'.map(a, {a: a})'.repeat(60)} == []`).error?.message ?? '',
     /unsupported key type: map\(dyn, dyn\)/,
   );
+});
+
+test('an evaluation that was stopped leaves nothing behind', () => {
+  const large = celEnvironment({ variables: { object: declDyn } }).compile('object.all(x, x < object[0] || true)');
+  assert.ok(large.issues === undefined);
+  for (let round = 0; round < 3; round++) {
+    const stopped: Evaluation = large.evaluate({ object: Array.from({ length: 2000 }, () => long) });
+    assert.equal(stopped.error?.message, 'operation cancelled: actual cost limit exceeded');
+    assert.equal(evaluate(`size('${'é'.repeat(500)}') == 500`).value, true);
+  }
 });

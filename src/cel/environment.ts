@@ -107,6 +107,7 @@ class Environment implements CelEnvironment, Scope, PlanScope {
   }
 
   compile(text: string): Compiled | Uncompiled {
+    startWork();
     const issues = new Issues(text);
     const expression = parse(text, this.#options.bindings ? bindingMacros : kubernetesMacros, issues);
     if (expression === undefined) return { issues: issues.toString() };
@@ -244,6 +245,8 @@ class CompiledExpression implements Compiled {
     } catch (error) {
       if (!(error instanceof CostExceeded)) throw error;
       return { error: costExceeded, value: undefined, cost: frame.cost };
+    } finally {
+      startWork();
     }
     const { cost } = frame;
     if (cost > costLimit) return { error: costExceeded, value: undefined, cost };

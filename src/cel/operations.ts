@@ -145,6 +145,7 @@ export function compare(left: CelValue, right: CelValue): number | CelError {
 /** By code points, which is how bytes of UTF-8 compare. */
 export function compareStrings(left: string, right: string): number {
   const length = Math.min(left.length, right.length);
+  if (length > 1024) work(length >> 4);
   for (let index = 0; index < length; index++) {
     const one = left.charCodeAt(index);
     const other = right.charCodeAt(index);

@@ -15,7 +15,7 @@ export const listSizeMax = 10_000_000;
 
 let left = workMax;
 
-/** At the start of an evaluation; it is synchronous. */
+/** At both ends of an evaluation, which is synchronous, and before an expression is compiled. */
 export function startWork(): void {
   left = workMax;
   forgetPropertyNames();
