@@ -65,6 +65,9 @@ const headerFramesMax = 64;
 /** What one body, and all bodies of a connection, may be ahead of being read. */
 const streamWindow = 1024 * 1024;
 const connectionWindow = 16 * 1024 * 1024;
+/** Of a request that is answered before its end so much is still read, and so long. */
+const swallowedBytesMax = 16 * 1024 * 1024;
+const swallowingMsMax = 5_000;
 /** Bodies that nobody has taken yet; more is not asked for. */
 const heldBytesMax = 64 * 1024 * 1024;
 /** What the socket may hold unsent before streams wait. */
@@ -345,13 +348,16 @@ export class Http2Connection {
     if (stream.receiveWindow < 0) return this.reset(stream, errorCodes.flowControl);
     this.#heldBytes += stream.takeBody(body);
     if (flagged & flags.endStream) return this.#endBody(stream);
-    if (stream.receiveWindow > streamWindow / 2 || !stream.wantsMore) return;
+    if (stream.receiveWindow > streamWindow / 2) return;
+    if (stream.bodyBytes > swallowedBytesMax)
+      return stream.destroyed ? this.reset(stream, errorCodes.noError) : undefined;
     this.#sendWindowUpdate(id, streamWindow - stream.receiveWindow);
     stream.receiveWindow = streamWindow;
   }
 
   #endBody(stream: Http2Stream): void {
-    if (!stream.endBody()) this.reset(stream, errorCodes.protocol);
+    if (stream.destroyed) this.#forget(stream);
+    else if (!stream.endBody()) this.reset(stream, errorCodes.protocol);
   }
 
   /** Lets the other side send on, once it is worth a frame, and as long as what was sent is not too much to keep. */
@@ -519,15 +525,21 @@ export class Http2Connection {
     }
   }
 
-  /** Our side of the stream is done. A body that is still coming is of no use any more. */
+  /**
+   * Our side of the stream is done. A body that is still coming is swallowed for a while: some clients do not look at an
+   * answer when their request is cut off.
+   */
   #finished(stream: Http2Stream): void {
-    if (!stream.remoteClosed) this.#sendReset(stream.id, errorCodes.noError);
-    this.#forget(stream);
+    if (stream.remoteClosed) return this.#forget(stream);
+    this.#heldBytes -= stream.heldBytes;
+    stream.close();
+    stream.stopSwallowing = this.#options.clock.after(swallowingMsMax, () => this.reset(stream, errorCodes.noError));
   }
 
   #forget(stream: Http2Stream): void {
     this.#streams.delete(stream.id);
     this.#heldBytes -= stream.heldBytes;
+    stream.stopSwallowing?.();
     stream.close();
     if (this.#leaving && this.#streams.size === 0 && !this.#ended) this.#end();
   }

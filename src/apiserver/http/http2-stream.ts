@@ -31,7 +31,10 @@ export class Http2Stream implements BodySink {
   /** How much of the first piece has been sent. */
   offset = 0;
   #chunks: Buffer[] = [];
-  #bodyBytes = 0;
+  /** How much of the body has come, whether it was kept or not. */
+  bodyBytes = 0;
+  /** The request is answered, and what still comes of it is thrown away: ends the waiting for its end. */
+  stopSwallowing: (() => void) | undefined;
   #heldBytes = 0;
   #body: RequestBody | undefined;
   #refusedBody: Error | undefined;
@@ -168,9 +171,9 @@ export class Http2Stream implements BodySink {
 
   /** Answers with how many of the bytes are kept. */
   takeBody(bytes: Buffer): number {
-    this.#bodyBytes += bytes.length;
-    if (this.#refusedBody) return 0;
-    if (this.#bodyBytes > limits.requestBodyBytesMax) {
+    this.bodyBytes += bytes.length;
+    if (this.#refusedBody || this.destroyed) return 0;
+    if (this.bodyBytes > limits.requestBodyBytesMax) {
       this.#refusedBody = errors.tooLarge(`Request entity too large: limit is ${limits.requestBodyBytesMax}`);
       this.#waiter?.reject(this.#refusedBody);
       this.#waiter = undefined;
@@ -184,15 +187,11 @@ export class Http2Stream implements BodySink {
     return bytes.length;
   }
 
-  get wantsMore(): boolean {
-    return this.#refusedBody === undefined;
-  }
-
   /** False: it has another length than its headers say. */
   endBody(): boolean {
     this.remoteClosed = true;
     const said = this.headers['content-length'];
-    if (said !== undefined && said !== String(this.#bodyBytes) && Number(said) !== this.#bodyBytes) return false;
+    if (said !== undefined && said !== String(this.bodyBytes) && Number(said) !== this.bodyBytes) return false;
     if (!this.#waiter || this.#refusedBody) return true;
     this.#waiter.resolve(this.#takeChunks());
     this.#waiter = undefined;
