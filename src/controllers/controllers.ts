@@ -33,7 +33,11 @@ import { rootCaController } from './core/root-ca.ts';
 import { serviceAccountController } from './core/service-account.ts';
 import { serviceAccountTokensController } from './core/service-account-tokens.ts';
 import { tokenCleaner } from './core/token-cleaner.ts';
-import { claimProtectionController, volumeProtectionController } from './core/volume-protection.ts';
+import {
+  attributesClassProtectionController,
+  claimProtectionController,
+  volumeProtectionController,
+} from './core/volume-protection.ts';
 import { endpointSliceMirroringController } from './discovery/endpoint-slice-mirroring.ts';
 import { endpointSliceController } from './discovery/endpoint-slice.ts';
 import { garbageCollector } from './meta/garbage-collector.ts';
@@ -90,6 +94,7 @@ export const controllers: readonly Controller[] = [
   ttlAfterFinishedController,
   claimProtectionController,
   volumeProtectionController,
+  attributesClassProtectionController,
   certificateCleaner,
   tokenCleaner,
   legacyTokenCleaner,

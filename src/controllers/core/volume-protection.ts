@@ -1,15 +1,17 @@
 import { PersistentVolume } from '#api/core/v1/persistent-volume.ts';
 import { PersistentVolumeClaim } from '#api/core/v1/persistent-volume-claim.ts';
 import { Pod } from '#api/core/v1/pod.ts';
+import { VolumeAttributesClass } from '#api/storage/v1/volume-attributes-class.ts';
 import type { ApiObject, Kind } from '#api/machinery/kind.ts';
 import { keyFrom } from '#client/informer.ts';
 import { update, type Action } from '../actions.ts';
 import { defineController } from '../controller.ts';
-import { watched } from '../reads.ts';
+import { watched, type Read } from '../reads.ts';
 import { isTerminal } from './pod-state.ts';
 
 const claimFinalizer = 'kubernetes.io/pvc-protection';
 const volumeFinalizer = 'kubernetes.io/pv-protection';
+const classFinalizer = 'kubernetes.io/vac-protection';
 
 /** A claim that pods use is not removed before they are gone. */
 export const claimProtectionController = defineController({
@@ -47,6 +49,42 @@ export const volumeProtectionController = defineController({
     return volume.status?.phase === 'Bound' ? [] : release(PersistentVolume, volume, volumeFinalizer);
   },
 });
+
+/** A class that claims or volumes name is not removed before they name another. */
+export const attributesClassProtectionController = defineController({
+  name: 'volumeattributesclass-protection-controller',
+  reconciles: VolumeAttributesClass,
+  reads: {
+    claimed: named(PersistentVolumeClaim, ({ spec, status }) => [
+      spec.volumeAttributesClassName,
+      status.currentVolumeAttributesClassName,
+      status.modifyVolumeStatus?.targetVolumeAttributesClassName,
+    ]),
+    used: named(PersistentVolume, ({ spec }) => [spec.volumeAttributesClassName]),
+  },
+  writes: [VolumeAttributesClass],
+  decide(attributes, { claimed, used }) {
+    if (attributes.metadata.deletionTimestamp === undefined)
+      return protect(VolumeAttributesClass, attributes, classFinalizer);
+    return claimed || used ? [] : release(VolumeAttributesClass, attributes, classFinalizer);
+  },
+});
+
+/** Whether an object of another kind names the class. */
+function named<Other extends ApiObject>(
+  kind: Kind<Other>,
+  classesOf: (object: Other) => readonly (string | undefined)[],
+): Read<VolumeAttributesClass, boolean> {
+  const names = (object: Other) => classesOf(object).filter(name => name !== undefined && name !== '') as string[];
+  return watched<VolumeAttributesClass, Other, boolean>(
+    kind,
+    objects => {
+      const byClass = objects.index('attributes-class', names);
+      return ({ metadata }) => byClass.get(metadata.name ?? '').size > 0;
+    },
+    (object, old) => (old === undefined ? names(object) : [...names(old), ...names(object)]),
+  );
+}
 
 /** Claims that a pod mounts: those it names, and those that are made for it. */
 function claimsOf({ metadata, spec }: Pod): string[] {
