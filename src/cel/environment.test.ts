@@ -342,6 +342,7 @@ const bombs: readonly (readonly [text: string, object: unknown])[] = [
   ['object.l.all(x, object.m == object.n)', { l: longList, m: longMap, n: { ...longMap } }],
   ["object.l.all(x, object.s.charAt(1) == 'a')", { l: longList, s: `${long.repeat(5)}é` }],
   ['object.l.all(x, !isQuantity(object.s))', { l: longList, s: long.repeat(5) }],
+  ['object.l.all(x, x in object.l)', { l: longList }],
   ['object.l.all(x, size(object.m) > 0)', { l: longList, m: longMap }],
 ];
 

@@ -402,7 +402,9 @@ export function contains(element: CelValue, container: CelValue): boolean | CelE
   if (container instanceof CelObject) return typeof element === 'string' && container.field(element) !== undefined;
   if (!(container instanceof CelList)) return noSuchOverload;
   let failed: CelError | undefined;
-  for (let index = 0; index < container.size; index++) {
+  const { size } = container;
+  if (size > 64) work(size >> 1);
+  for (let index = 0; index < size; index++) {
     const same = equalResults(container.get(index), element);
     if (same === true) return true;
     if (same instanceof CelError) failed ??= same;
