@@ -50,7 +50,7 @@ export interface Kind<Type extends ApiObject = ApiObject> {
   /** Name (`status`, `scale`, `log`, …) → what discovery says of it. */
   readonly subresources: Readonly<Record<string, Subresource>>;
   readonly schema: ObjectSchema;
-  /** Field selectors beside metadata.name and metadata.namespace: label → value as a string. */
+  /** Field selectors beside metadata.name and metadata.namespace: label → value as a string, read from the stored form. */
   readonly fieldSelectors: Readonly<Record<string, FieldValue<Type>>>;
   /** Columns of `kubectl get`. Without any: Name and Created At. */
   readonly columns: readonly Column<Type>[];

@@ -45,9 +45,9 @@ export const Event = defineKind({
   },
   columns: eventColumns(viewEvent),
   fieldSelectors: {
-    ...involvedSelectors<{ readonly regarding: ObjectReference }>('regarding', event => event.regarding),
+    ...involvedSelectors<ApiObject>('regarding', event => (event as CoreEvent).involvedObject),
     reason: event => event.reason ?? '',
-    reportingController: event => event.reportingController ?? '',
+    reportingController: event => (event as ApiObject as CoreEvent).reportingComponent ?? '',
     type: event => event.type ?? '',
   },
   createOnUpdate: true,
