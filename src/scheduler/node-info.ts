@@ -36,6 +36,13 @@ export class NodeInfo {
     this.generation++;
   }
 
+  /** Another node with the same pods, for asking what would be. */
+  with(node: Node): NodeInfo {
+    const copy = new NodeInfo(node);
+    for (const pod of this.pods.values()) copy.addPod(pod);
+    return copy;
+  }
+
   addPod(pod: PodInfo): void {
     if (this.pods.has(pod.key)) this.removePod(pod.key);
     this.pods.set(pod.key, pod);

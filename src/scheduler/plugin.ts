@@ -10,6 +10,28 @@ export interface Rejection {
   readonly unresolvable: boolean;
 }
 
+/** What stands behind a rejection, for people: asked only when somebody wants it explained. */
+export interface Refusal {
+  /** With numbers and names: "cpu: asks for 2, 500m of 2 are free". */
+  readonly details: readonly string[];
+  /** The smallest changes after which this plugin has nothing against the node any more; all of them are needed. */
+  readonly remedies: readonly Remedy[];
+}
+
+export interface Remedy {
+  /** Completes "it would fit if …": "it asked for 200m less cpu". */
+  readonly change: string;
+  /** How much of what was asked for is given up, 0 to 1. */
+  readonly share?: number;
+  apply(trial: Trial): Trial;
+}
+
+/** A pod and a node as they might be. */
+export interface Trial {
+  readonly pod: PodInfo;
+  readonly node: NodeInfo;
+}
+
 /**
  * One part of the decision where a pod goes. `filter` and `score` look at one node and the pods on it only, so their
  * answers are remembered until that node changes.
@@ -18,6 +40,7 @@ export interface Plugin {
   readonly name: string;
   /** `undefined`: this plugin has nothing against the node. */
   filter?(pod: PodInfo, node: NodeInfo): Rejection | undefined;
+  explain?(pod: PodInfo, node: NodeInfo): Refusal;
   /** 0 to 100, or any number when `normalize` says how to get there. */
   score?(pod: PodInfo, node: NodeInfo, cluster: ClusterView): number;
   /** How raw scores become 0 to 100: in proportion to the highest, or the other way round. */
@@ -47,6 +70,7 @@ export interface ClusterPlugin {
 
 export interface Prepared {
   filter?(node: NodeInfo): Rejection | undefined;
+  explain?(node: NodeInfo): Refusal;
   /** Raw scores; `normalize` brings the lowest and highest of them to 0..100. */
   score?(node: NodeInfo): number;
   normalize?(raw: number, min: number, max: number): number;

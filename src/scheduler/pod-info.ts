@@ -52,6 +52,11 @@ export function podInfo(pod: Pod): PodInfo {
   };
 }
 
+/** The same pod with another spec, for asking what would be. What it requests and which host ports it wants stay as given. */
+export function withSpec(info: PodInfo, spec: Partial<PodSpec>): PodInfo {
+  return { ...info, pod: { ...info.pod, spec: { ...info.pod.spec, ...spec } } };
+}
+
 export function noResources(): Resources {
   return { milliCPU: 0, memoryBytes: 0, ephemeralBytes: 0, scalar: new Map() };
 }
@@ -72,6 +77,22 @@ export function addTo(total: Resources, more: Resources, sign: 1 | -1 = 1): void
   total.memoryBytes += sign * more.memoryBytes;
   total.ephemeralBytes += sign * more.ephemeralBytes;
   for (const [name, amount] of more.scalar) total.scalar.set(name, (total.scalar.get(name) ?? 0) + sign * amount);
+}
+
+/** An amount in the scheduler's units as people write it; shortages are rounded up, so that what is said is enough. */
+export function amountText(name: string, amount: number): string {
+  if (name === 'cpu') return amount % 1000 === 0 ? `${amount / 1000}` : `${amount}m`;
+  if (name !== 'memory' && name !== 'ephemeral-storage' && !name.startsWith('hugepages-')) return `${amount}`;
+  if (amount < 1024) return `${amount}`;
+  const units = ['Ki', 'Mi', 'Gi', 'Ti'];
+  let value = amount / 1024;
+  let unit = 0;
+  // As large a unit as leaves four digits at most, or a whole number.
+  while (unit < units.length - 1 && (Number.isInteger(value / 1024) || value >= 10_240)) {
+    value /= 1024;
+    unit++;
+  }
+  return `${Math.ceil(value)}${units[unit]}`;
 }
 
 /**

@@ -1,10 +1,11 @@
 import type { PodAffinityTerm } from '#api/core/v1/pod-spec.ts';
+import type { CarriedTerm } from '../anti-affinity-index.ts';
 import { affinityTerm, selectionOf } from '../affinity-term.ts';
 import type { ClusterState } from '../cluster-state.ts';
 import type { NodeInfo } from '../node-info.ts';
-import type { ClusterPlugin, Rejection } from '../plugin.ts';
+import type { ClusterPlugin, Refusal, Rejection, Remedy } from '../plugin.ts';
 import { domainOf } from '../pod-counts.ts';
-import type { PodInfo } from '../pod-info.ts';
+import { withSpec, type PodInfo } from '../pod-info.ts';
 
 const rejection = (reason: string, unresolvable = false): Rejection => ({
   plugin: 'InterPodAffinity',
@@ -55,6 +56,7 @@ export const interPodAffinity: ClusterPlugin = {
             return refusedByOthers;
           return undefined;
         },
+        explain: node => explained(node, { wanted, unwanted, closed, first }),
       }),
       ...(likes.length > 0 && {
         score: node => liking(node, likes),
@@ -64,7 +66,63 @@ export const interPodAffinity: ClusterPlugin = {
   },
 };
 
+function explained(
+  node: NodeInfo,
+  {
+    wanted,
+    unwanted,
+    closed,
+    first,
+  }: {
+    readonly wanted: readonly Counts[];
+    readonly unwanted: readonly Counts[];
+    readonly closed: readonly CarriedTerm[];
+    readonly first: boolean;
+  },
+): Refusal {
+  const details: string[] = [];
+  const remedies: Remedy[] = [];
+  const where = (topologyKey: string) => {
+    const domain = domainOf(node, topologyKey);
+    return domain === undefined ? `a node without the label ${topologyKey}` : `${topologyKey}=${domain}`;
+  };
+  for (const each of wanted) {
+    const missing = first ? domainOf(node, each.topologyKey) === undefined : !occupied(node, each);
+    if (!missing) continue;
+    details.push(`no pod that it wants to be near is in ${where(each.topologyKey)}`);
+    remedies.push(withoutTerm('podAffinity', each, `it did not require pods near it by ${each.topologyKey}`));
+  }
+  for (const each of unwanted) {
+    if (!occupied(node, each)) continue;
+    const count = each.byDomain.get(domainOf(node, each.topologyKey) ?? '') ?? 0;
+    details.push(`${count} pod(s) that it must not be near are in ${where(each.topologyKey)}`);
+    remedies.push(withoutTerm('podAntiAffinity', each, `its anti-affinity by ${each.topologyKey} were preferred only`));
+  }
+  for (const { term, byDomain } of closed) {
+    if (!occupied(node, { topologyKey: term.topologyKey, byDomain })) continue;
+    const count = byDomain.get(domainOf(node, term.topologyKey) ?? '') ?? 0;
+    details.push(`${count} pod(s) in ${where(term.topologyKey)} refuse such a pod near them`);
+  }
+  // What others refuse cannot be healed by this pod.
+  return { details, remedies: closed.length > 0 && details.length > remedies.length ? [] : remedies };
+}
+
+function withoutTerm(sort: 'podAffinity' | 'podAntiAffinity', { given }: Counts, change: string): Remedy {
+  return {
+    change,
+    apply: trial => {
+      const affinity = trial.pod.pod.spec.affinity ?? {};
+      const terms = affinity[sort]?.requiredDuringSchedulingIgnoredDuringExecution ?? [];
+      const left = terms.filter(each => each !== given);
+      const changed = { ...affinity[sort], requiredDuringSchedulingIgnoredDuringExecution: left };
+      return { ...trial, pod: withSpec(trial.pod, { affinity: { ...affinity, [sort]: changed } }) };
+    },
+  };
+}
+
 interface Counts {
+  /** As the pod has it. */
+  readonly given?: PodAffinityTerm;
   readonly topologyKey: string;
   readonly byDomain: ReadonlyMap<string, number>;
   /** The pod matches its own term. */
@@ -78,6 +136,7 @@ interface Weighted extends Counts {
 function countsOf(term: PodAffinityTerm, pod: PodInfo, cluster: ClusterState): Counts {
   const resolved = affinityTerm(term, pod);
   return {
+    given: term,
     topologyKey: term.topologyKey,
     byDomain: cluster.counts.of(term.topologyKey, selectionOf(resolved, cluster.namespaceLabels)),
     self: resolved.matches(pod, cluster.namespaceLabels),

@@ -1,7 +1,7 @@
 import type { Node } from '#api/core/v1/node.ts';
 import type { NodeSelectorTerm } from '#api/core/v1/node-selector-term.ts';
-import type { Plugin } from '../plugin.ts';
-import type { PodInfo } from '../pod-info.ts';
+import type { Plugin, Remedy } from '../plugin.ts';
+import { withSpec, type PodInfo } from '../pod-info.ts';
 
 const rejection = {
   plugin: 'NodeAffinity',
@@ -14,6 +14,40 @@ export const nodeAffinity: Plugin = {
   weight: 2,
   normalize: 'proportional',
   filter: (pod, { node }) => (selectsNode(pod, node) ? undefined : rejection),
+  explain(pod, { node }) {
+    const labels = node.metadata.labels ?? {};
+    const details: string[] = [];
+    const remedies: Remedy[] = [];
+    for (const [key, wanted] of Object.entries(pod.pod.spec.nodeSelector ?? {})) {
+      const actual = Object.hasOwn(labels, key) ? labels[key] : undefined;
+      if (actual === wanted) continue;
+      details.push(
+        `label ${key} is ${actual === undefined ? 'not set' : JSON.stringify(actual)}, the pod selects ${JSON.stringify(wanted)}`,
+      );
+      remedies.push({
+        change: `its nodeSelector did not ask for ${key}=${wanted}`,
+        apply: trial => {
+          const left = Object.entries(trial.pod.pod.spec.nodeSelector ?? {}).filter(([each]) => each !== key);
+          return { ...trial, pod: withSpec(trial.pod, { nodeSelector: Object.fromEntries(left) }) };
+        },
+      });
+    }
+    const required = pod.pod.spec.affinity?.nodeAffinity?.requiredDuringSchedulingIgnoredDuringExecution;
+    if (required !== undefined && !(required.nodeSelectorTerms ?? []).some(term => matchesTerm(term, node))) {
+      const terms = (required.nodeSelectorTerms ?? []).map(textOf).join(' or ');
+      details.push(`required node affinity is not met: ${terms}`);
+      remedies.push({
+        change: 'it had no required node affinity',
+        apply: trial => {
+          const { requiredDuringSchedulingIgnoredDuringExecution: _, ...rest } =
+            trial.pod.pod.spec.affinity?.nodeAffinity ?? {};
+          const affinity = { ...trial.pod.pod.spec.affinity, nodeAffinity: rest };
+          return { ...trial, pod: withSpec(trial.pod, { affinity }) };
+        },
+      });
+    }
+    return { details, remedies };
+  },
   scores: pod => (preferred(pod)?.length ?? 0) > 0,
   score(pod, { node }) {
     let sum = 0;
@@ -21,6 +55,13 @@ export const nodeAffinity: Plugin = {
     return sum;
   },
 };
+
+function textOf({ matchExpressions = [], matchFields = [] }: NodeSelectorTerm): string {
+  const all = [...matchExpressions, ...matchFields];
+  return all
+    .map(each => `${each.key} ${each.operator}${each.values?.length ? ` [${each.values.join(', ')}]` : ''}`)
+    .join(' and ');
+}
 
 /** nodeSelector and the required node affinity of a pod. */
 export function selectsNode({ pod }: PodInfo, node: Node): boolean {

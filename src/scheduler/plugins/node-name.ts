@@ -9,4 +9,5 @@ const rejection = {
 export const nodeName: Plugin = {
   name: 'NodeName',
   filter: (pod, node) => (!pod.pod.spec.nodeName || pod.pod.spec.nodeName === node.name ? undefined : rejection),
+  explain: pod => ({ details: [`the pod asks for node ${pod.pod.spec.nodeName}`], remedies: [] }),
 };

@@ -1,6 +1,6 @@
 import type { NodeInfo } from '../node-info.ts';
-import type { Plugin } from '../plugin.ts';
-import type { PodInfo } from '../pod-info.ts';
+import type { Plugin, Remedy } from '../plugin.ts';
+import { amountText, type PodInfo, type Resources } from '../pod-info.ts';
 
 /** Enough of everything must be free; the emptier node is better (LeastAllocated over cpu and memory). */
 export const nodeResourcesFit: Plugin = {
@@ -15,6 +15,17 @@ export const nodeResourcesFit: Plugin = {
       unresolvable: lacking.some(each => each.unresolvable),
     };
   },
+  explain(pod, node) {
+    const lacking = insufficient(pod, node);
+    return {
+      details: lacking.map(({ name, wanted, total, used }) =>
+        name === 'pods'
+          ? `pods: ${used} of ${total} are there`
+          : `${name}: asks for ${amountText(name, wanted)}, ${amountText(name, Math.max(0, total - used))} of ${amountText(name, total)} are free`,
+      ),
+      remedies: lacking.flatMap(each => remedyFor(each, node)),
+    };
+  },
   score(pod, node) {
     const cpu = free(node.allocatable.milliCPU, node.assumedMilliCPU + pod.assumedMilliCPU);
     const memory = free(node.allocatable.memoryBytes, node.assumedMemoryBytes + pod.assumedMemoryBytes);
@@ -23,7 +34,45 @@ export const nodeResourcesFit: Plugin = {
   },
 };
 
+function remedyFor({ name, wanted, total, used }: Insufficiency, node: NodeInfo): Remedy | readonly Remedy[] {
+  // No change of the pod makes place for one more; and who holds too much already refuses even the smallest request.
+  if (name === 'pods') return [];
+  const less = wanted - Math.max(0, total - used);
+  const all = less >= wanted;
+  const missing = all && total === 0;
+  return {
+    change: missing
+      ? `it did not ask for ${name}, which ${node.name} does not have`
+      : all
+        ? `it asked for no ${name} at all`
+        : `it asked for ${amountText(name, less)} less ${name}`,
+    share: less / wanted,
+    apply: trial => ({
+      ...trial,
+      pod: { ...trial.pod, requests: lessOf(trial.pod.requests, name, less) },
+    }),
+  };
+}
+
+function lessOf(requests: Resources, name: string, amount: number): Resources {
+  switch (name) {
+    case 'cpu':
+      return { ...requests, milliCPU: requests.milliCPU - amount };
+    case 'memory':
+      return { ...requests, memoryBytes: requests.memoryBytes - amount };
+    case 'ephemeral-storage':
+      return { ...requests, ephemeralBytes: requests.ephemeralBytes - amount };
+    default:
+      return { ...requests, scalar: new Map(requests.scalar).set(name, (requests.scalar.get(name) ?? 0) - amount) };
+  }
+}
+
 interface Insufficiency {
+  /** Of the resource; `pods` for the number of pods. */
+  readonly name: string;
+  readonly wanted: number;
+  readonly total: number;
+  readonly used: number;
   readonly reason: string;
   /** The node is too small even when empty. */
   readonly unresolvable: boolean;
@@ -32,10 +81,18 @@ interface Insufficiency {
 function insufficient({ requests }: PodInfo, node: NodeInfo): readonly Insufficiency[] {
   const lacking: Insufficiency[] = [];
   const { allocatable, requested } = node;
-  if (node.pods.size + 1 > node.podsMax) lacking.push({ reason: 'Too many pods', unresolvable: false });
+  if (node.pods.size + 1 > node.podsMax)
+    lacking.push({
+      name: 'pods',
+      wanted: 1,
+      total: node.podsMax,
+      used: node.pods.size,
+      reason: 'Too many pods',
+      unresolvable: false,
+    });
   const check = (name: string, wanted: number, total: number, used: number) => {
     if (wanted > 0 && wanted > total - used)
-      lacking.push({ reason: `Insufficient ${name}`, unresolvable: wanted > total });
+      lacking.push({ name, wanted, total, used, reason: `Insufficient ${name}`, unresolvable: wanted > total });
   };
   check('cpu', requests.milliCPU, allocatable.milliCPU, requested.milliCPU);
   check('memory', requests.memoryBytes, allocatable.memoryBytes, requested.memoryBytes);

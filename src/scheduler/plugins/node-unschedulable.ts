@@ -1,3 +1,4 @@
+import type { NodeInfo } from '../node-info.ts';
 import type { Plugin } from '../plugin.ts';
 import { tolerates } from './taint-toleration.ts';
 
@@ -11,4 +12,19 @@ export const nodeUnschedulable: Plugin = {
     const taint = { key: 'node.kubernetes.io/unschedulable', effect: 'NoSchedule' };
     return tolerates(pod.pod.spec.tolerations, taint) ? undefined : rejection;
   },
+  explain: (_pod, node) => ({
+    details: ['the node is cordoned'],
+    remedies: [
+      {
+        change: `${node.name} were uncordoned (kubectl uncordon ${node.name})`,
+        apply: trial => ({ ...trial, node: uncordoned(trial.node) }),
+      },
+    ],
+  }),
 };
+
+function uncordoned(node: NodeInfo): NodeInfo {
+  const taints = node.node.spec.taints?.filter(taint => taint.key !== 'node.kubernetes.io/unschedulable');
+  const { unschedulable: _, ...spec } = node.node.spec;
+  return node.with({ ...node.node, spec: { ...spec, ...(taints && { taints }) } });
+}

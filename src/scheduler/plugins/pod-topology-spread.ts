@@ -1,9 +1,9 @@
 import type { TopologySpreadConstraint } from '#api/core/v1/pod-spec.ts';
 import type { ClusterState } from '../cluster-state.ts';
 import type { NodeInfo } from '../node-info.ts';
-import type { ClusterPlugin, Rejection } from '../plugin.ts';
+import type { ClusterPlugin, Refusal, Rejection } from '../plugin.ts';
 import { domainOf, podsInNamespace, type PodSelection } from '../pod-counts.ts';
-import type { PodInfo } from '../pod-info.ts';
+import { withSpec, type PodInfo } from '../pod-info.ts';
 import { selectsNode } from './node-affinity.ts';
 import { tolerates } from './taint-toleration.ts';
 
@@ -32,7 +32,10 @@ export const podTopologySpread: ClusterPlugin = {
       .filter(each => each.whenUnsatisfiable !== 'DoNotSchedule')
       .map(each => counted(each, pod, cluster));
     return {
-      ...(required.length > 0 && { filter: node => refusal(node, required) }),
+      ...(required.length > 0 && {
+        filter: node => refusal(node, required),
+        explain: node => explained(node, required),
+      }),
       ...(preferred.length > 0 && {
         score: node => crowding(node, preferred),
         // The emptier the domain, the better.
@@ -107,6 +110,36 @@ function refusal(node: NodeInfo, constraints: readonly Counted[]): Rejection | u
     if ((byDomain.get(domain) ?? 0) + self - minimum > constraint.maxSkew) return tooSkewed;
   }
   return undefined;
+}
+
+function explained(node: NodeInfo, constraints: readonly Counted[]): Refusal {
+  const broken = constraints.filter(each => refusal(node, [each]) !== undefined);
+  return {
+    details: broken.map(({ constraint: { topologyKey, maxSkew }, byDomain, minimum, self }) => {
+      const domain = domainOf(node, topologyKey);
+      if (domain === undefined) return `the node has no label ${topologyKey}`;
+      const count = byDomain.get(domain) ?? 0;
+      return `${topologyKey}=${domain} has ${count} of its pods, the emptiest has ${minimum}: with it the skew is ${count + self - minimum}, at most ${maxSkew} is allowed`;
+    }),
+    remedies: broken.flatMap(({ constraint, byDomain, minimum, self }) => {
+      const { topologyKey } = constraint;
+      const domain = domainOf(node, topologyKey);
+      if (domain === undefined) return [];
+      const maxSkew = (byDomain.get(domain) ?? 0) + self - minimum;
+      return {
+        change: `it allowed a skew of ${maxSkew} over ${topologyKey} instead of ${constraint.maxSkew}`,
+        share: (maxSkew - constraint.maxSkew) / maxSkew,
+        apply: trial => ({
+          ...trial,
+          pod: withSpec(trial.pod, {
+            topologySpreadConstraints: (trial.pod.pod.spec.topologySpreadConstraints ?? []).map(each =>
+              each === constraint ? { ...each, maxSkew } : each,
+            ),
+          }),
+        }),
+      };
+    }),
+  };
 }
 
 function crowding(node: NodeInfo, constraints: readonly Counted[]): number {

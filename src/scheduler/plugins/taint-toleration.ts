@@ -1,5 +1,6 @@
 import type { Toleration } from '#api/core/v1/toleration.ts';
 import type { Plugin } from '../plugin.ts';
+import { withSpec } from '../pod-info.ts';
 
 const rejection = { plugin: 'TaintToleration', reasons: ['node(s) had untolerated taint(s)'], unresolvable: true };
 
@@ -20,6 +21,24 @@ export const taintToleration: Plugin = {
     );
     return untolerated ? rejection : undefined;
   },
+  explain(pod, { node }) {
+    const untolerated = (node.spec.taints ?? []).filter(
+      taint =>
+        (taint.effect === 'NoSchedule' || taint.effect === 'NoExecute') && !tolerates(pod.pod.spec.tolerations, taint),
+    );
+    return {
+      details: untolerated.map(taint => `taint ${textOf(taint)} is not tolerated`),
+      remedies: untolerated.map(taint => ({
+        change: `it tolerated ${textOf(taint)}`,
+        apply: trial => {
+          const { tolerations = [] } = trial.pod.pod.spec;
+          const { key, value, effect } = taint;
+          const added = { key, operator: 'Equal' as const, ...(value !== undefined && { value }), effect };
+          return { ...trial, pod: withSpec(trial.pod, { tolerations: [...tolerations, added] }) };
+        },
+      })),
+    };
+  },
   /** The fewer soft taints a pod does not tolerate, the better. */
   score(pod, { node }) {
     let untolerated = 0;
@@ -28,6 +47,11 @@ export const taintToleration: Plugin = {
     return untolerated;
   },
 };
+
+/** As kubectl writes taints: `key=value:effect`. */
+function textOf({ key, value, effect }: TaintLike): string {
+  return `${key}${value ? `=${value}` : ''}:${effect}`;
+}
 
 export function tolerates(tolerations: readonly Toleration[] | undefined, taint: TaintLike): boolean {
   return tolerations?.some(toleration => toleratesTaint(toleration, taint)) ?? false;
