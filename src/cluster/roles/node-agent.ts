@@ -164,6 +164,7 @@ async function openNode(agent: Agent, local: LocalNode, lifetime: Lifetime): Pro
       podCidrs: [],
       clusterCidrs: [config.podCIDR],
       stateDir: join(root, 'network'),
+      connectedByOthers: config.runtime === 'cri',
       clock,
       log,
     }),

@@ -141,7 +141,9 @@ if (isolated(import.meta.filename, [['--experimental-ffi'], []])) {
     await network.teardown(server);
     await network.teardown(client);
     assert.equal(await stranger.call('tcp', '192.0.2.1', 80), 'ECONNREFUSED');
-    assert.ok(!nft('list', 'ruleset').includes(ips[0] ?? '?'));
+    // The pairs of addresses that may send are those of the whole range.
+    const rules = nft('list', 'ruleset').replace(/set senders4 \{.*?\n\t\}/s, '');
+    assert.ok(!rules.includes(ips[0] ?? '?'));
   });
 
   test("a pod reaches nothing that listens on the node's loopback", async () => {
@@ -174,6 +176,45 @@ if (isolated(import.meta.filename, [['--experimental-ffi'], []])) {
     assert.equal(await caller.call('tcp', '10.244.7.1', 8081, { timeoutMs: 300 }), 'timeout');
     assert.match(await host.call('tcp', ips[0] ?? '', 8080), /^victim /);
     for (const pod of [thief, victim]) await network.teardown(pod);
+  });
+
+  test("a pod cannot send from another's address, nor past the host's routing", async () => {
+    const [thief, victim, friend] = [await sandbox('forger'), await sandbox('wronged'), await sandbox('friend')];
+    const { ips: own } = await network.setup(thief);
+    const { ips } = await network.setup(victim);
+    const { ips: to } = await network.setup(friend);
+    await using caller = new Peer('forger', thief.netnsPath);
+    await using callee = new Peer('friend', friend.netnsPath);
+    await using wronged = new Peer('wronged', victim.netnsPath);
+    const inThief = (...args: string[]) => execFileSync('nsenter', [`--net=${thief.netnsPath}`, ...args]);
+    // A caller of UDP sees no refusal, so an answer would tell that the datagram has arrived with the false address.
+    for (const peer of [callee, wronged]) await peer.listen('udp', 5000, '::');
+    const seen = () => nft('list', 'table', 'inet', 'counting');
+    for (const [index, ip] of ips.entries()) {
+      const target = to[index] ?? '';
+      nft('-f', arrivals(directory, `${ip.includes(':') ? 'ip6' : 'ip'} saddr ${ip}`));
+      assert.equal(await caller.call('udp', target, 5000), `friend ${own[index]}`);
+      const wide = ip.includes(':') ? 128 : 32;
+      inThief('ip', 'addr', 'add', `${ip}/${wide}`, 'dev', 'eth0', ...(wide === 128 ? ['nodad'] : []));
+      inThief('ip', 'addr', 'del', `${own[index]}/${wide}`, 'dev', 'eth0');
+      assert.equal(await caller.call('udp', target, 5000, { timeoutMs: 200 }), 'timeout');
+      assert.ok(!/packets [1-9]/.test(seen()), seen());
+      assert.equal(await wronged.call('udp', target, 5000), `friend ${ip}`);
+      assert.match(seen(), /packets [1-9]/, 'the counter counts');
+      nft('delete', 'table', 'inet', 'counting');
+      inThief('ip', 'addr', 'del', `${ip}/${wide}`, 'dev', 'eth0');
+      inThief('ip', 'addr', 'add', `${own[index]}/${wide}`, 'dev', 'eth0', ...(wide === 128 ? ['nodad'] : []));
+    }
+    // Straight to the other's hardware address, which is no secret.
+    const last = Number(to[0]?.split('.')[3]).toString(16).padStart(2, '0');
+    inThief('ip', 'route', 'add', `${to[0]}/32`, 'dev', 'eth0');
+    inThief('ip', 'neigh', 'add', to[0] ?? '', 'lladdr', `0a:58:0a:f4:07:${last}`, 'dev', 'eth0');
+    assert.equal(await caller.call('udp', to[0] ?? '', 5000, { timeoutMs: 200 }), 'timeout');
+    // Nobody hears who asks for an address, so nobody can answer in another's place.
+    inThief('ip', 'neigh', 'del', to[0] ?? '', 'dev', 'eth0');
+    assert.match(await caller.call('udp', to[0] ?? '', 5000, { timeoutMs: 200 }), /timeout|EHOSTUNREACH/);
+    assert.match(String(inThief('ip', 'neigh', 'show', to[0] ?? '')), /FAILED|INCOMPLETE|^$/);
+    for (const pod of [thief, victim, friend]) await network.teardown(pod);
   });
 
   test('a host that forwards nothing by default lets pods through', async () => {
@@ -252,4 +293,12 @@ if (isolated(import.meta.filename, [['--experimental-ffi'], []])) {
     for (const pod of pods) await small.teardown(pod);
     await removeBridgeNetwork('def456');
   });
+}
+
+/** A file of a rule that counts what is forwarded behind the pod network's own rules. */
+function arrivals(directory: string, condition: string): string {
+  const path = join(directory, 'arrivals.nft');
+  const chain = `type filter hook forward priority 10;\niifname "wl-*" ${condition} counter`;
+  writeFileSync(path, `table inet counting {\nchain arrivals {\n${chain}\n}\n}\n`);
+  return path;
 }

@@ -1,6 +1,15 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { addressAt, AddressPool, cidrContains, formatIp, parseCidr, parseIp, type IpNetwork } from '#base/ip.ts';
+import {
+  addressAt,
+  AddressPool,
+  cidrContains,
+  formatIp,
+  networkSize,
+  parseCidr,
+  parseIp,
+  type IpNetwork,
+} from '#base/ip.ts';
 import { systemClock, type Clock } from '#base/clock.ts';
 import { Netlink, type LinkChange } from '#base/kernel/netlink.ts';
 import { silentLog, type Log } from '#base/log.ts';
@@ -11,8 +20,8 @@ import { NftTable } from '../nftables/table.ts';
 import { closeFirewall, openFirewall } from './firewall.ts';
 import { Leases, type Lease } from './leases.ts';
 import { LinkRemover } from './link-remover.ts';
-import type { NetworkedSandbox, PodNetwork } from './pod-network.ts';
-import { hostPortElements, podRules } from './rules.ts';
+import type { LeasedPod, NetworkedSandbox, PodGate, PodNetwork } from './pod-network.ts';
+import { hostPortElements, linkRules, podRules, senderElement, type PodElement } from './rules.ts';
 
 export interface BridgeNetworkOptions {
   readonly clusterId: string;
@@ -24,6 +33,10 @@ export interface BridgeNetworkOptions {
   readonly stateDir: string;
   /** Absent: that of the default route's link. */
   readonly mtu?: number;
+  /** Network policies; absent: none are kept. */
+  readonly gate?: PodGate;
+  /** Somebody else connects pods to the bridge, with hardware addresses of their own. */
+  readonly connectedByOthers?: boolean;
   readonly clock?: Clock;
   readonly log?: Log;
 }
@@ -61,6 +74,7 @@ export async function removeBridgeNetwork(clusterId: string): Promise<void> {
   const changes = ours.map((link): LinkChange => ({ do: 'deleteLink', name: link.name }));
   if (changes.length > 0) await netlink.apply([{ changes, tolerate: ['ENODEV'] }]);
   await deleteTable(podTable(clusterId));
+  await deleteTable(podTable(clusterId), 'bridge');
   await closeFirewall(bridge, silentLog);
 }
 
@@ -82,8 +96,11 @@ class Bridge implements BridgeNetwork {
   readonly #leases: Leases;
   #ranges: readonly Range[] = [];
   #table: NftTable | undefined;
+  #linkTable: NftTable | undefined;
   #mtu = 1500;
   #mac = '';
+  /** Addresses whose hardware address follows from them, written once: most pods need no change of the table. */
+  #knownSenders: ReadonlySet<string> = new Set();
 
   constructor(options: BridgeNetworkOptions) {
     this.#options = options;
@@ -91,6 +108,7 @@ class Bridge implements BridgeNetwork {
     this.#log = options.log ?? silentLog;
     this.#remover = new LinkRemover(this.#netlink, linkGroup(options.clusterId));
     this.#leases = new Leases(join(options.stateDir, 'leases'));
+    for (const { sandboxId, pod, ips } of this.#leases.all()) if (pod) options.gate?.known(sandboxId, pod, ips);
   }
 
   get gateways(): readonly string[] {
@@ -109,7 +127,7 @@ class Bridge implements BridgeNetwork {
     if (podCidrs.length === 0 || podCidrs.join() === this.#ranges.map(range => range.cidr).join()) return;
     const ranges = podCidrs.map(cidr => this.#rangeOf(cidr));
     await this.#makeBridge(ranges);
-    await this.#loadRules(podCidrs);
+    await this.#loadRules(ranges);
     this.#ranges = ranges;
   }
 
@@ -119,11 +137,14 @@ class Bridge implements BridgeNetwork {
     if (reason !== undefined) throw new Error(`cannot connect sandbox ${sandbox.id}: ${reason}`);
     if (this.#leases.get(sandbox.id)) await this.teardown(sandbox);
     const portMappings = (sandbox.config.portMappings ?? []).filter(mapping => mapping.hostPort > 0);
-    const lease: Lease = { sandboxId: sandbox.id, ips: this.#allocate(sandbox.id), portMappings };
+    const pod = podOf(sandbox);
+    const ips = this.#allocate(sandbox.id);
+    const lease: Lease = { sandboxId: sandbox.id, ips, portMappings, ...(pod && { pod }) };
     try {
       this.#leases.put(lease);
-      await this.#connect(lease, sandbox.netnsPath);
-      await this.#openHostPorts(lease);
+      // Before there is a link that it could speak over.
+      if (pod) await this.#options.gate?.admit(sandbox.id, pod, ips, signal);
+      await Promise.all([this.#connect(lease, sandbox.netnsPath), this.#openPorts(lease)]);
       signal?.throwIfAborted();
     } catch (error) {
       await this.teardown(sandbox);
@@ -135,7 +156,7 @@ class Bridge implements BridgeNetwork {
   async teardown({ id }: { readonly id: string }): Promise<void> {
     const lease = this.#leases.get(id);
     if (!lease) return;
-    await this.#closeHostPorts(lease);
+    await this.#closePorts(lease);
     const mac = macOf(lease.ips[0] ?? '');
     await this.#remover.remove(podLink(this.#options.clusterId, id));
     await this.#netlink.apply([
@@ -144,6 +165,7 @@ class Bridge implements BridgeNetwork {
         tolerate: ['ENODEV', 'ENOENT'],
       },
     ]);
+    this.#options.gate?.dismiss(id);
     // An agent that is killed here repeats the above at its start.
     this.#leases.delete(id);
     for (const ip of lease.ips) for (const { pool } of this.#ranges) pool.release(ip);
@@ -180,6 +202,7 @@ class Bridge implements BridgeNetwork {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#table?.[Symbol.asyncDispose]();
+    await this.#linkTable?.[Symbol.asyncDispose]();
     await this.#remover.idle();
     await this.#netlink[Symbol.asyncDispose]();
   }
@@ -247,19 +270,42 @@ class Bridge implements BridgeNetwork {
     );
   }
 
-  async #loadRules(podCidrs: readonly string[]): Promise<void> {
-    const { clusterId, clusterCidrs = podCidrs, clock = systemClock } = this.#options;
+  async #loadRules(ranges: readonly Range[]): Promise<void> {
+    const podCidrs = ranges.map(range => range.cidr);
+    const { clusterId, clusterCidrs = podCidrs, connectedByOthers = false, clock = systemClock } = this.#options;
     await this.#table?.[Symbol.asyncDispose]();
     this.#table = new NftTable({
       name: podTable(clusterId),
-      declarations: podRules({ bridge: this.#name, podCidrs, clusterCidrs }),
+      declarations: podRules({
+        bridge: this.#name,
+        podCidrs,
+        clusterCidrs,
+        checkSenders: !connectedByOthers,
+      }),
       clock,
       log: this.#log,
     });
+    this.#knownSenders = new Set(ranges.slice(0, 1).filter(hasFewAddresses).flatMap(addressesOf));
+    for (const ip of this.#knownSenders) this.#want(this.#table, [senderElement(macOf(ip), ip)]);
     for (const lease of this.#leases.all())
-      for (const { set, key, value } of hostPortElements(lease)) this.#table.set(set, key, value);
+      this.#want(this.#table, [...this.#senderElements(lease), ...hostPortElements(lease)]);
+    if (!connectedByOthers) await this.#loadLinkRules();
     await this.#table.flush();
     this.#table.guard();
+  }
+
+  async #loadLinkRules(): Promise<void> {
+    const { clusterId, clock = systemClock } = this.#options;
+    await this.#linkTable?.[Symbol.asyncDispose]();
+    this.#linkTable = new NftTable({
+      family: 'bridge',
+      name: podTable(clusterId),
+      declarations: linkRules({ links: `${podLinkPrefix(clusterId)}*`, mac: this.#mac }),
+      clock,
+      log: this.#log,
+    });
+    await this.#linkTable.flush();
+    this.#linkTable.guard();
   }
 
   async #connect(lease: Lease, netnsPath: string): Promise<void> {
@@ -277,7 +323,14 @@ class Bridge implements BridgeNetwork {
             peer: { name: podInterface, mac, netnsPath },
           },
           // The bridge is told who sits where and learns nothing from what pods send: none can take another's traffic.
-          { do: 'setBridgePort', name: link, hairpin: true, learning: false, unicastFlood: false, locked: true },
+          {
+            do: 'setBridgePort',
+            name: link,
+            hairpin: true,
+            learning: false,
+            unicastFlood: false,
+            locked: true,
+          },
           { do: 'addForwarding', link, mac },
           ...lease.ips.map((address): LinkChange => ({ do: 'addNeighbour', link: this.#name, address, mac })),
         ],
@@ -309,22 +362,24 @@ class Bridge implements BridgeNetwork {
     ]);
   }
 
-  async #openHostPorts(lease: Lease): Promise<void> {
+  /** Host ports, and the addresses that it may send from where they are not known from the start. */
+  async #openPorts(lease: Lease): Promise<void> {
     const table = this.#table;
-    const elements = hostPortElements(lease);
+    const ports = hostPortElements(lease);
+    const elements = [...this.#senderElements(lease), ...ports];
     if (!table || elements.length === 0) return;
-    for (const { set, key, value } of elements) {
+    for (const { set, key, value } of ports) {
       const other = table.get(set, key);
       if (other !== undefined && other !== value)
         throw new Error(`cannot open host port ${key.replaceAll(' . ', '/')}: ${other.replace(' . ', ':')} has it`);
     }
-    for (const { set, key, value } of elements) table.set(set, key, value);
+    this.#want(table, elements);
     await table.flush();
   }
 
-  async #closeHostPorts(lease: Lease): Promise<void> {
+  async #closePorts(lease: Lease): Promise<void> {
     const table = this.#table;
-    const elements = hostPortElements(lease);
+    const elements = [...this.#senderElements(lease), ...hostPortElements(lease)];
     if (!table || elements.length === 0) return;
     for (const { set, key, value } of elements) if (table.get(set, key) === value) table.delete(set, key);
     await table.flush();
@@ -333,6 +388,16 @@ class Bridge implements BridgeNetwork {
       .filter(mapping => mapping.protocol === 'UDP')
       .flatMap(({ hostPort }) => lease.ips.map(target => ({ protocol: 'udp', port: hostPort, target }) as const));
     await forgetConnections(flows, this.#log);
+  }
+
+  #want(table: NftTable, elements: readonly PodElement[]): void {
+    for (const { set, key, value } of elements) table.set(set, key, value);
+  }
+
+  #senderElements({ ips }: Lease): readonly PodElement[] {
+    if (this.#options.connectedByOthers) return [];
+    const mac = macOf(ips[0] ?? '');
+    return ips.filter(ip => !this.#knownSenders.has(ip)).map(ip => senderElement(mac, ip));
   }
 
   #rangeWith(ip: string): Range {
@@ -348,6 +413,24 @@ class Bridge implements BridgeNetwork {
     const link = uplink === undefined ? undefined : (await this.#netlink.links()).find(({ name }) => name === uplink);
     return link ? Math.min(link.mtu, 65_535) : 1500;
   }
+}
+
+/** A /24 at most: of larger ranges only the leased addresses are written. */
+const knownSendersMax = 256n;
+
+function hasFewAddresses({ network }: Range): boolean {
+  return networkSize(network) <= knownSendersMax;
+}
+
+function addressesOf({ network }: Range): readonly string[] {
+  return Array.from({ length: Number(networkSize(network)) }, (_, index) =>
+    formatIp(addressAt(network, BigInt(index))),
+  );
+}
+
+/** `undefined` where nobody has said whose sandbox it is. */
+function podOf({ config: { metadata, labels = {} } }: NetworkedSandbox): LeasedPod | undefined {
+  return metadata && { uid: metadata.uid, namespace: metadata.namespace, name: metadata.name, labels };
 }
 
 /** A local unicast address that an IP address determines. */

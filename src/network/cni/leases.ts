@@ -1,12 +1,14 @@
 import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { PortMapping } from './pod-network.ts';
+import type { LeasedPod, PortMapping } from './pod-network.ts';
 
 /** What a sandbox has been given. */
 export interface Lease {
   readonly sandboxId: string;
   readonly ips: readonly string[];
   readonly portMappings: readonly PortMapping[];
+  /** Whose sandbox it is, for the network policies. */
+  readonly pod?: LeasedPod;
 }
 
 /**

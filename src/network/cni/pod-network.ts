@@ -13,7 +13,28 @@ export interface PodNetwork {
 export interface NetworkedSandbox {
   readonly id: string;
   readonly netnsPath: string;
-  readonly config: { readonly portMappings?: readonly PortMapping[] };
+  readonly config: {
+    readonly metadata?: { readonly name: string; readonly namespace: string; readonly uid: string };
+    readonly labels?: Readonly<Record<string, string>>;
+    readonly portMappings?: readonly PortMapping[];
+  };
+}
+
+/** The pod of a sandbox as it was when the sandbox was made. */
+export interface LeasedPod {
+  readonly uid: string;
+  readonly namespace: string;
+  readonly name: string;
+  readonly labels: Readonly<Record<string, string>>;
+}
+
+/** Who judges pods' traffic. It hears of a sandbox before the first packet and after the last one. */
+export interface PodGate {
+  /** A sandbox from before the agent's start. */
+  known(sandboxId: string, pod: LeasedPod, ips: readonly string[]): void;
+  /** Resolves when the kernel judges the traffic of these addresses by today's policies. */
+  admit(sandboxId: string, pod: LeasedPod, ips: readonly string[], signal?: AbortSignal): Promise<void>;
+  dismiss(sandboxId: string): void;
 }
 
 export interface PortMapping {

@@ -6,10 +6,12 @@ export interface PodRulesOptions {
   readonly podCidrs: readonly string[];
   /** Whom pods reach with their own address: all pods of the cluster. */
   readonly clusterCidrs: readonly string[];
+  /** Pods send from the addresses of their elements in `senders` only. */
+  readonly checkSenders: boolean;
 }
 
 /** The chains of the pod network: masquerading to the outside, host ports, and what pods must not send. */
-export function podRules({ bridge, podCidrs, clusterCidrs }: PodRulesOptions): string {
+export function podRules({ bridge, podCidrs, clusterCidrs, checkSenders }: PodRulesOptions): string {
   const families = [family4, family6];
   const of = (cidrs: readonly string[], { isOf }: Family) => cidrs.filter(isOf);
   const outward = families.flatMap(family => {
@@ -21,6 +23,7 @@ export function podRules({ bridge, podCidrs, clusterCidrs }: PodRulesOptions): s
   });
   return `
     ${families.map(family => portMaps(family)).join('\n')}
+    ${families.map(({ suffix, type }) => `set senders${suffix} { type ether_addr . ${type}; }`).join('\n')}
     chain hostports {
       ${families.map(hostPortRules).join('\n')}
     }
@@ -43,11 +46,25 @@ export function podRules({ bridge, podCidrs, clusterCidrs }: PodRulesOptions): s
       type filter hook prerouting priority raw; policy accept;
       iifname "${bridge}" ip daddr 127.0.0.0/8 drop
       iifname "${bridge}" ip saddr 127.0.0.0/8 drop
+      ${checkSenders ? families.map(({ suffix, ip }) => `iifname "${bridge}" ether saddr . ${ip} saddr != @senders${suffix} drop`).join('\n') : ''}
     }
     chain no-redirects {
       type filter hook output priority filter; policy accept;
       oifname "${bridge}" icmp type redirect drop
       oifname "${bridge}" icmpv6 type nd-redirect drop
+    }`;
+}
+
+/**
+ * On the links, before the bridge decides where a frame goes: pods speak to the host only, so that nothing passes its
+ * routing by, where policies are. (Isolated ports would do, but for br_netfilter, which leads what it has translated from
+ * port to port.) Nobody hears who asks for an address, nor whoever answers in another's place.
+ */
+export function linkRules({ links, mac }: { readonly links: string; readonly mac: string }): string {
+  return `
+    chain to-host-only {
+      type filter hook prerouting priority -300; policy accept;
+      iifname "${links}" ether daddr != ${mac} drop
     }`;
 }
 
@@ -77,6 +94,11 @@ export function hostPortElements({ ips, portMappings }: Lease): readonly PodElem
     for (const ip of ips)
       elements.push({ set: `hairpins${ip.includes(':') ? 6 : 4}`, key: `${ip} . ${ip}`, value: '' });
   return elements;
+}
+
+/** A pod's hardware address goes with each of its addresses: ports are locked to the one, this set to the other. */
+export function senderElement(mac: string, ip: string): PodElement {
+  return { set: `senders${ip.includes(':') ? 6 : 4}`, key: `${mac} . ${ip}`, value: '' };
 }
 
 interface Family {

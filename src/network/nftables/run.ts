@@ -13,10 +13,12 @@ export const runNft: NftRun = async (script, signal) => {
   await spawnNft(['-f', '-'], script, signal);
 };
 
-/** What `nft` says about a chain; `undefined` when there is none. */
+export type NftFamily = 'inet' | 'bridge';
+
+/** What `nft` says about a chain of a table (`inet t`); `undefined` when there is none. */
 export async function listChain(table: string, chain: string, signal?: AbortSignal): Promise<string | undefined> {
   try {
-    return await spawnNft(['list', 'chain', 'inet', table, chain], '', signal);
+    return await spawnNft(['list', 'chain', ...table.split(' '), chain], '', signal);
   } catch (error) {
     if (error instanceof Error && /No such file or directory/.test(error.message)) return undefined;
     throw error;
@@ -24,8 +26,8 @@ export async function listChain(table: string, chain: string, signal?: AbortSign
 }
 
 /** Deletes a table with everything in it; none is fine. */
-export function deleteTable(table: string): Promise<void> {
-  return runNft(`add table inet ${table}\ndelete table inet ${table}\n`);
+export function deleteTable(table: string, family: NftFamily = 'inet'): Promise<void> {
+  return runNft(`add table ${family} ${table}\ndelete table ${family} ${table}\n`);
 }
 
 /**

@@ -1,11 +1,13 @@
 import { exponentialBackoff } from '#base/backoff.ts';
 import type { Clock } from '#base/clock.ts';
 import type { Log } from '#base/log.ts';
-import { deleteTable, listChain, rulesetGeneration, runNft, type NftRun } from './run.ts';
+import { deleteTable, listChain, rulesetGeneration, runNft, type NftFamily, type NftRun } from './run.ts';
 
 export interface NftTableOptions {
+  /** Absent: `inet`. */
+  readonly family?: NftFamily;
   readonly name: string;
-  /** Sets, maps and chains: the text between the braces of `table inet <name> { … }`. */
+  /** Sets, maps and chains: the text between the braces of `table <family> <name> { … }`. */
   readonly declarations: string;
   readonly clock: Clock;
   readonly log: Log;
@@ -31,9 +33,15 @@ export class NftTable implements AsyncDisposable {
   /** set → key → value; a set's elements have the value ''. */
   readonly #elements = new Map<string, Map<string, string>>();
   readonly #chains = new Map<string, string>();
+  /** Sets beside those of the declarations, with their types. */
+  readonly #sets = new Map<string, string>();
   /** What the kernel has where it differs from what we want. */
   #changed = new Map<string, Map<string, string | undefined>>();
   #newChains = new Set<string>();
+  #newSets = new Set<string>();
+  /** In the order in which they were given up: who refers to others comes first. */
+  #oldChains = new Set<string>();
+  #oldSets = new Set<string>();
   #loaded = false;
   #writing: Promise<void> | undefined;
   #generation: number | undefined;
@@ -70,11 +78,33 @@ export class NftTable implements AsyncDisposable {
     return this.#elements.get(set)?.get(key);
   }
 
-  /** Wants a chain that elements jump to. Chains stay until the table goes. */
+  /** Wants a chain that elements or later chains jump to. A name always means the same rules. */
   addChain(name: string, rules: string): void {
     if (this.#chains.has(name)) return;
     this.#chains.set(name, rules);
-    this.#newChains.add(name);
+    if (!this.#oldChains.delete(name)) this.#newChains.add(name);
+  }
+
+  /** Nothing may lead to it any more but chains that are removed before it. */
+  removeChain(name: string): void {
+    if (this.#chains.delete(name) && !this.#newChains.delete(name)) this.#oldChains.add(name);
+  }
+
+  /** Wants a set (`type ipv4_addr;`) that later chains look at. A name always means the same type. */
+  addSet(name: string, type: string): void {
+    if (this.#sets.has(name)) return;
+    this.#sets.set(name, type);
+    if (!this.#oldSets.delete(name)) this.#newSets.add(name);
+  }
+
+  /** With its elements. */
+  removeSet(name: string): void {
+    if (!this.#sets.delete(name)) return;
+    const isUnwritten = this.#newSets.delete(name);
+    if (!isUnwritten) this.#oldSets.add(name);
+    for (const key of this.#elements.get(name)?.keys() ?? []) this.delete(name, key);
+    this.#elements.delete(name);
+    if (isUnwritten) this.#changed.delete(name);
   }
 
   /** Resolves when the kernel has everything that was wanted when it was called. */
@@ -113,7 +143,7 @@ export class NftTable implements AsyncDisposable {
   /** Deletes the kernel's table too. */
   async remove(): Promise<void> {
     await this[Symbol.asyncDispose]();
-    await deleteTable(this.name);
+    await deleteTable(this.name, this.#options.family);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -124,10 +154,11 @@ export class NftTable implements AsyncDisposable {
 
   async #check(): Promise<void> {
     if (!this.#loaded) return this.flush();
+    const { family = 'inet' } = this.#options;
     const generation = rulesetGeneration();
     if (generation !== undefined && generation === this.#generation) return;
     const { signal } = this.#ended;
-    const said = await listChain(this.name, sentinel, signal);
+    const said = await listChain(`${family} ${this.name}`, sentinel, signal);
     if (said?.includes(`comment "${sentinel}"`)) {
       this.#generation = generation;
       return;
@@ -141,11 +172,7 @@ export class NftTable implements AsyncDisposable {
   async #write(): Promise<void> {
     const { signal } = this.#ended;
     signal.throwIfAborted();
-    const changed = this.#changed;
-    const newChains = this.#newChains;
-    this.#changed = new Map();
-    this.#newChains = new Set();
-    const script = this.#loaded ? this.#changesOf(changed, newChains) : this.#whole();
+    const script = this.#loaded ? this.#changes() : this.#whole();
     if (script === '') return;
     try {
       await this.#run(script, signal);
@@ -181,31 +208,35 @@ export class NftTable implements AsyncDisposable {
   }
 
   #whole(): string {
-    const { name, declarations } = this.#options;
+    const { name, declarations, family = 'inet' } = this.#options;
     // The same transaction holds all: packets see the old table or the new one.
-    const lines = [`add table inet ${name}`, `delete table inet ${name}`];
-    lines.push(`table inet ${name} {`, declarations);
+    const lines = [`add table ${family} ${name}`, `delete table ${family} ${name}`];
+    lines.push(`table ${family} ${name} {`, declarations);
     lines.push(`chain ${sentinel} { return comment "${sentinel}"; }`);
+    for (const [set, type] of this.#sets) lines.push(`set ${set} { ${type} }`);
     for (const [chain, rules] of this.#chains) lines.push(`chain ${chain} {`, rules, '}');
     lines.push('}');
     for (const [set, elements] of this.#elements)
-      lines.push(...commands('add', name, set, [...elements].map(elementText)));
+      lines.push(...commands('add', `${family} ${name}`, set, [...elements].map(elementText)));
     // Everything wanted so far is in it.
-    this.#changed = new Map();
-    this.#newChains = new Set();
+    this.#forgetChanges();
     return `${lines.join('\n')}\n`;
   }
 
-  #changesOf(
-    changed: ReadonlyMap<string, ReadonlyMap<string, string | undefined>>,
-    newChains: ReadonlySet<string>,
-  ): string {
-    const { name } = this.#options;
+  #forgetChanges(): void {
+    this.#changed = new Map();
+    for (const names of [this.#newChains, this.#newSets, this.#oldChains, this.#oldSets]) names.clear();
+  }
+
+  #changes(): string {
+    const { name, family = 'inet' } = this.#options;
     const lines: string[] = [];
-    for (const chain of newChains)
-      lines.push(`table inet ${name} {`, `chain ${chain} {`, this.#chains.get(chain) ?? '', '}', '}');
+    for (const set of this.#newSets) lines.push(`add set ${family} ${name} ${set} { ${this.#sets.get(set)} }`);
+    for (const chain of this.#newChains)
+      lines.push(`table ${family} ${name} {`, `chain ${chain} {`, this.#chains.get(chain) ?? '', '}', '}');
     const [removals, additions]: [string[], string[]] = [[], []];
-    for (const [set, keys] of changed) {
+    for (const [set, keys] of this.#changed) {
+      if (this.#oldSets.has(set)) continue;
       const wanted = this.#elements.get(set);
       const [removed, added]: [string[], string[]] = [[], []];
       for (const [key, kernelValue] of keys) {
@@ -214,10 +245,14 @@ export class NftTable implements AsyncDisposable {
         if (kernelValue !== undefined) removed.push(key);
         if (value !== undefined) added.push(elementText([key, value]));
       }
-      removals.push(...commands('delete', name, set, removed));
-      additions.push(...commands('add', name, set, added));
+      removals.push(...commands('delete', `${family} ${name}`, set, removed));
+      additions.push(...commands('add', `${family} ${name}`, set, added));
     }
     lines.push(...removals, ...additions);
+    for (const chain of this.#oldChains)
+      lines.push(`flush chain ${family} ${name} ${chain}`, `delete chain ${family} ${name} ${chain}`);
+    for (const set of this.#oldSets) lines.push(`delete set ${family} ${name} ${set}`);
+    this.#forgetChanges();
     return lines.length === 0 ? '' : `${lines.join('\n')}\n`;
   }
 }
@@ -231,7 +266,7 @@ function commands(verb: 'add' | 'delete', table: string, set: string, elements: 
   for (let at = 0; at < elements.length; at += elementsPerCommandMax) {
     const part = elements.slice(at, at + elementsPerCommandMax);
     // One element a line: nft quotes the line in its message.
-    lines.push(`${verb} element inet ${table} ${set} {`, part.join(',\n'), '}');
+    lines.push(`${verb} element ${table} ${set} {`, part.join(',\n'), '}');
   }
   return lines;
 }
