@@ -42,6 +42,13 @@ const dataDir: Flag = {
   does: 'where the cluster keeps everything (default ~/.windlass, or $WINDLASS_DATA_DIR)',
 };
 
+const kubeconfig: Flag = {
+  name: 'kubeconfig',
+  type: 'text',
+  value: 'FILE',
+  does: 'asks the cluster of a kubeconfig file instead of the one in the data directory',
+};
+
 const shapeFlags: readonly Flag[] = [
   dataDir,
   { name: 'port', type: 'number', value: 'PORT', does: 'the port of the API server (default 6443)' },
@@ -118,6 +125,26 @@ export const commands: readonly Command[] = [
     arguments: [1, 2],
     flags: [dataDir],
     run: async flags => (await import('./image.ts')).image(flags),
+  },
+  {
+    name: 'explain',
+    usage: 'explain [KIND NAME | -f FILE] [flags]',
+    does: 'tells why a pod is where it is or nowhere, why an object stays Terminating, what is not ready',
+    arguments: [0, 2],
+    flags: [
+      dataDir,
+      kubeconfig,
+      { name: 'namespace', short: 'n', type: 'text', does: 'the namespace of the object (default default)' },
+      {
+        name: 'filename',
+        short: 'f',
+        type: 'text',
+        value: 'FILE',
+        does: 'a manifest of a pod or a workload: where it would go (- reads standard input)',
+      },
+      { name: 'output', short: 'o', type: 'text', choices: ['text', 'json'], does: 'as text or as JSON' },
+    ],
+    run: async flags => (await import('./explain.ts')).explain(flags),
   },
   {
     name: 'version',
