@@ -43,6 +43,7 @@ import { openInformers, type Informers } from '#client/informers.ts';
 import type { CertificateSigner } from '#controllers/controller.ts';
 import { optionalControllers, startControllers } from '#controllers/controllers.ts';
 import { startScheduler, schedulerName } from '#scheduler/scheduler.ts';
+import { userAgentOf } from '#api/machinery/version.ts';
 import type { Storage } from '#storage/storage.ts';
 import { admissionSettingsFrom } from './admission-configuration.ts';
 import { actWhileLeading } from './leadership.ts';
@@ -92,7 +93,7 @@ export interface ControlPlaneOptions {
 export interface ControlPlane extends AsyncDisposable {
   readonly apiServer: ApiServer;
   /** A client of this process with an identity. */
-  clientOf(user: User): Client;
+  clientOf(user: User, component?: string): Client;
   /** With every right. */
   readonly client: Client;
   readonly informers: Informers;
@@ -150,10 +151,12 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
   // Copies are read once the objects that every cluster begins with are there, so that they are complete from the start.
   const begun = Promise.withResolvers<ApiServer>();
   for (const { promise } of [starting, begun]) promise.catch(() => {});
-  const clientOf = (user: User, after: Promise<ApiServer> = starting.promise) =>
-    inProcessClient<User>(async (as, request) => (await after).handleAs(as, request), user);
+  const clientOf = (user: User, component = 'kube-apiserver', after: Promise<ApiServer> = starting.promise) =>
+    inProcessClient<User>(async (as, request) => (await after).handleAs(as, request), user, {
+      userAgent: userAgentOf(component),
+    });
   const client = clientOf(loopbackAdmin);
-  const informers = openInformers(clientOf(loopbackAdmin, begun.promise), {
+  const informers = openInformers(clientOf(loopbackAdmin, 'kube-apiserver', begun.promise), {
     clock,
     random,
     log: log.child('informers'),
@@ -198,7 +201,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
   const address = advertise ? `${advertise.address}:${advertise.port}` : 'localhost';
   const metrics = lifetime.own(
     openMetricsServer({
-      client: clientOf(serviceAccountUser('kube-system', metricsServerAccount)),
+      client: clientOf(serviceAccountUser('kube-system', metricsServerAccount), 'metrics-server'),
       informers,
       clock,
       log: log.child('metrics-server'),
@@ -313,7 +316,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
         ['kube-controller-manager', actAsControllers],
         ['kube-scheduler', actAsScheduler],
       ] as const) {
-        const candidate = clientOf({ name: `system:${name}`, groups: ['system:authenticated'] });
+        const candidate = clientOf({ name: `system:${name}`, groups: ['system:authenticated'] }, name);
         const election = { client: candidate, name, clock, random, log: log.child('election') };
         const leading = actWhileLeading(election, act, lifetime.signal);
         lifetime.defer(() => leading);
@@ -324,13 +327,14 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
 
   async function actAsControllers(acting: Lifetime): Promise<void> {
     const controllers = startControllers({
-      client,
+      client: clientOf(loopbackAdmin, 'kube-controller-manager'),
       // What upstream's controller manager does in its own name.
       clientFor: name =>
         clientOf(
           name === 'kube-controller-manager'
             ? { name: 'system:kube-controller-manager', groups: ['system:authenticated'] }
             : serviceAccountUser('kube-system', name),
+          'kube-controller-manager',
         ),
       informers,
       clock,
@@ -352,7 +356,8 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
   }
 
   async function actAsScheduler(acting: Lifetime): Promise<void> {
-    const schedulerClient = clientOf({ name: 'system:kube-scheduler', groups: ['system:authenticated'] });
+    const asScheduler = { name: 'system:kube-scheduler', groups: ['system:authenticated'] };
+    const schedulerClient = clientOf(asScheduler, 'kube-scheduler');
     const events = openEventRecorder({ client: schedulerClient, component: schedulerName, clock, log });
     acting.own(events);
     await startScheduler({

@@ -5,6 +5,7 @@ import { systemRandom, type Random } from '#base/random.ts';
 import { newKeyPem } from '#auth/certificates/certificate.ts';
 import { issue, issueAuthority } from '#auth/certificates/issue.ts';
 import { kubeconfigFor } from '#auth/certificates/kubeconfig.ts';
+import { loopbackAdmin } from '#auth/user.ts';
 import type { Client } from '#client/client.ts';
 import { hollowNames, startHollowNodes, type HollowNodes } from '#kubelet/hollow.ts';
 import { openMemoryStorage } from '#storage/memory/memory-storage.ts';
@@ -108,7 +109,7 @@ export async function startCluster(options: ClusterOptions = {}): Promise<Cluste
     return {
       server,
       kubeconfig: kubeconfigFor({ server, caPem: authority.certPem, ...admin, name: 'windlass' }),
-      client: controlPlane.client,
+      client: controlPlane.clientOf(loopbackAdmin, 'windlass'),
       clock,
       nodes: hollow,
       [Symbol.asyncDispose]: () => lifetime[Symbol.asyncDispose](),
@@ -120,9 +121,10 @@ export async function startCluster(options: ClusterOptions = {}): Promise<Cluste
 }
 
 export function startNodes(
-  { client }: ControlPlane,
+  { clientOf }: ControlPlane,
   nodes: number | readonly string[],
   outside: { readonly clock: Clock; readonly random: Random; readonly log: Log },
 ): Promise<HollowNodes> {
+  const client = clientOf(loopbackAdmin, 'kubelet');
   return startHollowNodes({ client, names: typeof nodes === 'number' ? hollowNames(nodes) : nodes, ...outside });
 }

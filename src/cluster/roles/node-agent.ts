@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
+import { userAgentOf } from '#api/machinery/version.ts';
 import type { Clock } from '#base/clock.ts';
 import { unmountTree } from '#base/kernel/mount.ts';
 import { awaitShutdown } from '#base/kernel/shutdown-notice.ts';
@@ -341,7 +342,7 @@ function clientOf({ dir, config, clock }: Agent, identity: string): HttpsClient 
     certPem,
     keyPem,
     clock,
-    userAgent: 'windlass-node-agent',
+    userAgent: userAgentOf(identity === 'kube-proxy' ? 'kube-proxy' : 'kubelet'),
   });
 }
 
