@@ -173,7 +173,8 @@ function checkIdentity({ resource, namespace, name }: Change, draft: Draft<ApiOb
   const version = metadata.resourceVersion ?? '';
   if (version === '' || version === '0') {
     if (kind.requiresResourceVersion === true || kind.custom === true)
-      throw errors.invalid(kind.group, kind.kind, name, [
+      // Upstream names the resource here, not the kind.
+      throw errors.invalid(kind.group, kind.plural, name, [
         {
           type: 'FieldValueInvalid',
           field: 'metadata.resourceVersion',

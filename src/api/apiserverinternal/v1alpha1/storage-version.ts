@@ -56,6 +56,7 @@ export const StorageVersion = defineKind({
     text('StorageVersions', 'The version each server stores it in.', ({ status }) => listOf(status)),
     ageColumn,
   ],
+  requiresResourceVersion: true,
 });
 export type StorageVersion = ObjectOf<typeof StorageVersion>;
 

@@ -27,6 +27,7 @@ export const ClusterTrustBundle = defineKind({
     text('SignerName', 'Signer whose certificates they verify.', ({ spec }) => spec.signerName || '<none>'),
   ],
   fieldSelectors: { 'spec.signerName': ({ spec }) => spec.signerName ?? '' },
+  requiresResourceVersion: true,
   validate({ spec }, report) {
     if (spec.trustBundle.trim() === '')
       report.at('spec', 'trustBundle').invalid('<value omitted>', 'at least one trust anchor must be provided');

@@ -57,6 +57,7 @@ export const PodCertificateRequest = defineKind({
     'spec.podName': ({ spec }) => spec.podName,
     'spec.nodeName': ({ spec }) => spec.nodeName,
   },
+  requiresResourceVersion: true,
 });
 export type PodCertificateRequest = ObjectOf<typeof PodCertificateRequest>;
 

@@ -30,6 +30,7 @@ export const Lease = defineKind({
   },
   columns: [nameColumn, text('Holder', 'Who holds it.', ({ spec }) => spec.holderIdentity ?? ''), ageColumn],
   createOnUpdate: true,
+  requiresResourceVersion: true,
   hasGeneration: false,
   validate({ spec }, report) {
     validateLeaseSpec(spec, report.at('spec'));

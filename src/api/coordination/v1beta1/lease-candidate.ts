@@ -36,6 +36,7 @@ export const LeaseCandidate = defineKind({
   ],
   fieldSelectors: { 'spec.leaseName': ({ spec }) => spec.leaseName },
   createOnUpdate: true,
+  requiresResourceVersion: true,
   validate({ spec }, report) {
     const at = report.at('spec');
     if (spec.leaseName === '') at.at('leaseName').required();

@@ -52,5 +52,6 @@ export const StorageVersionMigration = defineKind({
   validateUpdate({ spec }, old, report) {
     checkImmutable(spec.resource, old.spec.resource, report.at('spec', 'resource'));
   },
+  requiresResourceVersion: true,
 });
 export type StorageVersionMigration = ObjectOf<typeof StorageVersionMigration>;
