@@ -44,6 +44,7 @@ const { area, file, only, quick = false } = values;
 const interrupted = new AbortController();
 for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => interrupted.abort());
 let results: readonly Result[];
+let unknown: readonly string[] = [];
 if (values.kubeconfig !== undefined) {
   const tested = { kubeconfig: values.kubeconfig, registry: values.registry ?? '' };
   results = await runConformance(tested, { area, file, only, quick }, told, interrupted.signal);
@@ -60,9 +61,9 @@ process.stdout.write(`\n${passed} passed, ${failed.length} failed`);
 if (official) {
   const missing = official.filter(({ name }) => !names.has(name));
   process.stdout.write(`, ${missing.length} missing of ${official.length} official tests`);
-  const unknown = [...names].filter(name => !official.some(each => each.name === name) && name.startsWith('[sig-'));
+  unknown = [...names].filter(name => !official.some(each => each.name === name) && name.startsWith('[sig-'));
   if (unknown.length > 0) process.stdout.write(`\nnot official names:\n${unknown.map(each => `  ${each}\n`).join('')}`);
   if (values.missing) process.stdout.write(`\n${missing.map(({ name }) => `  ${name}\n`).join('')}`);
 } else process.stdout.write('; the official list is not beside this checkout');
 process.stdout.write('\n');
-process.exitCode = failed.length > 0 || results.length === 0 ? 1 : 0;
+process.exitCode = failed.length > 0 || unknown.length > 0 || results.length === 0 ? 1 : 0;
