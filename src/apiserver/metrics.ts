@@ -121,6 +121,16 @@ export class ApiMetrics {
         for (const [name, resource] of cache().resources()) objects.set({ resource: name }, resource.size);
       },
     });
+    const byGroup = new Gauge({
+      name: 'apiserver_resource_objects',
+      help: 'Objects in the store, by group and resource.',
+      labelNames: ['group', 'resource'],
+      registers,
+      collect() {
+        for (const { kind, size } of cache().resources().values())
+          byGroup.set({ group: kind.group, resource: kind.plural }, size);
+      },
+    });
   }
 
   /** A request from outside has said who makes it, or has not. */

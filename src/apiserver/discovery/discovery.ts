@@ -4,7 +4,8 @@ import { readOnly, type RawPath, type RawPathHandler } from '../subresource.ts';
 import type { Ranking } from './group-order.ts';
 import { discoveryDocuments, type AggregatedDocument, type DiscoveryDocuments } from './documents.ts';
 
-const aggregatedType = 'application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList';
+const aggregatedParameters = 'g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList';
+const protobufType = 'application/vnd.kubernetes.protobuf';
 
 export interface DiscoveryOptions {
   /** What is served now. */
@@ -38,7 +39,8 @@ export function discoveryPaths({ kinds, onChange, ranking, serverAddress }: Disc
     const [, version, ...more] = segmentsOf(request.path);
     if (more.length > 0) return notFound;
     if (version !== undefined) return found(documents().resources.get(version), context.respond);
-    if (wantsAggregated(request)) return answerAggregated(request, documents().aggregated.core);
+    const form = aggregatedForm(request);
+    if (form) return answerAggregated(request, documents().aggregated.core, form);
     return withVary(context.respond(200, versions));
   };
   const named: RawPathHandler = (request, context) => {
@@ -46,7 +48,8 @@ export function discoveryPaths({ kinds, onChange, ranking, serverAddress }: Disc
     if (more.length > 0) return notFound;
     if (version !== undefined) return found(documents().resources.get(`${group}/${version}`), context.respond);
     if (group !== undefined) return found(documents().group.get(group), context.respond);
-    if (wantsAggregated(request)) return answerAggregated(request, documents().aggregated.named);
+    const form = aggregatedForm(request);
+    if (form) return answerAggregated(request, documents().aggregated.named, form);
     return withVary(context.respond(200, documents().groupList));
   };
   return [
@@ -66,23 +69,23 @@ function found(document: object | undefined, respond: (code: number, object: unk
   return document ? respond(200, document) : notFound;
 }
 
-/** The first acceptable form in the client's order: aggregated, or the plain one? */
-function wantsAggregated(request: ApiRequest): boolean {
+/** The first acceptable form in the client's order: the aggregated one, or undefined for the plain one. */
+function aggregatedForm(request: ApiRequest): 'json' | 'protobuf' | undefined {
   const accept = [request.headers['accept'] ?? ''].flat().join(',');
   for (const clause of byQuality(accept)) {
     const { type, parameters } = clause;
     const as = parameters.get('as');
-    if (as === undefined && type !== '') return false;
+    if (as === undefined && type !== '') return undefined;
     const json = type === 'application/json' || type === '*/*' || type === 'application/*';
     if (
-      json &&
+      (json || type === protobufType) &&
       as === 'APIGroupDiscoveryList' &&
       parameters.get('g') === 'apidiscovery.k8s.io' &&
       parameters.get('v') === 'v2'
     )
-      return true;
+      return json ? 'json' : 'protobuf';
   }
-  return false;
+  return undefined;
 }
 
 function byQuality(accept: string) {
@@ -96,10 +99,20 @@ function byQuality(accept: string) {
     .sort((left, right) => right.quality - left.quality);
 }
 
-function answerAggregated(request: ApiRequest, { bytes, etag }: AggregatedDocument): ApiResponse {
+function answerAggregated(
+  request: ApiRequest,
+  { bytes, message, etag }: AggregatedDocument,
+  form: 'json' | 'protobuf',
+): ApiResponse {
   const headers = { etag, vary: 'Accept', 'cache-control': 'public' };
   if (request.headers['if-none-match'] === etag) return { code: 304, headers, kind: 'bytes', bytes: [] };
-  return { code: 200, headers: { ...headers, 'content-type': aggregatedType }, kind: 'bytes', bytes: [bytes] };
+  const type = `${form === 'json' ? 'application/json' : protobufType};${aggregatedParameters}`;
+  return {
+    code: 200,
+    headers: { ...headers, 'content-type': type },
+    kind: 'bytes',
+    bytes: [form === 'json' ? bytes : message()],
+  };
 }
 
 function withVary(response: ApiResponse): ApiResponse {

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import { apiVersionOf, type Kind, type Subresource } from '#api/machinery/kind.ts';
+import { aggregatedMessage } from './aggregated-message.ts';
 import { compareText, ownRanking, servedGroups, type Ranking, type ServedGroup } from './group-order.ts';
 
 /** Every discovery document of a set of kinds. */
@@ -17,6 +18,8 @@ export interface DiscoveryDocuments {
 
 export interface AggregatedDocument {
   readonly bytes: Uint8Array;
+  /** The same in protobuf, which hardly anybody asks for: made when somebody does. */
+  message(): Uint8Array;
   readonly etag: string;
 }
 
@@ -100,7 +103,12 @@ function aggregated(groups: readonly ServedGroup[]): AggregatedDocument {
     })),
   };
   const bytes = Buffer.from(JSON.stringify(document));
-  return { bytes, etag: `"${createHash('sha512').update(bytes).digest('hex').toUpperCase()}"` };
+  let message: Uint8Array | undefined;
+  return {
+    bytes,
+    message: () => (message ??= aggregatedMessage(document)),
+    etag: `"${createHash('sha512').update(bytes).digest('hex').toUpperCase()}"`,
+  };
 }
 
 function discoveredResource(kind: Kind): object {
