@@ -16,6 +16,11 @@ export function podTable(clusterId: string): string {
   return `windlass-${clusterId}-pods`;
 }
 
+/** The table of network policies; there only while there are any. */
+export function policyTable(clusterId: string): string {
+  return `windlass-${clusterId}-policies`;
+}
+
 /** How the host's ends of a cluster's pod links begin. */
 export function podLinkPrefix(clusterId: string): string {
   return `wv${clusterId}`;

@@ -18,6 +18,7 @@ import { startKubelet } from '#kubelet/kubelet.ts';
 import { nodeLabel } from '#kubelet/pods/names.ts';
 import { bridgeNetwork, removeBridgeNetwork, type BridgeNetwork } from '#network/cni/bridge.ts';
 import { bridgeName } from '#network/names.ts';
+import { openNetworkPolicies, removeNetworkPolicies, type NetworkPolicies } from '#network/policy/policies.ts';
 import { removeServiceProxy, startServiceProxy } from '#network/proxy/proxy.ts';
 import { readRegistries } from '#runtime/oci/images/registries.ts';
 import { cniConfig } from '#runtime/cri/cni.ts';
@@ -87,8 +88,19 @@ async function start(agent: Agent, role: RoleProcess, lifetime: Lifetime): Promi
   const { dir, config, clock, log } = agent;
   const { progress } = role;
   // What needs no API server is made while that one starts.
+  const policies = lifetime.own(
+    openNetworkPolicies({
+      clusterId: dir.id,
+      nodeNames: localNodes(config).map(({ name }) => name),
+      connectedByOthers: config.runtime === 'cri',
+      clock,
+      log,
+    }),
+  );
   const nodes = await Promise.all(
-    localNodes(config).map(local => progress.run(`runtime of ${local.name}`, () => openNode(agent, local, lifetime))),
+    localNodes(config).map(local =>
+      progress.run(`runtime of ${local.name}`, () => openNode(agent, local, lifetime, policies)),
+    ),
   );
   await untilAborted(role.go, lifetime.signal);
   const [first] = nodes;
@@ -104,6 +116,7 @@ async function start(agent: Agent, role: RoleProcess, lifetime: Lifetime): Promi
   followCertificate(agent, 'kube-proxy', lifetime, ({ certPem, keyPem }) => network.useCertificate(certPem, keyPem));
   const informers = openInformers(network, { clock, random: systemRandom, log });
   lifetime.defer(() => informers[Symbol.dispose]());
+  policies.follow(informers);
   const proxy = lifetime.own(
     await startServiceProxy({
       informers,
@@ -156,7 +169,12 @@ function untilAborted<Value>(promise: Promise<Value>, signal: AbortSignal): Prom
 }
 
 /** The runtime of a node with the pod network under it, as they were left. */
-async function openNode(agent: Agent, local: LocalNode, lifetime: Lifetime): Promise<NodeParts> {
+async function openNode(
+  agent: Agent,
+  local: LocalNode,
+  lifetime: Lifetime,
+  policies?: NetworkPolicies,
+): Promise<NodeParts> {
   const { dir, config, clock, log } = agent;
   const root = dir.nodeDir(local.name);
   const network = lifetime.own(
@@ -166,6 +184,7 @@ async function openNode(agent: Agent, local: LocalNode, lifetime: Lifetime): Pro
       clusterCidrs: [config.podCIDR],
       stateDir: join(root, 'network'),
       connectedByOthers: config.runtime === 'cri',
+      ...(policies && { gate: policies }),
       clock,
       log,
     }),
@@ -282,6 +301,7 @@ function isFree(port: number): Promise<boolean> {
 async function clean(agent: Agent): Promise<void> {
   const { dir, config } = agent;
   await removeServiceProxy(dir.id);
+  await removeNetworkPolicies(dir.id);
   const known = localNodes(config);
   // One that was killed may have had more nodes, or another host name.
   const names = existsSync(dir.nodeDir('')) ? readdirSync(dir.nodeDir('')) : [];

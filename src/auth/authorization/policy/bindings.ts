@@ -37,6 +37,16 @@ export const kubeletClientBinding = {
   subjects: [user('kube-apiserver-kubelet-client')],
 } as const;
 
+/**
+ * What the node agent's network needs beyond a service proxy: upstream leaves network policies to others, so the role and
+ * its binding are ours. It is kube-proxy's user because both are one program with one connection.
+ */
+export const networkPolicyBinding = {
+  name: 'windlass:network-policies',
+  role: 'windlass:network-policies',
+  subjects: [user('system:kube-proxy')],
+} as const;
+
 /** Namespace → name of the binding → role of that namespace and whom it is bound to. */
 export const namespaceRoleSubjects: Readonly<
   Record<string, Readonly<Record<string, { readonly role: string; readonly subjects: readonly Subject[] }>>>

@@ -9,7 +9,7 @@ import { RoleBinding } from '#api/rbac/v1/role-binding.ts';
 import type { Subject } from '#api/rbac/v1/subject.ts';
 import type { Client } from '#client/client.ts';
 import { uncoveredRules } from '../coverage.ts';
-import { clusterRoleSubjects, kubeletClientBinding, namespaceRoleSubjects } from './bindings.ts';
+import { clusterRoleSubjects, kubeletClientBinding, namespaceRoleSubjects, networkPolicyBinding } from './bindings.ts';
 import { clusterRoleRules } from './cluster-roles.ts';
 import { controllerRules, optionalControllerRules } from './controller-roles.ts';
 import { namespaceRoleRules } from './namespace-roles.ts';
@@ -61,7 +61,9 @@ export function bootstrapPolicy(optional: readonly string[] = []): BootstrapPoli
           { kind: 'ServiceAccount', name: name.slice('system:controller:'.length), namespace: 'kube-system' },
         ]),
       ),
-      clusterBinding(kubeletClientBinding.name, kubeletClientBinding.role, kubeletClientBinding.subjects),
+      ...[kubeletClientBinding, networkPolicyBinding].map(({ name, role, subjects }) =>
+        clusterBinding(name, role, subjects),
+      ),
     ],
     roles: Object.entries(namespaceRoleRules).flatMap(([namespace, roles]) =>
       Object.entries(roles).map(([name, rules]) => ({ metadata: { ...metadataOf(name), namespace }, rules })),

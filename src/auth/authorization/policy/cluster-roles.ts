@@ -176,6 +176,10 @@ export const clusterRoleRules: Readonly<Record<string, Rules>> = {
     on('networking.k8s.io', 'servicecidrs', 'list watch'),
     on('discovery.k8s.io', 'endpointslices', 'list watch'),
   ],
+  'windlass:network-policies': [
+    on('networking.k8s.io', 'networkpolicies', 'list watch'),
+    on('core', 'pods namespaces', 'list watch'),
+  ],
   'system:kube-scheduler': [
     recordEvents,
     on('coordination.k8s.io', 'leases', 'create'),
