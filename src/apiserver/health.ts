@@ -1,4 +1,4 @@
-import type { ApiResponse } from '#client/transport.ts';
+import type { ApiRequest, ApiResponse } from '#client/transport.ts';
 import { textResponse } from './text.ts';
 import type { RawPath } from './subresource.ts';
 
@@ -9,19 +9,66 @@ export interface HealthCheck {
   check(): Promise<boolean> | boolean;
 }
 
-/** `/healthz`, `/livez`, `/readyz`, each with `?verbose`, `?exclude=` and a path for every check. */
+/**
+ * `/healthz`, `/livez`, `/readyz`, each with `?verbose`, `?exclude=` and a path for every check; `/metrics/slis` says how
+ * those went that somebody asked for.
+ */
 export function healthPaths(checks: readonly HealthCheck[]): readonly RawPath[] {
-  return (['healthz', 'livez', 'readyz'] as const).map(endpoint => ({
-    path: `/${endpoint}`,
-    prefix: true,
-    handle: request =>
-      answer(
-        endpoint,
-        checks.filter(each => each.in.includes(endpoint)),
-        request.path,
-        request.query,
+  const outcomes = new Map<string, Outcome>();
+  const paths = (['healthz', 'livez', 'readyz'] as const).map(endpoint => {
+    const own = checks.filter(each => each.in.includes(endpoint));
+    const observed = own.map(check => {
+      const { name } = check;
+      const outcome: Outcome = { name, type: endpoint, well: 0, ill: 0, last: undefined };
+      outcomes.set(`${endpoint}/${name}`, outcome);
+      return { name, in: check.in, check: async () => note(outcome, await isWell(check)) };
+    });
+    return {
+      path: `/${endpoint}`,
+      prefix: true,
+      handle: (request: ApiRequest) => answer(endpoint, observed, request.path, request.query),
+    };
+  });
+  return [...paths, { path: '/metrics/slis', handle: () => textResponse(200, indicators(outcomes.values())) }];
+}
+
+interface Outcome {
+  readonly name: string;
+  readonly type: string;
+  well: number;
+  ill: number;
+  last: boolean | undefined;
+}
+
+function note(outcome: Outcome, well: boolean): boolean {
+  if (well) outcome.well++;
+  else outcome.ill++;
+  outcome.last = well;
+  return well;
+}
+
+/** In Prometheus' format, under upstream's names (KEP-3466). */
+function indicators(outcomes: Iterable<Outcome>): string {
+  const asked = [...outcomes].filter(({ last }) => last !== undefined);
+  const last = asked.map(
+    ({ name, type, last: well }) => `kubernetes_healthcheck{name="${name}",type="${type}"} ${well ? 1 : 0}\n`,
+  );
+  const counts = asked.flatMap(({ name, type, well, ill }) =>
+    Object.entries({ success: well, error: ill })
+      .filter(([, count]) => count > 0)
+      .map(
+        ([status, count]) =>
+          `kubernetes_healthchecks_total{name="${name}",status="${status}",type="${type}"} ${count}\n`,
       ),
-  }));
+  );
+  return [
+    '# HELP kubernetes_healthcheck The result of a health check when it was last asked for.\n',
+    '# TYPE kubernetes_healthcheck gauge\n',
+    ...last,
+    '# HELP kubernetes_healthchecks_total Health checks by their result.\n',
+    '# TYPE kubernetes_healthchecks_total counter\n',
+    ...counts,
+  ].join('');
 }
 
 async function answer(
@@ -34,7 +81,7 @@ async function answer(
   if (wanted !== '') {
     const check = checks.find(each => each.name === wanted);
     if (!check) return textResponse(404, '404 page not found\n');
-    return (await isWell(check))
+    return (await check.check())
       ? textResponse(200, 'ok')
       : textResponse(500, `internal server error: ${check.name}: reason withheld\n`);
   }
@@ -46,7 +93,7 @@ async function answer(
       lines.push(`[+]${check.name} excluded: ok`);
       continue;
     }
-    const well = await isWell(check);
+    const well = await check.check();
     failed ||= !well;
     lines.push(well ? `[+]${check.name} ok` : `[-]${check.name} failed: reason withheld`);
   }

@@ -127,7 +127,7 @@ export class ApiMetrics {
       labelNames: ['group', 'resource'],
       registers,
       collect() {
-        for (const { kind, size } of cache().resources().values())
+        for (const [, { kind, size }] of cache().resources())
           byGroup.set({ group: kind.group, resource: kind.plural }, size);
       },
     });

@@ -323,6 +323,10 @@ describe('beside the resources', () => {
       'apiserver_resource_objects',
     ])
       assert.ok(text.includes(name), name);
-    assert.match((await server.call('GET', '/metrics/slis')).text, /kubernetes_healthcheck\{/);
+    await server.call('GET', '/readyz');
+    assert.match(
+      (await server.call('GET', '/metrics/slis')).text,
+      /kubernetes_healthcheck\{name="etcd",type="readyz"\} 1\n[\s\S]*kubernetes_healthchecks_total\{name="etcd",status="success",type="readyz"\} 1\n/,
+    );
   });
 });

@@ -2,6 +2,7 @@ import { ComponentStatus } from '#api/core/v1/component-status.ts';
 import { errors } from '#api/machinery/errors.ts';
 import type { ApiResponse } from '#client/transport.ts';
 import { objectMedia, objectResponse } from '../answer.ts';
+import { selectionOf } from '../cache/selection.ts';
 import type { Call } from '../call.ts';
 import type { Resource } from '../registry.ts';
 import { tableOf, includeObjectOf } from '../encoding/table.ts';
@@ -12,10 +13,12 @@ export function componentStatuses(call: Call, resource: Resource): ApiResponse {
   const names = ['controller-manager', 'scheduler', 'etcd-0'];
   const media = objectMedia(call, resource);
   call.warn('v1 ComponentStatus is deprecated in v1.19+');
-  const items = names.map(statusOf);
-  if (call.info.name !== '') {
-    const found = items.find(each => each.metadata.name === call.info.name);
-    if (!found) throw errors.notFound(ComponentStatus as never, call.info.name);
+  const { info } = call;
+  const { matches } = selectionOf(resource.kind, info.labelSelector ?? '', info.fieldSelector ?? '');
+  const items = names.map(statusOf).filter(each => info.verb === 'get' || (matches?.(each) ?? true));
+  if (info.verb === 'get') {
+    const found = items.find(each => each.metadata.name === info.name);
+    if (!found) throw errors.notFound(ComponentStatus as never, info.name);
     return objectResponse(call, 200, resource, found, media);
   }
   if (media.as === 'Table') {

@@ -1,7 +1,7 @@
 import { defineKind, type ObjectOf } from '../../machinery/kind.ts';
 import { boolean, int32, string, struct } from '../../machinery/schema.ts';
 import { checkImmutable, checkRequiredOneOf } from '../../machinery/checks.ts';
-import { ageColumn, boolean as booleanColumn, integer, nameColumn, text, wide } from '../../machinery/columns.ts';
+import { ageColumn, boolean as booleanColumn, integer, nameColumn, text } from '../../machinery/columns.ts';
 import { ObjectMeta } from '../../meta/v1/object-meta.ts';
 
 export const PriorityClass = defineKind({
@@ -29,12 +29,10 @@ export const PriorityClass = defineKind({
       (item: PriorityClassView) => item.globalDefault ?? false,
     ),
     ageColumn,
-    wide(
-      text(
-        'PreemptionPolicy',
-        'Whether its pods push out others.',
-        (item: PriorityClassView) => item.preemptionPolicy ?? '',
-      ),
+    text(
+      'PreemptionPolicy',
+      'Whether its pods push out others.',
+      (item: PriorityClassView) => item.preemptionPolicy ?? '',
     ),
   ],
   hasGeneration: true,
