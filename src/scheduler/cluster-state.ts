@@ -3,6 +3,7 @@ import { NodeInfo } from './node-info.ts';
 import type { ClusterView } from './plugin.ts';
 import { domainOf, PodCounts } from './pod-counts.ts';
 import type { PodInfo } from './pod-info.ts';
+import { StorageState } from './storage-state.ts';
 import { AntiAffinityIndex } from './anti-affinity-index.ts';
 
 /**
@@ -17,6 +18,7 @@ export class ClusterState implements ClusterView {
   readonly counts = new PodCounts(() => this.nodes);
   /** What the pods that run refuse to have beside them, and what they like. */
   readonly podAffinities = new AntiAffinityIndex();
+  readonly storage = new StorageState();
   /** Labels of namespaces, for terms that select namespaces. */
   readonly namespaceLabels = new Map<string, Readonly<Record<string, string>>>();
   readonly #domains = new Map<string, ReadonlySet<string>>();
@@ -135,6 +137,7 @@ export class ClusterState implements ClusterView {
   #podChanged(pod: PodInfo, node: NodeInfo, sign: 1 | -1): void {
     this.counts.podChanged(pod, node, sign);
     this.podAffinities.podChanged(pod, node, sign);
+    this.storage.podChanged(pod, node.name, sign);
   }
 
   #waitFor(nodeName: string): Map<string, PodInfo> {

@@ -1,7 +1,7 @@
 import type { Random } from '#base/random.ts';
 import type { ClusterState } from './cluster-state.ts';
 import type { NodeInfo } from './node-info.ts';
-import type { ClusterPlugin, Plugin, Prepared, Rejection } from './plugin.ts';
+import type { ClusterPlugin, Plugin, Prepared, Rejection, VolumeReservation } from './plugin.ts';
 import type { PodInfo } from './pod-info.ts';
 
 /** Where a pod goes, or why each node refuses it. */
@@ -39,8 +39,10 @@ export class SchedulingCycle {
 
   place(pod: PodInfo): Placement {
     const { nodes } = this.#cluster;
-    const known = this.#upToDate(pod);
     const prepared = this.#prepare(pod);
+    const everywhere = everywhereOf(prepared);
+    if (everywhere) return { node: undefined, rejections: new Map(nodes.map(node => [node.name, everywhere])) };
+    const known = this.#upToDate(pod);
     const refused = filterAll(nodes, known.rejections, prepared);
     const { rejections } = known;
     const fits = (index: number) =>
@@ -75,9 +77,21 @@ export class SchedulingCycle {
   rejection(pod: PodInfo, node: NodeInfo): Rejection | undefined {
     const own = rejectionOf(this.#plugins, pod, node);
     if (own) return own;
-    for (const { prepared } of this.#prepare(pod)) {
+    const all = this.#prepare(pod);
+    const everywhere = everywhereOf(all);
+    if (everywhere) return everywhere;
+    for (const { prepared } of all) {
       const rejection = prepared.filter?.(node);
       if (rejection) return rejection;
+    }
+    return undefined;
+  }
+
+  /** What must be written before the pod can be bound to its node. */
+  reserve(pod: PodInfo, node: NodeInfo): VolumeReservation | undefined {
+    for (const plugin of this.#clusterPlugins) {
+      const reservation = plugin.reserve?.(pod, node, this.#cluster);
+      if (reservation) return reservation;
     }
     return undefined;
   }
@@ -108,6 +122,11 @@ export class SchedulingCycle {
 interface Weighted {
   readonly prepared: Prepared;
   readonly weight: number;
+}
+
+function everywhereOf(plugins: readonly Weighted[]): Rejection | undefined {
+  for (const { prepared } of plugins) if (prepared.everywhere) return prepared.everywhere;
+  return undefined;
 }
 
 /** What the cluster-wide plugins refuse, by index; `undefined` when they refuse nothing at all. */

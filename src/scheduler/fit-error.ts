@@ -3,6 +3,9 @@ import type { Rejection } from './plugin.ts';
 /** "0/3 nodes are available: 1 Insufficient cpu, 2 node(s) were unschedulable." as upstream's FitError says it. */
 export function fitErrorMessage(rejections: ReadonlyMap<string, Rejection>, preemption: string): string {
   if (rejections.size === 0) return 'no nodes available to schedule pods';
+  const everywhere = rejections.values().find(each => each.everywhere);
+  if (everywhere)
+    return `0/${rejections.size} nodes are available: ${everywhere.reasons.join(', ')}. ${preemption}`.trim();
   const reasons = [...rejections.values()].flatMap(each => each.reasons);
   return `0/${rejections.size} nodes are available: ${histogram(reasons)}. ${preemption}`.trim();
 }

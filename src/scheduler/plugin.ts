@@ -1,5 +1,7 @@
 import type { NodeInfo } from './node-info.ts';
 import type { PodInfo } from './pod-info.ts';
+import type { PersistentVolumeClaim } from '#api/core/v1/persistent-volume-claim.ts';
+import type { PersistentVolume } from '#api/core/v1/persistent-volume.ts';
 import type { ClusterState } from './cluster-state.ts';
 
 /** Why a node does not take a pod, in upstream's words; they are counted into the "0/3 nodes are available" message. */
@@ -8,6 +10,8 @@ export interface Rejection {
   readonly reasons: readonly string[];
   /** No pod whose eviction would help: preemption need not look here. */
   readonly unresolvable: boolean;
+  /** It stands for all nodes and is said once: upstream's PreFilter. */
+  readonly everywhere?: true;
 }
 
 /** What stands behind a rejection, for people: asked only when somebody wants it explained. */
@@ -66,9 +70,19 @@ export interface ClusterPlugin {
   readonly weight: number;
   /** `undefined`: it has nothing to say about such a pod. */
   prepare(pod: PodInfo, cluster: ClusterState): Prepared | undefined;
+  /** What must be written before the pod can be bound to the node that was chosen. */
+  reserve?(pod: PodInfo, node: NodeInfo, cluster: ClusterState): VolumeReservation | undefined;
+}
+
+/** Which volumes claims get, and which claims are provisioned for the node. */
+export interface VolumeReservation {
+  readonly bindings: readonly { readonly claim: PersistentVolumeClaim; readonly volume: PersistentVolume }[];
+  readonly provisions: readonly PersistentVolumeClaim[];
 }
 
 export interface Prepared {
+  /** The pod fits nowhere, whatever the node. */
+  readonly everywhere?: Rejection & { readonly everywhere: true };
   filter?(node: NodeInfo): Rejection | undefined;
   explain?(node: NodeInfo): Refusal;
   /** Raw scores; `normalize` brings the lowest and highest of them to 0..100. */

@@ -4,21 +4,25 @@ import type { Random } from '#base/random.ts';
 import { isReason } from '#api/machinery/errors.ts';
 import { Namespace } from '#api/core/v1/namespace.ts';
 import { Node } from '#api/core/v1/node.ts';
+import { PersistentVolumeClaim } from '#api/core/v1/persistent-volume-claim.ts';
 import { Pod } from '#api/core/v1/pod.ts';
 import { PodDisruptionBudget } from '#api/policy/v1/pod-disruption-budget.ts';
 import type { Client } from '#client/client.ts';
 import type { EventRecorder } from '#client/events.ts';
 import type { Informers } from '#client/informers.ts';
+import { bindVolumes, reserveVolumes } from './bind-volumes.ts';
 import { ClusterState } from './cluster-state.ts';
 import { SchedulingCycle } from './cycle.ts';
 import { fitErrorMessage } from './fit-error.ts';
 import type { NodeInfo } from './node-info.ts';
-import type { ClusterPlugin, Plugin, Rejection } from './plugin.ts';
+import type { ClusterPlugin, Plugin, Rejection, VolumeReservation } from './plugin.ts';
 import { defaultClusterPlugins, defaultPlugins } from './plugins.ts';
 import { podInfo, type PodInfo } from './pod-info.ts';
 import { preempt, type Preemption } from './preemption.ts';
 import { SchedulingQueue, type QueuedPod } from './queue.ts';
 import { Reports } from './reports.ts';
+import { claimsOf } from './storage-state.ts';
+import { followStorage } from './follow-storage.ts';
 
 export interface SchedulerOptions {
   readonly client: Client;
@@ -43,6 +47,8 @@ const bindingsMax = 128;
 /** How long the scheduler keeps the event loop for itself. */
 const sliceMs = 4;
 const flushEveryMs = 30_000;
+/** Upstream's bindTimeoutSeconds of VolumeBinding. */
+const volumesMsMax = 600_000;
 
 /** Places pods on nodes until the signal aborts. */
 export async function startScheduler(options: SchedulerOptions): Promise<Scheduler> {
@@ -55,12 +61,14 @@ export async function startScheduler(options: SchedulerOptions): Promise<Schedul
   const pods = informers.of(Pod);
   const nodes = informers.of(Node);
   const namespaces = informers.of(Namespace);
+  const claims = informers.of(PersistentVolumeClaim);
   /** Pods that wait for their victims to go, with the node they are promised. */
   const nominated = new Map<string, { readonly pod: PodInfo; readonly node: string }>();
   const reports = new Reports(clock, signal);
   let binding = 0;
   let running = false;
 
+  const storage = followStorage(informers, cluster.storage, storageChanged);
   const unsubscribe = [
     nodes.subscribe({
       added: node => roomOn(cluster.setNode(node)),
@@ -69,6 +77,7 @@ export async function startScheduler(options: SchedulerOptions): Promise<Schedul
     }),
     namespaces.subscribe({ added: seeNamespace, updated: seeNamespace, deleted: forgetNamespace }),
     pods.subscribe({ added: seePod, updated: seePod, deleted: forgetPod }),
+    storage.end,
   ];
   queue.onReady = wake;
   let cancelFlush = clock.after(flushEveryMs, function flush() {
@@ -83,7 +92,7 @@ export async function startScheduler(options: SchedulerOptions): Promise<Schedul
     },
     { once: true },
   );
-  await Promise.all([nodes.synced, pods.synced, namespaces.synced, budgets.synced]);
+  await Promise.all([nodes.synced, pods.synced, namespaces.synced, budgets.synced, storage.synced]);
   wake();
   return {
     get pending() {
@@ -143,6 +152,14 @@ export async function startScheduler(options: SchedulerOptions): Promise<Schedul
     queue.retry(pod => nominated.get(pod.key)?.node === node.name || cycle.fits(pod, node));
   }
 
+  /** A claim, or anything else of storage (`undefined`), changed: only pods with such claims can profit. */
+  function storageChanged(claimKey: string | undefined): void {
+    queue.retry(pod => {
+      const claims = claimsOf(pod);
+      return claimKey === undefined ? claims.length > 0 : claims.some(each => each.key === claimKey);
+    });
+  }
+
   function wake(): void {
     if (running || signal.aborted || !nodes.hasSynced || !pods.hasSynced) return;
     running = true;
@@ -171,9 +188,10 @@ export async function startScheduler(options: SchedulerOptions): Promise<Schedul
     const placement = cycle.place(pod.info);
     if (placement.node) {
       // From here on everybody counts with it, before the API server has heard of it.
+      const reservation = cycle.reserve(pod.info, placement.node);
       cluster.setPod(pod.info, placement.node.name);
       binding++;
-      void bind(pod, placement.node.name).finally(() => {
+      void bind(pod, placement.node.name, reservation).finally(() => {
         binding--;
         wake();
       });
@@ -183,7 +201,7 @@ export async function startScheduler(options: SchedulerOptions): Promise<Schedul
     void refuse(pod, placement.rejections);
   }
 
-  async function bind({ info }: QueuedPod, nodeName: string): Promise<void> {
+  async function bind({ info }: QueuedPod, nodeName: string, volumes?: VolumeReservation): Promise<void> {
     const { namespace = '', name = '', uid } = info.pod.metadata;
     const body = {
       apiVersion: 'v1',
@@ -191,7 +209,9 @@ export async function startScheduler(options: SchedulerOptions): Promise<Schedul
       metadata: { name, namespace, uid },
       target: { apiVersion: 'v1', kind: 'Node', name: nodeName },
     };
+    const release = volumes && reserveVolumes(cluster.storage, nodeName, volumes);
     try {
+      if (volumes) await bindVolumes({ client, clock, claims, timeoutMs: volumesMsMax, signal }, nodeName, volumes);
       await client.createSubresource(Pod, name, 'binding', body, { namespace, signal });
       queue.remove(info.key);
       events.event(info.pod, 'Normal', 'Scheduled', `Successfully assigned ${namespace}/${name} to ${nodeName}`);
@@ -200,6 +220,8 @@ export async function startScheduler(options: SchedulerOptions): Promise<Schedul
       if (signal.aborted || isReason(error, 'NotFound')) return queue.remove(info.key);
       log.warn('cannot bind a pod', { pod: info.key, node: nodeName, error });
       queue.requeue(info.key);
+    } finally {
+      release?.();
     }
   }
 

@@ -1,10 +1,9 @@
 import { PersistentVolume } from '#api/core/v1/persistent-volume.ts';
 import { PersistentVolumeClaim } from '#api/core/v1/persistent-volume-claim.ts';
-import { compareQuantities, parseQuantity } from '#api/machinery/quantity.ts';
-import { compileLabelSelector } from '#api/machinery/selector.ts';
+import { claimClassOf, isSmallerVolume, isVolumeFor, volumeMismatch } from '#api/core/v1/volume-matching.ts';
 import { StorageClass } from '#api/storage/v1/storage-class.ts';
 import { referenceTo } from '#client/events.ts';
-import { keyFrom, keyOf } from '#client/informer.ts';
+import { keyFrom } from '#client/informer.ts';
 import { event, update, updateStatus, type Action } from '../actions.ts';
 import { defineController } from '../controller.ts';
 import { watched } from '../reads.ts';
@@ -63,11 +62,11 @@ export const persistentVolumeClaimController = defineController({
     if (volumeName !== '') return askedFor(claim, volumes.named(volumeName));
     const volume = bestVolume(claim, volumes);
     if (volume) {
-      const delayed = classOf(classNameOf(claim))?.volumeBindingMode === 'WaitForFirstConsumer';
+      const delayed = classOf(claimClassOf(claim))?.volumeBindingMode === 'WaitForFirstConsumer';
       const chosen = volume.spec?.claimRef !== undefined || claim.metadata.annotations?.[selectedNode] !== undefined;
       if (!delayed || chosen) return bind(claim, volume);
     }
-    return waiting(claim, classOf(classNameOf(claim)));
+    return waiting(claim, classOf(claimClassOf(claim)));
   },
 });
 
@@ -77,11 +76,7 @@ interface Volumes {
 }
 
 function unboundClass(claim: PersistentVolumeClaim): string[] {
-  return (claim.spec?.volumeName ?? '') === '' ? [classNameOf(claim)] : [];
-}
-
-function classNameOf({ spec, metadata }: PersistentVolumeClaim): string {
-  return metadata.annotations?.['volume.beta.kubernetes.io/storage-class'] ?? spec?.storageClassName ?? '';
+  return (claim.spec?.volumeName ?? '') === '' ? [claimClassOf(claim)] : [];
 }
 
 /** A claim that was bound stays so; without its volume it is lost. */
@@ -111,8 +106,8 @@ function lost(claim: PersistentVolumeClaim, reason: string, message: string): re
 function askedFor(claim: PersistentVolumeClaim, volume: PersistentVolume | undefined): readonly Action[] {
   if (!volume) return pending(claim);
   const { claimRef } = volume.spec ?? {};
-  if (!claimRef || isFor(claim, volume)) {
-    const problem = mismatch(claim, volume);
+  if (!claimRef || isVolumeFor(claim, volume)) {
+    const problem = volumeMismatch(claim, volume);
     if (problem === undefined) return bind(claim, volume);
     return [
       ...pending(claim),
@@ -129,7 +124,7 @@ function askedFor(claim: PersistentVolumeClaim, volume: PersistentVolume | undef
 }
 
 function waiting(claim: PersistentVolumeClaim, storageClass: StorageClass | undefined): readonly Action[] {
-  const className = classNameOf(claim);
+  const className = claimClassOf(claim);
   if (className === '')
     return [
       ...pending(claim),
@@ -224,44 +219,14 @@ function bind(claim: PersistentVolumeClaim, volume: PersistentVolume): readonly 
 /** The smallest volume that fits; one that is kept for this very claim before all others. */
 function bestVolume(claim: PersistentVolumeClaim, volumes: Volumes): PersistentVolume | undefined {
   let best: PersistentVolume | undefined;
-  for (const volume of volumes.ofClass(classNameOf(claim))) {
-    if (mismatch(claim, volume) !== undefined) continue;
+  for (const volume of volumes.ofClass(claimClassOf(claim))) {
+    if (volumeMismatch(claim, volume) !== undefined) continue;
     if (volume.spec?.claimRef) {
-      if (isFor(claim, volume)) return volume;
+      if (isVolumeFor(claim, volume)) return volume;
       continue;
     }
     if (volume.metadata.deletionTimestamp !== undefined || volume.status?.phase === 'Failed') continue;
-    if (!best || isSmaller(volume, best)) best = volume;
+    if (!best || isSmallerVolume(volume, best)) best = volume;
   }
   return best;
-}
-
-function isFor({ metadata }: PersistentVolumeClaim, { spec }: PersistentVolume): boolean {
-  const { claimRef } = spec ?? {};
-  return (
-    claimRef?.name === metadata.name &&
-    claimRef?.namespace === metadata.namespace &&
-    ((claimRef?.uid ?? '') === '' || claimRef?.uid === metadata.uid)
-  );
-}
-
-function mismatch({ spec }: PersistentVolumeClaim, volume: PersistentVolume): string | undefined {
-  const modes = volume.spec?.accessModes ?? [];
-  const wanted = parseQuantity(spec?.resources?.requests?.storage ?? '0');
-  const capacity = parseQuantity(volume.spec?.capacity?.storage ?? '0');
-  if (wanted && capacity && compareQuantities(capacity, wanted) < 0) return 'requested PV is too small';
-  if ((spec?.volumeMode ?? 'Filesystem') !== (volume.spec?.volumeMode ?? 'Filesystem'))
-    return 'incompatible volumeMode';
-  if (!(spec?.accessModes ?? []).every(mode => modes.includes(mode))) return 'incompatible accessMode';
-  if (spec?.selector && !compileLabelSelector(spec.selector)(volume.metadata.labels)) return 'label selector';
-  if ((spec?.volumeAttributesClassName ?? '') !== (volume.spec?.volumeAttributesClassName ?? ''))
-    return "volumeAttributesClassName doesn't match";
-  return undefined;
-}
-
-function isSmaller(a: PersistentVolume, b: PersistentVolume): boolean {
-  const [left, right] = [a, b].map(({ spec }) => parseQuantity(spec?.capacity?.storage ?? '0'));
-  if (!left || !right) return false;
-  const order = compareQuantities(left, right);
-  return order < 0 || (order === 0 && keyOf(a) < keyOf(b));
 }

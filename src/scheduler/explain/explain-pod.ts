@@ -128,9 +128,12 @@ function refusalsOf({ pod, node }: Trial, plugins: readonly Plugin[], clusterPlu
     return rejection ? { rejection, refusal: plugin.explain?.(pod, node) } : [];
   });
   const beyond = clusterPlugins.flatMap(({ prepared }) => {
-    const rejection = prepared.filter?.(node);
-    return rejection ? { rejection, refusal: prepared.explain?.(node) } : [];
+    const rejection = prepared.everywhere ?? prepared.filter?.(node);
+    return rejection ? { rejection, refusal: prepared.everywhere ? undefined : prepared.explain?.(node) } : [];
   });
+  // What stands for all nodes is found before any node is looked at.
+  const everywhere = beyond.filter(each => each.rejection.everywhere);
+  if (everywhere.length > 0) return everywhere;
   return [...own, ...beyond];
 }
 
@@ -139,6 +142,7 @@ function firstRejection(
   plugins: readonly Plugin[],
   clusterPlugins: readonly Weighted[],
 ): Rejection | undefined {
+  for (const { prepared } of clusterPlugins) if (prepared.everywhere) return prepared.everywhere;
   for (const plugin of plugins) {
     const rejection = plugin.filter?.(pod, node);
     if (rejection) return rejection;

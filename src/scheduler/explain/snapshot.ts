@@ -1,11 +1,19 @@
 import type { ApiObject, Kind } from '#api/machinery/kind.ts';
 import { Namespace } from '#api/core/v1/namespace.ts';
 import { Node } from '#api/core/v1/node.ts';
+import { PersistentVolumeClaim } from '#api/core/v1/persistent-volume-claim.ts';
+import { PersistentVolume } from '#api/core/v1/persistent-volume.ts';
 import { Pod } from '#api/core/v1/pod.ts';
 import { PodDisruptionBudget } from '#api/policy/v1/pod-disruption-budget.ts';
+import { CSIDriver } from '#api/storage/v1/csi-driver.ts';
+import { CSINode } from '#api/storage/v1/csi-node.ts';
+import { CSIStorageCapacity } from '#api/storage/v1/csi-storage-capacity.ts';
+import { StorageClass } from '#api/storage/v1/storage-class.ts';
 import type { Client } from '#client/client.ts';
+import { keyOf } from '#client/informer.ts';
 import { ClusterState } from '../cluster-state.ts';
 import { podInfo } from '../pod-info.ts';
+import type { StorageObjects } from '../storage-state.ts';
 
 /** The scheduler's picture of a cluster, read once. */
 export interface Snapshot {
@@ -17,13 +25,15 @@ export interface Snapshot {
 const pageSize = 500;
 
 export async function readSnapshot(client: Client, signal?: AbortSignal): Promise<Snapshot> {
-  const [nodes, pods, namespaces, budgets] = await Promise.all([
+  const [nodes, pods, namespaces, budgets, storage] = await Promise.all([
     listAll(client, Node, signal),
     listAll(client, Pod, signal),
     listAll(client, Namespace, signal),
     listAll(client, PodDisruptionBudget, signal),
+    readStorage(client, signal),
   ]);
   const cluster = new ClusterState();
+  cluster.storage.objects = storage;
   for (const { metadata } of namespaces) cluster.namespaceLabels.set(metadata.name ?? '', metadata.labels ?? {});
   for (const node of nodes) cluster.setNode(node);
   for (const pod of pods) {
@@ -33,6 +43,34 @@ export async function readSnapshot(client: Client, signal?: AbortSignal): Promis
     if (nodeName && phase !== 'Succeeded' && phase !== 'Failed') cluster.setPod(podInfo(pod), nodeName);
   }
   return { cluster, pods, budgets };
+}
+
+async function readStorage(client: Client, signal?: AbortSignal): Promise<StorageObjects> {
+  const [claims, volumes, classes, csiNodes, drivers, capacities] = await Promise.all([
+    listAll(client, PersistentVolumeClaim, signal),
+    listAll(client, PersistentVolume, signal),
+    listAll(client, StorageClass, signal),
+    listAll(client, CSINode, signal),
+    listAll(client, CSIDriver, signal),
+    listAll(client, CSIStorageCapacity, signal),
+  ]);
+  const byKey = <Type extends ApiObject>(items: readonly Type[]) => new Map(items.map(item => [keyOf(item), item]));
+  const maps = {
+    claims: byKey(claims),
+    volumes: byKey(volumes),
+    classes: byKey(classes),
+    csiNodes: byKey(csiNodes),
+    drivers: byKey(drivers),
+  };
+  return {
+    claim: key => maps.claims.get(key),
+    volume: name => maps.volumes.get(name),
+    volumesOfClass: name => volumes.filter(({ spec }) => (spec?.storageClassName ?? '') === name),
+    storageClass: name => maps.classes.get(name),
+    csiNode: name => maps.csiNodes.get(name),
+    csiDriver: name => maps.drivers.get(name),
+    capacities: () => capacities,
+  };
 }
 
 export async function listAll<Type extends ApiObject>(

@@ -1,0 +1,70 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { PersistentVolumeClaim } from '#api/core/v1/persistent-volume-claim.ts';
+import { PersistentVolume } from '#api/core/v1/persistent-volume.ts';
+import { Pod } from '#api/core/v1/pod.ts';
+import type { Partly } from '#api/machinery/kind.ts';
+import { StorageClass } from '#api/storage/v1/storage-class.ts';
+import type { Client } from '#client/client.ts';
+import { startCluster } from './start-cluster.ts';
+
+const namespace = 'default';
+
+async function untilPod(client: Client, name: string, holds: (pod: Pod) => boolean): Promise<Pod> {
+  const selected = { namespace, fieldSelector: `metadata.name=${name}`, sendInitialEvents: true };
+  for await (const event of client.watch(Pod, selected))
+    if (event.type !== 'BOOKMARK' && holds(event.object)) return event.object;
+  return assert.fail('the watch ended');
+}
+
+test('a claim that waits for its first consumer is bound on the node that the scheduler chooses', async () => {
+  await using cluster = await startCluster({ nodes: ['node-1', 'node-2'] });
+  const { client } = cluster;
+  const local = {
+    metadata: { name: 'local' },
+    provisioner: 'kubernetes.io/no-provisioner',
+    volumeBindingMode: 'WaitForFirstConsumer',
+  };
+  await client.create(StorageClass, local as Partly<StorageClass>);
+  const claimOf = (name: string) => ({
+    metadata: { name },
+    spec: {
+      storageClassName: 'local',
+      accessModes: ['ReadWriteOnce'],
+      resources: { requests: { storage: '1Gi' } },
+    },
+  });
+  const podOf = (name: string) => ({
+    metadata: { name },
+    spec: {
+      containers: [{ name: 'c', image: 'any' }],
+      volumes: [{ name: 'data', persistentVolumeClaim: { claimName: `${name}-data` } }],
+    },
+  });
+  await client.create(PersistentVolumeClaim, claimOf('one-data') as Partly<PersistentVolumeClaim>, { namespace });
+  await client.create(Pod, podOf('one') as Partly<Pod>, { namespace });
+  const refused = await untilPod(client, 'one', pod => pod.status.conditions?.some(each => each.message) ?? false);
+  assert.match(
+    refused.status.conditions?.find(each => each.type === 'PodScheduled')?.message ?? '',
+    /^0\/2 nodes are available: 2 node\(s\) didn't find available persistent volumes to bind\./,
+  );
+
+  // The volume is the event that makes another try worthwhile.
+  const terms = [{ matchExpressions: [{ key: 'kubernetes.io/hostname', operator: 'In', values: ['node-2'] }] }];
+  const volume = {
+    metadata: { name: 'disk' },
+    spec: {
+      storageClassName: 'local',
+      accessModes: ['ReadWriteOnce'],
+      capacity: { storage: '2Gi' },
+      local: { path: '/mnt/disk' },
+      nodeAffinity: { required: { nodeSelectorTerms: terms } },
+    },
+  };
+  await client.create(PersistentVolume, volume as Partly<PersistentVolume>);
+  const placed = await untilPod(client, 'one', pod => pod.spec.nodeName !== undefined && pod.spec.nodeName !== '');
+  assert.equal(placed.spec.nodeName, 'node-2');
+  const bound = await client.get(PersistentVolumeClaim, 'one-data', { namespace });
+  assert.equal(bound.spec?.volumeName, 'disk');
+  assert.equal((await client.get(PersistentVolume, 'disk')).spec?.claimRef?.uid, bound.metadata.uid);
+});
