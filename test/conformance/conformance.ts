@@ -23,12 +23,12 @@ import { eventually } from '../scenarios/eventually.ts';
  */
 export function conformance(define: (it: Define) => void): void {
   const { kubeconfig, registry, phase, quick, only } = environment();
-  const tests: { name: string; body: (t: Trial) => Promise<void> }[] = [];
-  define((name, body, { slow = false } = {}) => {
+  const tests: { name: string; body: (t: Trial) => Promise<void>; timeoutMs: number }[] = [];
+  define((name, body, { slow = false, timeoutMs = timeoutDefaultMs } = {}) => {
     if (name.includes('[Serial]') !== (phase === 'serial')) return;
     if (quick && slow) return;
     if (only !== '' && !name.includes(only)) return;
-    tests.push({ name, body });
+    tests.push({ name, body, timeoutMs });
   });
   if (tests.length === 0) return;
   describe('', { concurrency: phase === 'serial' ? 1 : testsAtOnce }, () => {
@@ -36,7 +36,7 @@ export function conformance(define: (it: Define) => void): void {
     after(async () => {
       await (await shared)?.close();
     });
-    for (const { name, body } of tests)
+    for (const { name, body, timeoutMs } of tests)
       test(name, { timeout: timeoutMs }, async () => {
         shared ??= open(kubeconfig, registry);
         await using trial = await (await shared).trial();
@@ -45,7 +45,13 @@ export function conformance(define: (it: Define) => void): void {
   });
 }
 
-export type Define = (name: string, body: (t: Trial) => Promise<void>, options?: { readonly slow?: boolean }) => void;
+export type Define = (name: string, body: (t: Trial) => Promise<void>, options?: TestOptions) => void;
+
+export interface TestOptions {
+  /** Not in `npm test`. */
+  readonly slow?: boolean;
+  readonly timeoutMs?: number;
+}
 
 /** What a test works with. */
 export interface Trial {
@@ -89,7 +95,7 @@ export interface Answer {
 
 const run = promisify(execFile);
 const testsAtOnce = 4;
-const timeoutMs = 300_000;
+const timeoutDefaultMs = 300_000;
 const outputBytesMax = 1 << 26;
 
 function environment() {

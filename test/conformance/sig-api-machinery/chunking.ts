@@ -64,7 +64,7 @@ conformance(it => {
       );
       assert.notEqual(rest.metadata.resourceVersion, first.metadata.resourceVersion);
     },
-    { slow: true },
+    { slow: true, timeoutMs: 900_000 },
   );
 });
 
