@@ -69,9 +69,10 @@ function validateRule({ subjects, resourceRules, nonResourceRules }: Rule, repor
   }
 }
 
-function checkWildcards(values: readonly string[] | undefined, name: string, report: Report): void {
+/** A list may be null on the wire. */
+function checkWildcards(values: readonly string[] | null | undefined, name: string, report: Report): void {
   const at = report.at(name);
-  if (values === undefined || values.length === 0) at.required(`${name} must contain at least one value`);
+  if (!values?.length) at.required(`${name} must contain at least one value`);
   else if (values.length > 1 && values.includes('*')) {
     at.invalid(values, `if '*' is present, must not specify other ${name}`);
   }
