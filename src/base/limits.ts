@@ -41,6 +41,8 @@ export const limits = {
   /** Answers that the DNS cache keeps (upstream's capacity), and their bytes. */
   dnsCacheEntriesMax: 9_984,
   dnsCacheBytesMax: 16 * 1024 * 1024,
+  /** Encoded answers for cluster names by their whole question; when there are more all are forgotten. */
+  dnsLastingAnswersMax: 16_384,
   /** DNS queries under way, all and forwarded ones (each of these holds a socket); more are dropped or refused. */
   dnsQueriesInFlightMax: 10_000,
   dnsForwardsInFlightMax: 1_000,

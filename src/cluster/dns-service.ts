@@ -6,9 +6,12 @@ import { EndpointSlice } from '#api/discovery/v1/endpoint-slice.ts';
 import { isReason } from '#api/machinery/errors.ts';
 import { ClusterRole } from '#api/rbac/v1/cluster-role.ts';
 import { ClusterRoleBinding } from '#api/rbac/v1/cluster-role-binding.ts';
+import { RoleBinding } from '#api/rbac/v1/role-binding.ts';
+import { Role } from '#api/rbac/v1/role.ts';
 import type { Client } from '#client/client.ts';
 import { createIfAbsent, createOrPatch } from '#client/ensure.ts';
 import type { Informers } from '#client/informers.ts';
+import { corefileConfigMap } from '#dns/corefile-config-map.ts';
 
 /** Node agents that serve DNS on their bridge say so with this label. */
 export const dnsNodeLabel = 'windlass.dev/dns';
@@ -46,6 +49,23 @@ export async function keepDnsService(
     createIfAbsent(client, ClusterRoleBinding, {
       metadata: { name: 'system:coredns' },
       roleRef: { apiGroup: 'rbac.authorization.k8s.io', kind: 'ClusterRole', name: 'system:coredns' },
+      subjects: [{ apiGroup: 'rbac.authorization.k8s.io', kind: 'User', name: networkUser }],
+    }),
+    // The Corefile, when somebody writes one; no other ConfigMap.
+    createIfAbsent(client, Role, {
+      metadata: { name: 'system:coredns', namespace },
+      rules: [
+        {
+          apiGroups: [''],
+          resources: ['configmaps'],
+          resourceNames: [corefileConfigMap.name],
+          verbs: ['get', 'list', 'watch'],
+        },
+      ],
+    }),
+    createIfAbsent(client, RoleBinding, {
+      metadata: { name: 'system:coredns', namespace },
+      roleRef: { apiGroup: 'rbac.authorization.k8s.io', kind: 'Role', name: 'system:coredns' },
       subjects: [{ apiGroup: 'rbac.authorization.k8s.io', kind: 'User', name: networkUser }],
     }),
     createIfAbsent(client, Service, {

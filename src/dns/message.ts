@@ -10,6 +10,7 @@ export const recordType = {
   SOA: 6,
   PTR: 12,
   HINFO: 13,
+  MX: 15,
   TXT: 16,
   AAAA: 28,
   SRV: 33,
@@ -62,6 +63,12 @@ export interface Record {
   readonly wire: Buffer;
 }
 
+export interface Lasting {
+  isCurrent(): boolean;
+  /** An answer was given again without asking anybody. */
+  again?(): void;
+}
+
 export type Answer =
   | {
       readonly kind: 'records';
@@ -70,6 +77,8 @@ export type Answer =
       readonly answers: readonly Record[];
       readonly authority: readonly Record[];
       readonly additional: readonly Record[];
+      /** Whoever asks the same gets the same bytes, as long as this says so. */
+      readonly lasting?: Lasting;
     }
   /** From elsewhere: a whole message without OPT, whose question is as long as the client's. */
   | {
@@ -144,6 +153,12 @@ export function questionOf(name: string, type: number): Query {
     checkingDisabled: false,
     edns: undefined,
   };
+}
+
+/** The client's query, for another name or type. */
+export function askedOtherwise(query: Query, name: string, type: number): Query {
+  const { id, recursionDesired, checkingDisabled, edns } = query;
+  return { ...questionOf(name, type), id, recursionDesired, checkingDisabled, edns };
 }
 
 /** The query as it goes to another server: the same question with our id and our own EDNS. */
@@ -340,6 +355,85 @@ export function readName(message: Buffer, offset: number): string | undefined {
     at += 1 + length;
   }
   return undefined;
+}
+
+/** The records of a message that has been parsed before, without pointers: they may move to another message. */
+export function detachedRecords(message: Buffer): Extract<Answer, { kind: 'records' }> {
+  const sections: Record[][] = [[], [], []];
+  let at = (skipName(message, headerBytes) ?? message.length) + 4;
+  for (const [index, records] of sections.entries())
+    for (let left = message.readUInt16BE(6 + 2 * index); left > 0; left--) {
+      const raw = readRecord(message, at, 'answer');
+      const owner = raw && readName(message, raw.nameOffset);
+      if (!raw || owner === undefined) break;
+      at = raw.dataOffset + raw.dataBytes;
+      const data = detachedData(message, raw);
+      if (data) records.push(encodeRecord(raw.type, raw.ttlSeconds, data, owner));
+    }
+  const [answers = [], authority = [], additional = []] = sections;
+  return { kind: 'records', code: (message[3] ?? 0) & 15, authoritative: false, answers, authority, additional };
+}
+
+/** Of each type with names in its data: what stands before them, and how many there are. */
+const namesInData = new Map<number, readonly [before: number, names: number]>([
+  [recordType.NS, [0, 1]],
+  [recordType.CNAME, [0, 1]],
+  [recordType.PTR, [0, 1]],
+  [recordType.SOA, [0, 2]],
+  [recordType.MX, [2, 1]],
+  [recordType.SRV, [6, 1]],
+]);
+
+function detachedData(message: Buffer, { type, dataOffset, dataBytes }: RawRecord): Buffer | undefined {
+  const [before, names] = namesInData.get(type) ?? [0, 0];
+  const end = dataOffset + dataBytes;
+  const parts = [message.subarray(dataOffset, dataOffset + before)];
+  let at = dataOffset + before;
+  for (let left = names; left > 0; left--) {
+    const name = readName(message, at);
+    const behind = skipName(message, at);
+    if (name === undefined || behind === undefined || behind > end) return undefined;
+    parts.push(encodeName(name));
+    at = behind;
+  }
+  parts.push(message.subarray(at, end));
+  return Buffer.concat(parts);
+}
+
+/** A record for another owner (null: the question's name), or with another TTL, or another name in its data. */
+export function changeRecord(
+  record: Record,
+  change: { readonly owner?: string | null; readonly ttlSeconds?: number; readonly name?: (name: string) => string },
+): Record {
+  const { wire, type } = record;
+  const fixed = skipName(wire, 0) ?? 0;
+  const { owner: wanted } = change;
+  const owner = wanted === undefined ? wire.subarray(0, fixed) : wanted === null ? askedName : encodeName(wanted);
+  const head = Buffer.from(wire.subarray(fixed, fixed + 10));
+  if (change.ttlSeconds !== undefined) head.writeUInt32BE(change.ttlSeconds, 4);
+  let data = wire.subarray(fixed + 10);
+  const place = namesInData.get(type);
+  if (change.name && place) {
+    const [before, names] = place;
+    const parts = [data.subarray(0, before)];
+    let at = before;
+    for (let left = names; left > 0; left--) {
+      parts.push(encodeName(change.name(readName(data, at) ?? '')));
+      at = skipName(data, at) ?? data.length;
+    }
+    data = Buffer.concat([...parts, data.subarray(at)]);
+    head.writeUInt16BE(data.length, 8);
+  }
+  return { type, wire: Buffer.concat([owner, head, data]) };
+}
+
+/** The owner of a record; `undefined` where it is the question's name. */
+export function ownerOf({ wire }: Record): string | undefined {
+  return ((wire[0] ?? 0) & 0xc0) === 0xc0 ? undefined : readName(wire, 0);
+}
+
+export function ttlSecondsOf({ wire }: Record): number {
+  return wire.readUInt32BE((skipName(wire, 0) ?? 0) + 4);
 }
 
 function ttlOf(code: number, message: Buffer, records: readonly RawRecord[]): number {

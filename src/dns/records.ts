@@ -1,6 +1,7 @@
 import { Namespace } from '#api/core/v1/namespace.ts';
+import { Pod } from '#api/core/v1/pod.ts';
 import { Service, type ServicePort } from '#api/core/v1/service.ts';
-import { EndpointSlice } from '#api/discovery/v1/endpoint-slice.ts';
+import { EndpointSlice, type Endpoint } from '#api/discovery/v1/endpoint-slice.ts';
 import { formatIp, parseIp } from '#base/ip.ts';
 import type { Index, Informer } from '#client/informer.ts';
 import type { Informers } from '#client/informers.ts';
@@ -14,6 +15,7 @@ import {
   textRecord,
   type Record,
 } from './message.ts';
+import { addressFromReverse } from './reverse.ts';
 
 /** What the cluster says about a name. */
 export type Found =
@@ -34,6 +36,17 @@ export interface ClusterRecordsOptions {
   readonly ttlSeconds: number;
   /** The address at which this server is asked, for its own name. */
   readonly address: string;
+  /** CoreDNS': pods have no records, those that their names say, or these where such a pod is. */
+  readonly pods: 'disabled' | 'insecure' | 'verified';
+  /** Absent: all. */
+  readonly namespaces?: ReadonlySet<string>;
+  readonly labelSelector?: string;
+  /** Endpoints without a host name are called by their pod. */
+  readonly endpointPodNames: boolean;
+  /** Headless services have no names. */
+  readonly noEndpoints: boolean;
+  /** A service with an address, but without ready endpoints, has no name. */
+  readonly ignoreEmptyService: boolean;
 }
 
 const schemaVersion = '1.1.0';
@@ -57,7 +70,10 @@ export class ClusterRecords implements Disposable {
   readonly #servicesOfAddress: Index<Service>;
   /** By `name.namespace`, as it stands in names. */
   readonly #names = new Map<string, ServiceNames>();
+  readonly #podsOfAddress: Index<Pod> | undefined;
+  readonly #podsSynced: () => boolean = () => true;
   readonly #unsubscribe: (() => void)[];
+  #version = 0;
   #authority: { readonly serial: number; readonly record: Record } | undefined;
   readonly #suffix: string;
   readonly #serviceSuffix: string;
@@ -70,13 +86,20 @@ export class ClusterRecords implements Disposable {
     this.#suffix = `.${zone}`;
     this.#serviceSuffix = `.svc.${zone}`;
     this.#podSuffix = `.pod.${zone}`;
-    this.#services = informers.of(Service);
+    this.#services = informers.of(
+      Service,
+      options.labelSelector === undefined ? {} : { labelSelector: options.labelSelector },
+    );
     this.#slices = informers.of(EndpointSlice);
     this.#namespaces = informers.of(Namespace);
     this.#slicesOfService = this.#slices.index('service of any kind', slice => serviceOf(slice));
     this.#slicesOfAddress = this.#slices.index('address', addressesOf);
     this.#servicesOfAddress = this.#services.index('cluster-ip', clusterIpsOf);
-    const forget = (key: string) => this.#names.delete(nameOfKey(key));
+    const forget = (key: string) => {
+      this.#version++;
+      this.#names.delete(nameOfKey(key));
+    };
+    const changed = () => void this.#version++;
     const forgetService = ({ metadata }: Service) => forget(`${metadata.namespace}/${metadata.name}`);
     const forgetSlice = (slice: EndpointSlice) => serviceOf(slice).forEach(forget);
     this.#unsubscribe = [
@@ -89,12 +112,26 @@ export class ClusterRecords implements Disposable {
         },
         deleted: forgetSlice,
       }),
+      this.#namespaces.subscribe({ added: changed, deleted: changed }),
     ];
-    this.synced = Promise.all([this.#services.synced, this.#slices.synced, this.#namespaces.synced]).then(() => {});
+    const synced: Promise<unknown>[] = [this.#services.synced, this.#slices.synced, this.#namespaces.synced];
+    if (options.pods === 'verified') {
+      const pods = informers.of(Pod);
+      this.#podsOfAddress = pods.index('live pod ip', podIpsOf);
+      this.#podsSynced = () => pods.hasSynced;
+      this.#unsubscribe.push(pods.subscribe({ added: changed, updated: changed, deleted: changed }));
+      synced.push(pods.synced);
+    }
+    this.synced = Promise.all(synced).then(() => {});
   }
 
   get hasSynced(): boolean {
-    return this.#services.hasSynced && this.#slices.hasSynced && this.#namespaces.hasSynced;
+    return this.#services.hasSynced && this.#slices.hasSynced && this.#namespaces.hasSynced && this.#podsSynced();
+  }
+
+  /** Another one when anything may be answered otherwise. */
+  get version(): number {
+    return this.#version;
   }
 
   /** For denials. */
@@ -110,7 +147,6 @@ export class ClusterRecords implements Disposable {
   /** `name` in lower case. `undefined`: not a name of the cluster. */
   lookup(name: string, type: number): Found | undefined {
     if (name.endsWith(this.#serviceSuffix)) return this.#ofService(name.slice(0, -this.#serviceSuffix.length), type);
-    if (name.endsWith('.arpa')) return this.#ofAddress(name, type);
     if (name === this.zone) return this.#ofZone(type);
     if (!name.endsWith(this.#suffix)) return undefined;
     if (name.endsWith(this.#podSuffix)) return this.#ofPod(name.slice(0, -this.#podSuffix.length), type);
@@ -126,7 +162,7 @@ export class ClusterRecords implements Disposable {
     if (exact) return exact.find('', type);
     const namespaceDot = rest.lastIndexOf('.');
     // `default.svc.cluster.local`: the namespace is there, without records.
-    if (namespaceDot < 0) return this.#namespaces.get(rest) ? nodata : nxdomain;
+    if (namespaceDot < 0) return this.#hasNamespace(rest) ? nodata : nxdomain;
     const serviceDot = rest.lastIndexOf('.', namespaceDot - 1);
     if (serviceDot < 0) return nxdomain;
     return this.#namesOf(rest.slice(serviceDot + 1))?.find(rest.slice(0, serviceDot), type) ?? nxdomain;
@@ -139,9 +175,9 @@ export class ClusterRecords implements Disposable {
     if (dot < 0) return undefined;
     const [name, namespace] = [key.slice(0, dot), key.slice(dot + 1)];
     const service = this.#services.get(name, namespace);
-    if (!service || !this.#namespaces.get(namespace)) return undefined;
+    if (!service || !this.#hasNamespace(namespace)) return undefined;
     const slices = [...this.#slicesOfService.get(`${namespace}/${name}`).values()];
-    const names = new ServiceNames(service, slices, `${key}${this.#serviceSuffix}`, this.#options.ttlSeconds);
+    const names = new ServiceNames(service, slices, `${key}${this.#serviceSuffix}`, this.#options);
     this.#names.set(key, names);
     return names;
   }
@@ -179,16 +215,27 @@ export class ClusterRecords implements Disposable {
 
   /** `10-244-0-5.default`: the address is in the name, the namespace must exist. */
   #ofPod(rest: string, type: number): Found {
+    if (this.#options.pods === 'disabled') return nxdomain;
     const dot = rest.indexOf('.');
-    if (dot < 0) return this.#namespaces.get(rest) ? nodata : nxdomain;
+    if (dot < 0) return this.#hasNamespace(rest) ? nodata : nxdomain;
     const ip = addressFromDashes(rest.slice(0, dot));
-    if (ip === undefined || !this.#namespaces.get(rest.slice(dot + 1))) return nxdomain;
+    const namespace = rest.slice(dot + 1);
+    if (this.#podsOfAddress && ip !== undefined) {
+      const pods = [...this.#podsOfAddress.get(ip).values()];
+      if (!pods.some(pod => pod.metadata.namespace === namespace)) return nxdomain;
+    }
+    if (ip === undefined || !this.#hasNamespace(namespace)) return nxdomain;
     const record = addressRecord(ip, this.#options.ttlSeconds);
     return record.type === type ? { kind: 'answer', answers: [record], additional: [] } : nodata;
   }
 
+  #hasNamespace(name: string): boolean {
+    if (this.#options.namespaces?.has(name) === false) return false;
+    return this.#namespaces.get(name) !== undefined;
+  }
+
   /** A name of in-addr.arpa or ip6.arpa; others than the cluster's own are not ours. */
-  #ofAddress(name: string, type: number): Found | undefined {
+  reverse(name: string, type: number): Found | undefined {
     const ip = addressFromReverse(name);
     if (ip === undefined) return undefined;
     const targets = this.#namesOfAddress(ip);
@@ -199,16 +246,20 @@ export class ClusterRecords implements Disposable {
   }
 
   #namesOfAddress(ip: string): readonly string[] {
-    const services = [...this.#servicesOfAddress.get(ip).values()];
+    const services = [...this.#servicesOfAddress.get(ip).values()].filter(({ metadata }) =>
+      this.#hasNamespace(metadata.namespace ?? ''),
+    );
     if (services.length > 0)
       return services.map(({ metadata }) => `${metadata.name}.${metadata.namespace}${this.#serviceSuffix}`);
     const names = new Set<string>();
     for (const slice of this.#slicesOfAddress.get(ip).values())
       for (const key of serviceOf(slice)) {
-        if (!this.#services.objects.has(key)) continue;
+        if (!this.#services.objects.has(key) || !this.#hasNamespace(slice.metadata.namespace ?? '')) continue;
         for (const endpoint of slice.endpoints ?? [])
           if (endpoint.addresses.some(address => canonical(address) === ip))
-            names.add(`${endpointName(endpoint.hostname, ip)}.${nameOfKey(key)}${this.#serviceSuffix}`);
+            names.add(
+              `${endpointName(endpoint, ip, this.#options.endpointPodNames)}.${nameOfKey(key)}${this.#serviceSuffix}`,
+            );
       }
     return [...names];
   }
@@ -225,14 +276,16 @@ class ServiceNames {
   readonly #service: Service;
   readonly #name: string;
   readonly #ttlSeconds: number;
+  readonly #options: ClusterRecordsOptions;
   readonly #endpoints: readonly NamedEndpoint[];
   readonly #found = new Map<string, Found>();
 
-  constructor(service: Service, slices: readonly EndpointSlice[], name: string, ttlSeconds: number) {
+  constructor(service: Service, slices: readonly EndpointSlice[], name: string, options: ClusterRecordsOptions) {
     this.#service = service;
     this.#name = name;
-    this.#ttlSeconds = ttlSeconds;
-    this.#endpoints = slices.flatMap(endpointsOf);
+    this.#ttlSeconds = options.ttlSeconds;
+    this.#options = options;
+    this.#endpoints = options.noEndpoints ? [] : slices.flatMap(slice => endpointsOf(slice, options.endpointPodNames));
   }
 
   /** `prefix`: what stands before the service's name: an endpoint's name, `_port._protocol`, or nothing. */
@@ -283,6 +336,7 @@ class ServiceNames {
       // A headless service without ready endpoints has no name, as upstream has it.
       return this.#endpoints.length === 0 ? nxdomain : answer;
     }
+    if (this.#options.ignoreEmptyService && this.#endpoints.length === 0) return nxdomain;
     const records = ips.map(ip => addressRecord(ip, this.#ttlSeconds));
     return this.#answer(records.filter(record => record.type === type));
   }
@@ -332,7 +386,7 @@ function addressRecords(endpoints: readonly NamedEndpoint[], type: number, ttlSe
 }
 
 /** The ready ones; publishNotReadyAddresses makes all of a service's endpoints ready in its slices. */
-function endpointsOf(slice: EndpointSlice): readonly NamedEndpoint[] {
+function endpointsOf(slice: EndpointSlice, podNames: boolean): readonly NamedEndpoint[] {
   const ports = slice.ports?.map(({ name = '', protocol = 'TCP', port = 0 }) => ({ name, protocol, port }));
   return (slice.endpoints ?? [])
     .filter(endpoint => endpoint.conditions?.ready ?? true)
@@ -340,13 +394,23 @@ function endpointsOf(slice: EndpointSlice): readonly NamedEndpoint[] {
       endpoint.addresses
         .map(canonical)
         .filter(ip => ip !== undefined)
-        .map(ip => ({ name: endpointName(endpoint.hostname, ip), ip, ports: ports ?? portsOfNone })),
+        .map(ip => ({ name: endpointName(endpoint, ip, podNames), ip, ports: ports ?? portsOfNone })),
     );
 }
 
-/** An endpoint without a host name is called by its address. */
-function endpointName(hostname: string | undefined, ip: string): string {
-  return hostname !== undefined && hostname !== '' ? hostname.toLowerCase() : ip.replaceAll(/[.:]/g, '-');
+/** An endpoint without a host name is called by its address, or by its pod. */
+function endpointName({ hostname, targetRef }: Endpoint, ip: string, podNames: boolean): string {
+  if (hostname !== undefined && hostname !== '') return hostname.toLowerCase();
+  const pod = podNames && targetRef?.kind === 'Pod' ? (targetRef.name ?? '') : '';
+  // Upstream's bound: a label has 63 bytes at most, and a pod's name may be longer or have dots.
+  if (pod !== '' && pod.length <= 63 && !pod.includes('.')) return pod;
+  return ip.replaceAll(/[.:]/g, '-');
+}
+
+function podIpsOf({ status }: Pod): readonly string[] {
+  if (status?.phase === 'Succeeded' || status?.phase === 'Failed') return [];
+  const listed = status?.podIPs?.length ? status.podIPs.map(({ ip }) => ip ?? '') : [status?.podIP ?? ''];
+  return listed.map(canonical).filter(ip => ip !== undefined);
 }
 
 function serviceOf({ metadata }: EndpointSlice): readonly string[] {
@@ -379,13 +443,4 @@ function canonical(text: string): string | undefined {
 /** `10-244-0-5`, `fd00--5` */
 function addressFromDashes(text: string): string | undefined {
   return canonical(text.replaceAll('-', '.')) ?? canonical(text.replaceAll('-', ':'));
-}
-
-function addressFromReverse(name: string): string | undefined {
-  const four = /^((?:\d{1,3}\.){4})in-addr\.arpa$/.exec(name)?.[1];
-  if (four !== undefined) return canonical(four.slice(0, -1).split('.').toReversed().join('.'));
-  const six = /^((?:[0-9a-f]\.){32})ip6\.arpa$/.exec(name)?.[1];
-  if (six === undefined) return undefined;
-  const digits = six.split('.').toReversed().join('');
-  return canonical(digits.match(/.{4}/g)?.join(':') ?? '');
 }

@@ -4,7 +4,15 @@ import { createServer, type AddressInfo, type Server, type Socket } from 'node:n
 import type { Clock } from '#base/clock.ts';
 import { limits } from '#base/limits.ts';
 import type { Log } from '#base/log.ts';
-import { encodeAnswer, encodeRefusal, failure, parseQuery, responseCode, type Answer } from './message.ts';
+import {
+  encodeAnswer,
+  encodeRefusal,
+  failure,
+  parseQuery,
+  responseCode,
+  type Answer,
+  type Lasting,
+} from './message.ts';
 import type { Client, Handler } from './plugin.ts';
 
 export interface DnsServerOptions {
@@ -26,9 +34,19 @@ export class DnsServer implements AsyncDisposable {
   #udp: UdpSocket | undefined;
   #tcp: Server | undefined;
   #inFlight = 0;
+  #handler: Handler;
+  /** Encoded answers by the bytes of their questions, without the id. */
+  readonly #lasting = new Map<string, { readonly bytes: Buffer; readonly lasting: Lasting }>();
 
   constructor(options: DnsServerOptions) {
     this.#options = options;
+    this.#handler = options.handler;
+  }
+
+  /** From now on another one answers; what is under way ends as it began. */
+  serve(handler: Handler): void {
+    this.#handler = handler;
+    this.#lasting.clear();
   }
 
   get port(): number {
@@ -42,10 +60,16 @@ export class DnsServer implements AsyncDisposable {
     this.#tcp.listen(port, address);
     await once(this.#tcp, 'listening');
     this.#tcp.on('error', error => log.error('the DNS server failed', { error }));
-    const udp = createSocket({ type: address.includes(':') ? 'udp6' : 'udp4', recvBufferSize: udpReceiveBytes });
+    const udp = createSocket({
+      type: address.includes(':') ? 'udp6' : 'udp4',
+      recvBufferSize: udpReceiveBytes,
+      lookup: asItIs,
+    });
     this.#udp = udp;
+    // Nothing is looked up, so it may listen before `bind` is through.
+    const listening = once(udp, 'listening');
     udp.bind(this.port, address);
-    await once(udp, 'listening');
+    await listening;
     udp.on('error', error => log.warn('the DNS socket failed', { error }));
     udp.on('message', (message, from) => this.#receive(udp, message, from));
   }
@@ -61,21 +85,52 @@ export class DnsServer implements AsyncDisposable {
   }
 
   #receive(udp: UdpSocket, message: Buffer, from: RemoteInfo): void {
-    // A client that is gone is no concern of ours.
-    const send = (answer: Buffer) => udp.send(answer, from.port, from.address, sent);
-    this.#handle(message, { transport: 'udp', address: from.address }, send);
+    const key = message.toString('latin1', 2);
+    const kept = this.#lasting.get(key);
+    if (kept?.lasting.isCurrent() === true) {
+      kept.lasting.again?.();
+      // A copy: the socket may hold on to it.
+      const answer = Buffer.allocUnsafe(kept.bytes.length);
+      kept.bytes.copy(answer);
+      answer[0] = message[0] ?? 0;
+      answer[1] = message[1] ?? 0;
+      udp.send(answer, from.port, from.address);
+      return;
+    }
+    // Without a callback nothing is told of a client that is gone, and that is no concern of ours.
+    this.#handle(
+      message,
+      { transport: 'udp', address: from.address, port: from.port },
+      answer => udp.send(answer, from.port, from.address),
+      undefined,
+      (bytes, lasting) => {
+        if (message.length > keptBytesMax || bytes.length > keptBytesMax) return;
+        if (this.#lasting.size >= limits.dnsLastingAnswersMax) this.#lasting.clear();
+        this.#lasting.set(key, { bytes, lasting });
+      },
+    );
   }
 
   /** `send` is called once, or never for what deserves no answer. */
-  #handle(message: Buffer, client: Client, send: (answer: Buffer) => void, drop?: () => void): void {
+  #handle(
+    message: Buffer,
+    client: Client,
+    send: (answer: Buffer) => void,
+    drop?: () => void,
+    keep?: (bytes: Buffer, lasting: Lasting) => void,
+  ): void {
     const parsed = parseQuery(message);
     if (!parsed) return drop?.();
     if (parsed.code !== undefined) return send(encodeRefusal(parsed.message, parsed.code));
     const { query } = parsed;
     if (query.edns && query.edns.version > 0)
       return send(encodeAnswer(query, failure(responseCode.BADVERS), client.transport));
-    const answer = this.#options.handler(query, client);
-    if (!(answer instanceof Promise)) return send(encodeAnswer(query, answer, client.transport));
+    const answer = this.#handler(query, client);
+    if (!(answer instanceof Promise)) {
+      const bytes = encodeAnswer(query, answer, client.transport);
+      if (answer.kind === 'records' && answer.lasting) keep?.(bytes, answer.lasting);
+      return send(bytes);
+    }
     if (this.#inFlight >= limits.dnsQueriesInFlightMax) return drop?.();
     this.#inFlight++;
     const finish = (found: Answer) => {
@@ -107,7 +162,11 @@ export class DnsServer implements AsyncDisposable {
         const message = received.subarray(2, 2 + length);
         received = received.subarray(2 + length);
         waiting++;
-        const client: Client = { transport: 'tcp', address: socket.remoteAddress ?? '' };
+        const client: Client = {
+          transport: 'tcp',
+          address: socket.remoteAddress ?? '',
+          port: socket.remotePort ?? 0,
+        };
         const send = (answer: Buffer) => {
           answered();
           if (!socket.writable) return;
@@ -141,4 +200,14 @@ export class DnsServer implements AsyncDisposable {
   }
 }
 
-function sent(): void {}
+/** Answers and questions are small; what is not is made anew each time. */
+const keptBytesMax = 512;
+
+/** Clients are addresses: the usual look-up would take a turn of the event loop to find that out. */
+function asItIs(
+  address: string,
+  _options: unknown,
+  found: (error: Error | null, address: string, family: number) => void,
+): void {
+  found(null, address, address.includes(':') ? 6 : 4);
+}

@@ -10,9 +10,11 @@ import { Lifetime } from '#base/lifetime.ts';
 import { openLog, silentLog, type Log } from '#base/log.ts';
 import { systemRandom } from '#base/random.ts';
 import type { CertifiedKey } from '#auth/certificates/certificate.ts';
+import { ConfigMap } from '#api/core/v1/config-map.ts';
 import { followPair } from '#auth/certificates/keep.ts';
 import { httpsClient, type HttpsClient } from '#client/https.ts';
 import { openInformers } from '#client/informers.ts';
+import { corefileConfigMap } from '#dns/corefile-config-map.ts';
 import { startDns } from '#dns/dns.ts';
 import { startKubelet } from '#kubelet/kubelet.ts';
 import { nodeLabel } from '#kubelet/pods/names.ts';
@@ -141,6 +143,12 @@ async function start(agent: Agent, role: RoleProcess, lifetime: Lifetime): Promi
         address,
         port: 53,
         clusterDomain: config.clusterDomain,
+        healthPort: 8080,
+        metricsPort: 9153,
+        configMaps: informers.of(ConfigMap, {
+          namespace: corefileConfigMap.namespace,
+          fieldSelector: `metadata.name=${corefileConfigMap.name}`,
+        }),
         clock,
         log,
         random: systemRandom,
