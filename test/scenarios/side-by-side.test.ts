@@ -101,6 +101,31 @@ describe('two nodes on one machine', { skip: realContainers }, () => {
       }
   });
 
+  test('policies are kept between nodes, for pods of either', async () => {
+    const policy = (name: string, spec: object) => ({
+      apiVersion: 'networking.k8s.io/v1',
+      kind: 'NetworkPolicy',
+      metadata: { name, namespace: 'default' },
+      spec,
+    });
+    const app = (name: string) => ({ podSelector: { matchLabels: { app: name } } });
+    await cluster.apply(
+      policy('in', { ...app('web-1'), ingress: [{ from: [app('client-0')] }] }),
+      policy('out', { ...app('client-1'), policyTypes: ['Egress'], egress: [{ to: [app('web-0')] }] }),
+    );
+    const isClosed = (from: string, host: string) =>
+      cluster
+        .kubectl('exec', from, '--', 'timeout', '1', 'wget', '-qO-', `http://${host}`)
+        .then(() => false)
+        .catch(() => true);
+    await eventually('the policies hold', () => isClosed('web-0', 'web-1'));
+    assert.ok(await isClosed('client-1', 'web-1'));
+    assert.equal(await answerOf(cluster, 'client-0', 'web-1'), 'web v1 web-1\n');
+    assert.equal(await answerOf(cluster, 'client-1', 'web-0'), 'web v1 web-0\n');
+    await cluster.kubectl('delete', 'networkpolicies', '--all');
+    await eventually('nothing is closed', async () => (await answerOf(cluster, 'web-0', 'web-1')) !== '');
+  });
+
   test('pods of the second go on when the agent is killed', async () => {
     const pid = cluster.pid('node-agent');
     const before = await addressOf('web-1');
