@@ -16,12 +16,19 @@ const backoffMaxMs = 10_000;
 /** Unschedulable pods are tried again after this even if nothing seems to have changed (upstream's value). */
 const unschedulableMsMax = 5 * 60_000;
 
+/** How long a pod waits after its first failure; each further one doubles it, up to the maximum. */
+export interface Backoff {
+  readonly backoffInitialMs: number;
+  readonly backoffMaxMs: number;
+}
+
 /**
  * Pods that wait for a node: `active` by priority, then age; `backoff` until their time comes; `unschedulable` until an
  * event makes another try worthwhile.
  */
 export class SchedulingQueue {
   readonly #clock: Clock;
+  readonly #limits: Backoff;
   readonly #active = new Heap();
   readonly #backoff = new Map<string, { pod: QueuedPod; cancel: () => void }>();
   readonly #unschedulable = new Map<string, QueuedPod>();
@@ -29,8 +36,9 @@ export class SchedulingQueue {
   #sequence = 0;
   #onReady: () => void = () => {};
 
-  constructor(clock: Clock) {
+  constructor(clock: Clock, backoff: Backoff = { backoffInitialMs, backoffMaxMs }) {
     this.#clock = clock;
+    this.#limits = backoff;
   }
 
   /** Called whenever a pod becomes active. */
@@ -88,6 +96,8 @@ export class SchedulingQueue {
       // Removed pods are left in the heap; they are recognised here.
       if (this.#known.get(pod.info.key) !== pod) continue;
       pod.attempts++;
+      // How long it waited before says nothing about this attempt.
+      pod.unschedulableSinceMs = 0;
       return pod;
     }
     return undefined;
@@ -103,7 +113,7 @@ export class SchedulingQueue {
   /** Something failed: tries again after the pod's backoff. */
   backOff(pod: QueuedPod): void {
     if (this.#known.get(pod.info.key) !== pod) return;
-    const delayMs = Math.min(backoffMaxMs, backoffInitialMs * 2 ** (pod.attempts - 1));
+    const delayMs = Math.min(this.#limits.backoffMaxMs, this.#limits.backoffInitialMs * 2 ** (pod.attempts - 1));
     const leftMs = Math.max(0, (pod.unschedulableSinceMs || this.#clock.now()) + delayMs - this.#clock.now());
     const cancel = this.#clock.after(leftMs, () => {
       this.#backoff.delete(pod.info.key);
