@@ -1,5 +1,6 @@
 import { admissionChain } from '#admission/chain.ts';
 import { ensureBootstrapObjects } from '#apiserver/bootstrap.ts';
+import { discoveryPaths } from '#apiserver/discovery/discovery.ts';
 import { ensureFlowControlConfiguration } from '#apiserver/flow-control/ensure-configuration.ts';
 import { startApiServer, type ApiServer } from '#apiserver/server.ts';
 import { mastersAuthorizer } from '#auth/authorization/always-allow.ts';
@@ -185,6 +186,12 @@ export class SimulatedCluster {
       random,
       log,
       serviceCIDR: '10.96.0.0/16',
+      rawPaths: registry =>
+        discoveryPaths({
+          kinds: () => registry.kinds,
+          onChange: listener => void registry.onChange(listener),
+          serverAddress: 'localhost',
+        }),
     });
     started.resolve(server);
     await ensureBootstrapObjects(client, {

@@ -98,7 +98,10 @@ export function diskOf(life: Life, options: DiskOptions): Storage {
     delete: (key: string, expected: Expected) => write(key, () => storage.delete(key, expected)),
     async watch(prefix, afterRevision, watcher, signal) {
       if (isShared) await wait();
-      const ended = AbortSignal.any([signal, life.signal]);
+      const stop = new AbortController();
+      const ended = stop.signal;
+      signal.addEventListener('abort', () => stop.abort(signal.reason), { once: true });
+      life.atEnd(() => stop.abort(new Error('the API server was killed')));
       const queue = isShared ? inOrder(time, random, faults, ended) : (act: () => void) => act();
       queues.add(queue);
       queueOf.set(watcher, queue);

@@ -53,6 +53,12 @@ export interface NetworkOptions {
   readonly observeWatch: (server: string, client: string, request: ApiRequest) => ((event: unknown) => void) | undefined;
 }
 
+interface Stream {
+  readonly client: string;
+  readonly server: string;
+  break(): void;
+}
+
 const requestTimeoutMs = 30_000;
 
 /** What lies between clients and API servers. */
@@ -61,7 +67,7 @@ export class Network {
   #endpoints: readonly Endpoint[] = [];
   /** Pairs that do not hear each other: `client server`. */
   readonly #cuts = new Set<string>();
-  readonly #streams = new Set<{ readonly client: string; readonly server: string; break(): void }>();
+  readonly #streams = new Set<Stream>();
 
   constructor(options: NetworkOptions) {
     this.#options = options;
@@ -69,7 +75,7 @@ export class Network {
 
   attach(endpoint: Endpoint): void {
     this.#endpoints = [...this.#endpoints.filter(({ name }) => name !== endpoint.name), endpoint];
-    endpoint.life.signal.addEventListener('abort', () => {
+    endpoint.life.atEnd(() => {
       this.#endpoints = this.#endpoints.filter(each => each !== endpoint);
     });
   }
@@ -120,9 +126,10 @@ export class Network {
       if (request.method !== 'GET' || refusal.code !== 409) return failure(refusal);
     }
     const broken = new AbortController();
-    const gone = AbortSignal.any([request.signal, broken.signal, server.life.signal, life.signal]);
+    const leave = () => broken.abort(request.signal.reason);
+    request.signal.addEventListener('abort', leave, { once: true });
     const once = (): Promise<ApiResponse> =>
-      unlessOver(server.life, server.handle(user, { ...request, signal: gone }));
+      unlessOver(server.life, server.handle(user, { ...request, signal: broken.signal }));
     const answering = once();
     const isDoubled = !isWatch && request.method !== 'POST' && happens(random, faults.doubles);
     // The client gets the answer to the second: that to the first was lost.
@@ -156,19 +163,20 @@ export class Network {
         toBytes: sink => answer.watch.toBytes(sink),
         toObjects(sink: WatchSink<unknown>) {
           let isOver = false;
+          const forget: (() => void)[] = [];
           let dueMs = 0;
           let batch: unknown[] = [];
           const finish = () => {
             if (isOver) return;
             isOver = true;
             streams.delete(stream);
+            for (const each of forget) each();
             broken.abort(new Error('the watch broke'));
             if (!life.isOver) sink.end();
           };
-          const stream = { client: life.name, server: server.name, break: finish };
+          const stream: Stream = { client: life.name, server: server.name, break: finish };
           streams.add(stream);
-          server.life.signal.addEventListener('abort', () => time.after(1, finish), { once: true });
-          life.signal.addEventListener('abort', finish, { once: true });
+          forget.push(server.life.atEnd(() => void time.after(1, finish)), life.atEnd(finish));
           let isLost = false;
           const deliver = (items: readonly unknown[]) => {
             if (batch === items) batch = [];
@@ -229,9 +237,8 @@ function unreachable(why: string): Error {
 function unlessOver<Value>(life: Life, answer: Promise<Value>): Promise<Value> {
   return new Promise((resolve, reject) => {
     const over = () => reject(unreachable('the connection was reset'));
-    if (life.isOver) over();
-    life.signal.addEventListener('abort', over, { once: true });
-    answer.then(resolve, reject).finally(() => life.signal.removeEventListener('abort', over));
+    const forget = life.atEnd(over);
+    answer.finally(forget).then(resolve, reject);
   });
 }
 

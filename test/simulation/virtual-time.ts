@@ -3,7 +3,8 @@ import { eventLoopTurn, type Clock } from '#base/clock.ts';
 /** What can be switched off at once, like a process by SIGKILL: nothing of it is heard again. */
 export class Life {
   readonly name: string;
-  readonly #ended = new AbortController();
+  readonly #onEnd = new Set<() => void>();
+  #isOver = false;
   /** How wrong its wall clock is. */
   skewMs = 0;
 
@@ -12,16 +13,21 @@ export class Life {
   }
 
   get isOver(): boolean {
-    return this.#ended.signal.aborted;
+    return this.#isOver;
   }
 
-  /** Aborted when it ends. For the simulated world; what runs in the process hears nothing. */
-  get signal(): AbortSignal {
-    return this.#ended.signal;
+  /** Calls back when it ends, for the simulated world: what runs in the process hears nothing. The answer takes it back. */
+  atEnd(run: () => void): () => void {
+    if (this.#isOver) run();
+    else this.#onEnd.add(run);
+    return () => this.#onEnd.delete(run);
   }
 
   end(): void {
-    this.#ended.abort(new Error(`${this.name} was killed`));
+    if (this.#isOver) return;
+    this.#isOver = true;
+    for (const run of this.#onEnd) run();
+    this.#onEnd.clear();
   }
 }
 
