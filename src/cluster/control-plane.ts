@@ -51,6 +51,7 @@ import type { KubeApiserverArguments } from './flags/kube-apiserver.ts';
 import { auditFrom, browsersFrom, inFlightFrom } from './request-options.ts';
 import { kindsServed } from './runtime-config.ts';
 import type { KubeControllerManagerArguments } from './flags/kube-controller-manager.ts';
+import { schedulerConfigurationOf } from './scheduler-configuration.ts';
 import type { KubeSchedulerArguments } from './flags/kube-scheduler.ts';
 
 /** What the control plane signs and proves with. Its own certificates are renewed while it runs: they are read at each use. */
@@ -145,6 +146,7 @@ function lazySigner(
 export async function startControlPlane(options: ControlPlaneOptions): Promise<ControlPlane> {
   const { storage, credentials, clock, random, log, advertise, clusterDomain } = options;
   const { apiServerArguments = {}, controllerManagerArguments = {} } = options;
+  const schedulerConfiguration = schedulerConfigurationOf(options.schedulerArguments ?? {});
   const lifetime = new Lifetime();
   // The parts of the API server are its clients, too: what they ask before it is there waits for it.
   const starting = Promise.withResolvers<ApiServer>();
@@ -367,6 +369,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
       clock,
       random,
       log: log.child('scheduler'),
+      configuration: schedulerConfiguration,
       signal: acting.signal,
     });
   }

@@ -6,13 +6,15 @@ import { decodeYamlDocuments } from '#api/machinery/yaml.ts';
 import { Pod } from '#api/core/v1/pod.ts';
 import type { Client } from '#client/client.ts';
 import { discover } from '#client/discovery.ts';
-import { explainPod, type PodExplanation, type Plugins } from '#scheduler/explain/explain-pod.ts';
+import { explainPod, type PodExplanation } from '#scheduler/explain/explain-pod.ts';
 import { listAll, readSnapshot } from '#scheduler/explain/snapshot.ts';
 import { podInfo } from '#scheduler/pod-info.ts';
-import { defaultClusterPlugins, defaultPlugins } from '#scheduler/plugins.ts';
+import { defaultConfiguration, type SchedulerConfiguration } from '#scheduler/configuration.ts';
 import { httpsClientFor } from './clients.ts';
 import type { Flags } from './commands.ts';
 import { dataDirFrom, readConfig } from './data-dir.ts';
+import { argumentsOf } from './flags/components.ts';
+import { schedulerConfigurationOf } from './scheduler-configuration.ts';
 import {
   conditionsOf,
   explainDeletion,
@@ -59,6 +61,7 @@ export async function explain(flags: Flags): Promise<number> {
   const json = flags.text('output') === 'json';
   try {
     await using client = await clientFrom(flags);
+    const configuration = configurationFrom(flags);
     const [resource = '', name = ''] = words;
     if (words.length === 0 && file === undefined) {
       const report = await explainCluster(client);
@@ -67,8 +70,8 @@ export async function explain(flags: Flags): Promise<number> {
     }
     const report =
       file === undefined
-        ? await explainObject(client, { resource, name, namespace })
-        : await explainManifest(client, readManifest(file), namespace);
+        ? await explainObject(client, { resource, name, namespace }, configuration)
+        : await explainManifest(client, readManifest(file), namespace, configuration);
     write(json ? report : objectText(report));
     return 0;
   } catch (error) {
@@ -102,6 +105,12 @@ export async function clientFrom(flags: Flags): Promise<Client & AsyncDisposable
   return client;
 }
 
+/** As the scheduler of the data directory's cluster has it; of another cluster nobody can know. */
+export function configurationFrom(flags: Flags): SchedulerConfiguration {
+  if (flags.given('kubeconfig')) return defaultConfiguration;
+  return schedulerConfigurationOf(argumentsOf('kube-scheduler', readConfig(dataDirFrom(flags))?.components));
+}
+
 function readManifest(file: string): unknown {
   let text: string;
   try {
@@ -118,6 +127,7 @@ function readManifest(file: string): unknown {
 export async function explainObject(
   client: Client,
   { resource, name, namespace }: { readonly resource: string; readonly name: string; readonly namespace: string },
+  configuration: SchedulerConfiguration = defaultConfiguration,
 ): Promise<ObjectReport> {
   const kind = await kindNamed(client, resource);
   const where = kind.namespaced ? { namespace } : {};
@@ -152,12 +162,12 @@ export async function explainObject(
     };
   }
   const pod = object as Pod;
-  const scheduling = await explainScheduling(client, pod);
+  const scheduling = await explainScheduling(client, pod, configuration);
   const failures = warnings.filter(each => each.reason !== 'FailedScheduling');
   const notReady = explainStart(pod, failures.slice(-3));
   return {
     object: reference,
-    summary: deletion ? `is Terminating since ${deletion.since}` : podSummary(pod, scheduling, notReady),
+    summary: deletion ? `is Terminating since ${deletion.since}` : podSummary(pod, scheduling, notReady, configuration),
     ...(deletion && { deletion }),
     scheduling,
     notReady,
@@ -165,7 +175,12 @@ export async function explainObject(
 }
 
 /** A dry run: what the API server would make of the manifest, and where its pod would go. */
-export async function explainManifest(client: Client, manifest: unknown, namespace: string): Promise<ObjectReport> {
+export async function explainManifest(
+  client: Client,
+  manifest: unknown,
+  namespace: string,
+  configuration: SchedulerConfiguration = defaultConfiguration,
+): Promise<ObjectReport> {
   const draft = podOf(manifest);
   const { name, generateName, namespace: own = namespace } = draft.metadata;
   let pod: Pod;
@@ -178,7 +193,7 @@ export async function explainManifest(client: Client, manifest: unknown, namespa
     const nameless = { ...draft, metadata: { ...metadata, generateName: `${name ?? generateName}-` } };
     pod = await client.create(Pod, nameless, { namespace: own, dryRun: true });
   }
-  const scheduling = await explainScheduling(client, pod);
+  const scheduling = await explainScheduling(client, pod, configuration);
   return {
     object: { kind: 'Pod', namespace: own, name: name ?? pod.metadata.name ?? '' },
     summary: scheduling.candidates[0]
@@ -204,16 +219,26 @@ export function podOf(manifest: unknown): Pod {
   return { apiVersion: 'v1', kind: 'Pod', metadata, spec: template.spec } as unknown as Pod;
 }
 
-async function explainScheduling(client: Client, pod: Pod): Promise<PodExplanation> {
+async function explainScheduling(
+  client: Client,
+  pod: Pod,
+  { profiles }: SchedulerConfiguration,
+): Promise<PodExplanation> {
+  // A pod of another scheduler is judged as if it were ours.
+  const profile = profiles.find(each => each.schedulerName === pod.spec.schedulerName) ?? profiles[0];
+  if (!profile) throw new Unexplained('the scheduler has no profile');
   const { cluster, budgets } = await readSnapshot(client);
   const info = podInfo({ ...pod, spec: { ...pod.spec, nodeName: undefined } } as unknown as Pod);
   cluster.removePod(info.key);
-  return explainPod(info, cluster, schedulerPlugins, budgets);
+  return explainPod(info, cluster, profile, budgets);
 }
 
-const schedulerPlugins: Plugins = { plugins: defaultPlugins, clusterPlugins: defaultClusterPlugins };
-
-function podSummary(pod: Pod, { candidates, message }: PodExplanation, notReady: readonly string[]): string {
+function podSummary(
+  pod: Pod,
+  { candidates, message }: PodExplanation,
+  notReady: readonly string[],
+  { profiles }: SchedulerConfiguration,
+): string {
   const { nodeName, schedulingGates = [], schedulerName } = pod.spec;
   if (nodeName) {
     if (pod.status.phase === 'Succeeded') return `has succeeded on ${nodeName}`;
@@ -221,7 +246,8 @@ function podSummary(pod: Pod, { candidates, message }: PodExplanation, notReady:
   }
   if (schedulingGates.length > 0)
     return `waits until its scheduling gates are removed: ${schedulingGates.map(each => each.name).join(', ')}`;
-  if (schedulerName !== 'default-scheduler') return `waits for the scheduler ${JSON.stringify(schedulerName)}`;
+  if (!profiles.some(each => each.schedulerName === schedulerName))
+    return `waits for the scheduler ${JSON.stringify(schedulerName)}`;
   return candidates.length > 0
     ? `waits to be bound, and fits on ${candidates.length} node(s)`
     : `cannot be scheduled: ${message}`;

@@ -9,6 +9,8 @@ export interface CarriedTerm {
   readonly term: AffinityTerm;
   /** Positive for affinity, negative for anti-affinity; required affinity counts 1, as upstream's hardPodAffinityWeight. */
   readonly weight: number;
+  /** Required affinity: a profile may weigh it otherwise. */
+  readonly required: boolean;
   readonly byDomain: Map<string, number>;
 }
 
@@ -25,23 +27,31 @@ export class AntiAffinityIndex {
   podChanged(pod: PodInfo, node: NodeInfo, sign: 1 | -1): void {
     const { affinity } = pod.pod.spec;
     if (affinity?.podAffinity === undefined && affinity?.podAntiAffinity === undefined) return;
-    const change = (table: Map<string, CarriedTerm>, term: PodAffinityTerm, weight: number) =>
-      this.#change(table, affinityTerm(term, pod), weight, node, sign);
+    const change = (table: Map<string, CarriedTerm>, term: PodAffinityTerm, weight: number, required = false) =>
+      this.#change(table, affinityTerm(term, pod), weight, required, node, sign);
     const { podAffinity, podAntiAffinity } = affinity;
     for (const term of podAntiAffinity?.requiredDuringSchedulingIgnoredDuringExecution ?? [])
       change(this.refusing, term, 0);
-    for (const term of podAffinity?.requiredDuringSchedulingIgnoredDuringExecution ?? []) change(this.scoring, term, 1);
+    for (const term of podAffinity?.requiredDuringSchedulingIgnoredDuringExecution ?? [])
+      change(this.scoring, term, 1, true);
     for (const { weight, podAffinityTerm } of podAffinity?.preferredDuringSchedulingIgnoredDuringExecution ?? [])
       change(this.scoring, podAffinityTerm, weight);
     for (const { weight, podAffinityTerm } of podAntiAffinity?.preferredDuringSchedulingIgnoredDuringExecution ?? [])
       change(this.scoring, podAffinityTerm, -weight);
   }
 
-  #change(table: Map<string, CarriedTerm>, term: AffinityTerm, weight: number, node: NodeInfo, sign: 1 | -1): void {
+  #change(
+    table: Map<string, CarriedTerm>,
+    term: AffinityTerm,
+    weight: number,
+    required: boolean,
+    node: NodeInfo,
+    sign: 1 | -1,
+  ): void {
     const domain = domainOf(node, term.topologyKey);
     if (domain === undefined) return;
-    const id = `${term.id}\n${weight}`;
-    const carried = table.get(id) ?? { term, weight, byDomain: new Map<string, number>() };
+    const id = `${term.id}\n${weight}\n${required}`;
+    const carried = table.get(id) ?? { term, weight, required, byDomain: new Map<string, number>() };
     table.set(id, carried);
     const left = (carried.byDomain.get(domain) ?? 0) + sign;
     if (left > 0) carried.byDomain.set(domain, left);

@@ -4,6 +4,7 @@ import type { ClusterView } from './plugin.ts';
 import { domainOf, PodCounts } from './pod-counts.ts';
 import type { PodInfo } from './pod-info.ts';
 import { StorageState } from './storage-state.ts';
+import { noWorkloads, type Workloads } from './workloads.ts';
 import { AntiAffinityIndex } from './anti-affinity-index.ts';
 
 /**
@@ -19,6 +20,8 @@ export class ClusterState implements ClusterView {
   /** What the pods that run refuse to have beside them, and what they like. */
   readonly podAffinities = new AntiAffinityIndex();
   readonly storage = new StorageState();
+  /** What pods belong to, for default spreading. */
+  workloads: Workloads = noWorkloads;
   /** Labels of namespaces, for terms that select namespaces. */
   readonly namespaceLabels = new Map<string, Readonly<Record<string, string>>>();
   readonly #domains = new Map<string, ReadonlySet<string>>();

@@ -164,12 +164,14 @@ function scoreAll(
     for (const [index, node] of nodes.entries()) {
       if (!fits(index)) continue;
       const value = score(node);
-      raw[index] = value;
+      raw[index] = value ?? Number.NaN;
+      if (value === undefined) continue;
       if (value < min) min = value;
       if (value > max) max = value;
     }
     for (let index = 0; index < nodes.length; index++)
-      if (fits(index)) sums[index] = (sums[index] ?? 0) + weight * normalize(raw[index] ?? 0, min, max);
+      if (fits(index) && !Number.isNaN(raw[index]))
+        sums[index] = (sums[index] ?? 0) + weight * normalize(raw[index] ?? 0, min, max);
   }
   return sums;
 }

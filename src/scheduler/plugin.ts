@@ -85,7 +85,7 @@ export interface Prepared {
   readonly everywhere?: Rejection & { readonly everywhere: true };
   filter?(node: NodeInfo): Rejection | undefined;
   explain?(node: NodeInfo): Refusal;
-  /** Raw scores; `normalize` brings the lowest and highest of them to 0..100. */
-  score?(node: NodeInfo): number;
+  /** Raw scores; `normalize` brings the lowest and highest of them to 0..100. `undefined` is 0 in the end. */
+  score?(node: NodeInfo): number | undefined;
   normalize?(raw: number, min: number, max: number): number;
 }

@@ -12,16 +12,17 @@ import type { EventRecorder } from '#client/events.ts';
 import type { Informers } from '#client/informers.ts';
 import { bindVolumes, reserveVolumes } from './bind-volumes.ts';
 import { ClusterState } from './cluster-state.ts';
+import { defaultConfiguration, type SchedulerConfiguration } from './configuration.ts';
 import { SchedulingCycle } from './cycle.ts';
 import { fitErrorMessage } from './fit-error.ts';
 import type { NodeInfo } from './node-info.ts';
-import type { ClusterPlugin, Plugin, Rejection, VolumeReservation } from './plugin.ts';
-import { defaultClusterPlugins, defaultPlugins } from './plugins.ts';
+import type { Rejection, VolumeReservation } from './plugin.ts';
 import { podInfo, type PodInfo } from './pod-info.ts';
 import { preempt, type Preemption } from './preemption.ts';
 import { SchedulingQueue, type QueuedPod } from './queue.ts';
 import { Reports } from './reports.ts';
 import { claimsOf } from './storage-state.ts';
+import { followWorkloads } from './follow-workloads.ts';
 import { followStorage } from './follow-storage.ts';
 
 export interface SchedulerOptions {
@@ -32,8 +33,7 @@ export interface SchedulerOptions {
   readonly random: Random;
   readonly log: Log;
   readonly signal: AbortSignal;
-  readonly plugins?: readonly Plugin[];
-  readonly clusterPlugins?: readonly ClusterPlugin[];
+  readonly configuration?: SchedulerConfiguration;
 }
 
 export interface Scheduler {
@@ -47,16 +47,19 @@ const bindingsMax = 128;
 /** How long the scheduler keeps the event loop for itself. */
 const sliceMs = 4;
 const flushEveryMs = 30_000;
-/** Upstream's bindTimeoutSeconds of VolumeBinding. */
-const volumesMsMax = 600_000;
 
 /** Places pods on nodes until the signal aborts. */
 export async function startScheduler(options: SchedulerOptions): Promise<Scheduler> {
   const { client, informers, events, clock, random, log, signal } = options;
-  const { plugins = defaultPlugins, clusterPlugins = defaultClusterPlugins } = options;
+  const { configuration = defaultConfiguration } = options;
   const cluster = new ClusterState();
-  const queue = new SchedulingQueue(clock);
-  const cycle = new SchedulingCycle(plugins, clusterPlugins, cluster, random);
+  const queue = new SchedulingQueue(clock, configuration);
+  const profiles = new Map(
+    configuration.profiles.map(profile => {
+      const cycle = new SchedulingCycle(profile.plugins, profile.clusterPlugins, cluster, random);
+      return [profile.schedulerName, { profile, cycle }] as const;
+    }),
+  );
   const budgets = informers.of(PodDisruptionBudget);
   const pods = informers.of(Pod);
   const nodes = informers.of(Node);
@@ -68,6 +71,8 @@ export async function startScheduler(options: SchedulerOptions): Promise<Schedul
   let binding = 0;
   let running = false;
 
+  const workloads = followWorkloads(informers);
+  cluster.workloads = workloads.workloads;
   const storage = followStorage(informers, cluster.storage, storageChanged);
   const unsubscribe = [
     nodes.subscribe({
@@ -92,7 +97,7 @@ export async function startScheduler(options: SchedulerOptions): Promise<Schedul
     },
     { once: true },
   );
-  await Promise.all([nodes.synced, pods.synced, namespaces.synced, budgets.synced, storage.synced]);
+  await Promise.all([nodes.synced, pods.synced, namespaces.synced, budgets.synced, storage.synced, workloads.synced]);
   wake();
   return {
     get pending() {
@@ -121,7 +126,7 @@ export async function startScheduler(options: SchedulerOptions): Promise<Schedul
       return;
     }
     if (isTerminal(pod) || pod.metadata.deletionTimestamp !== undefined) return forgetPod(pod);
-    if ((pod.spec.schedulerName ?? schedulerName) !== schedulerName) return;
+    if (!profiles.has(pod.spec.schedulerName ?? schedulerName)) return;
     // KEP-3521: a gated pod is not even looked at.
     if ((pod.spec.schedulingGates?.length ?? 0) > 0) return;
     // Assumed, its binding on the way.
@@ -149,7 +154,7 @@ export async function startScheduler(options: SchedulerOptions): Promise<Schedul
 
   /** A node came, changed or lost a pod: pods that fit there now get another try. */
   function roomOn(node: NodeInfo): void {
-    queue.retry(pod => nominated.get(pod.key)?.node === node.name || cycle.fits(pod, node));
+    queue.retry(pod => nominated.get(pod.key)?.node === node.name || cycleOf(pod).fits(pod, node));
   }
 
   /** A claim, or anything else of storage (`undefined`), changed: only pods with such claims can profit. */
@@ -158,6 +163,16 @@ export async function startScheduler(options: SchedulerOptions): Promise<Schedul
       const claims = claimsOf(pod);
       return claimKey === undefined ? claims.length > 0 : claims.some(each => each.key === claimKey);
     });
+  }
+
+  function profileOf({ pod }: PodInfo) {
+    const found = profiles.get(pod.spec.schedulerName ?? schedulerName);
+    if (!found) throw new Error(`cannot schedule pod ${pod.metadata.name}: no profile ${pod.spec.schedulerName}`);
+    return found;
+  }
+
+  function cycleOf(pod: PodInfo): SchedulingCycle {
+    return profileOf(pod).cycle;
   }
 
   function wake(): void {
@@ -185,6 +200,7 @@ export async function startScheduler(options: SchedulerOptions): Promise<Schedul
 
   function schedule(pod: QueuedPod): void {
     dropNomination(pod.info.key);
+    const cycle = cycleOf(pod.info);
     const placement = cycle.place(pod.info);
     if (placement.node) {
       // From here on everybody counts with it, before the API server has heard of it.
@@ -211,7 +227,12 @@ export async function startScheduler(options: SchedulerOptions): Promise<Schedul
     };
     const release = volumes && reserveVolumes(cluster.storage, nodeName, volumes);
     try {
-      if (volumes) await bindVolumes({ client, clock, claims, timeoutMs: volumesMsMax, signal }, nodeName, volumes);
+      if (volumes)
+        await bindVolumes(
+          { client, clock, claims, timeoutMs: profileOf(info).profile.volumesMsMax, signal },
+          nodeName,
+          volumes,
+        );
       await client.createSubresource(Pod, name, 'binding', body, { namespace, signal });
       queue.remove(info.key);
       events.event(info.pod, 'Normal', 'Scheduled', `Successfully assigned ${namespace}/${name} to ${nodeName}`);
@@ -228,7 +249,7 @@ export async function startScheduler(options: SchedulerOptions): Promise<Schedul
   async function refuse(pod: QueuedPod, rejections: ReadonlyMap<string, Rejection>): Promise<void> {
     const { info } = pod;
     const result =
-      rejections.size === 0
+      rejections.size === 0 || !profileOf(info).profile.preempts
         ? undefined
         : preempt(info, rejections, cluster, [...budgets.objects.values()], rejectionOf);
     const why = result?.found ? '' : `no new claims to deallocate, preemption: ${result?.why ?? ''}`;
@@ -255,7 +276,7 @@ export async function startScheduler(options: SchedulerOptions): Promise<Schedul
   }
 
   function rejectionOf(pod: PodInfo, node: NodeInfo): Rejection | undefined {
-    return cycle.rejection(pod, node);
+    return cycleOf(pod).rejection(pod, node);
   }
 
   async function makeRoom(info: PodInfo, { node, victims }: Preemption): Promise<void> {

@@ -229,10 +229,11 @@ function scored(
   }
   for (const { plugin, prepared } of clusterPlugins) {
     if (!prepared.score || !prepared.normalize) continue;
-    const raw = nodes.map(node => prepared.score?.(node) ?? 0);
-    const min = Math.min(...raw);
-    const max = Math.max(...raw);
-    const scores = raw.map(value => prepared.normalize?.(value, min, max) ?? 0);
+    const raw = nodes.map(node => prepared.score?.(node));
+    const known = raw.filter(value => value !== undefined);
+    const min = Math.min(...known);
+    const max = Math.max(...known);
+    const scores = raw.map(value => (value === undefined ? 0 : (prepared.normalize?.(value, min, max) ?? 0)));
     columns.push({ plugin: plugin.name, weight: plugin.weight, scores });
   }
   return nodes

@@ -1,3 +1,7 @@
+import { ReplicaSet } from '#api/apps/v1/replica-set.ts';
+import { StatefulSet } from '#api/apps/v1/stateful-set.ts';
+import { ReplicationController } from '#api/core/v1/replication-controller.ts';
+import { Service } from '#api/core/v1/service.ts';
 import type { ApiObject, Kind } from '#api/machinery/kind.ts';
 import { Namespace } from '#api/core/v1/namespace.ts';
 import { Node } from '#api/core/v1/node.ts';
@@ -14,6 +18,7 @@ import { keyOf } from '#client/informer.ts';
 import { ClusterState } from '../cluster-state.ts';
 import { podInfo } from '../pod-info.ts';
 import type { StorageObjects } from '../storage-state.ts';
+import { workloadsFrom, type Workloads } from '../workloads.ts';
 
 /** The scheduler's picture of a cluster, read once. */
 export interface Snapshot {
@@ -25,15 +30,17 @@ export interface Snapshot {
 const pageSize = 500;
 
 export async function readSnapshot(client: Client, signal?: AbortSignal): Promise<Snapshot> {
-  const [nodes, pods, namespaces, budgets, storage] = await Promise.all([
+  const [nodes, pods, namespaces, budgets, storage, workloads] = await Promise.all([
     listAll(client, Node, signal),
     listAll(client, Pod, signal),
     listAll(client, Namespace, signal),
     listAll(client, PodDisruptionBudget, signal),
     readStorage(client, signal),
+    readWorkloads(client, signal),
   ]);
   const cluster = new ClusterState();
   cluster.storage.objects = storage;
+  cluster.workloads = workloads;
   for (const { metadata } of namespaces) cluster.namespaceLabels.set(metadata.name ?? '', metadata.labels ?? {});
   for (const node of nodes) cluster.setNode(node);
   for (const pod of pods) {
@@ -71,6 +78,22 @@ async function readStorage(client: Client, signal?: AbortSignal): Promise<Storag
     csiDriver: name => maps.drivers.get(name),
     capacities: () => capacities,
   };
+}
+
+async function readWorkloads(client: Client, signal?: AbortSignal): Promise<Workloads> {
+  const [services, replicaSets, statefulSets, controllers] = await Promise.all([
+    listAll(client, Service, signal),
+    listAll(client, ReplicaSet, signal),
+    listAll(client, StatefulSet, signal),
+    listAll(client, ReplicationController, signal),
+  ]);
+  const find = <Type extends ApiObject>(items: readonly Type[], key: string) => items.find(item => keyOf(item) === key);
+  return workloadsFrom({
+    servicesIn: namespace => services.filter(each => each.metadata.namespace === namespace),
+    replicaSet: key => find(replicaSets, key),
+    statefulSet: key => find(statefulSets, key),
+    replicationController: key => find(controllers, key),
+  });
 }
 
 export async function listAll<Type extends ApiObject>(

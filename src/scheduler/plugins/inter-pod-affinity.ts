@@ -3,7 +3,7 @@ import type { CarriedTerm } from '../anti-affinity-index.ts';
 import { affinityTerm, selectionOf } from '../affinity-term.ts';
 import type { ClusterState } from '../cluster-state.ts';
 import type { NodeInfo } from '../node-info.ts';
-import type { ClusterPlugin, Refusal, Rejection, Remedy } from '../plugin.ts';
+import type { ClusterPlugin, Prepared, Refusal, Rejection, Remedy } from '../plugin.ts';
 import { domainOf } from '../pod-counts.ts';
 import { withSpec, type PodInfo } from '../pod-info.ts';
 
@@ -17,54 +17,77 @@ const besideEnemies = rejection("node(s) didn't match pod anti-affinity rules");
 const refusedByOthers = rejection("node(s) didn't satisfy existing pods anti-affinity rules");
 
 /** Pods that want to be near others, or far from them; both those that run and the one that comes have a say. */
-export const interPodAffinity: ClusterPlugin = {
-  name: 'InterPodAffinity',
-  weight: 2,
-  prepare(pod, cluster) {
-    const { podAffinity, podAntiAffinity } = pod.pod.spec.affinity ?? {};
-    const { refusing, scoring } = cluster.podAffinities;
-    const count = (term: PodAffinityTerm) => countsOf(term, pod, cluster);
-    const wanted = (podAffinity?.requiredDuringSchedulingIgnoredDuringExecution ?? []).map(count);
-    const unwanted = (podAntiAffinity?.requiredDuringSchedulingIgnoredDuringExecution ?? []).map(count);
-    const closed = [...refusing.values()].filter(each => each.term.matches(pod, cluster.namespaceLabels));
-    const likes: Weighted[] = [
-      ...(podAffinity?.preferredDuringSchedulingIgnoredDuringExecution ?? []).map(({ weight, podAffinityTerm }) => ({
-        weight,
-        ...count(podAffinityTerm),
+export const interPodAffinity: ClusterPlugin = interPodAffinityWith({
+  hardPodAffinityWeight: 1,
+  ignorePreferredTermsOfExistingPods: false,
+});
+
+/** The arguments of upstream's InterPodAffinityArgs. */
+export interface InterPodAffinityArguments {
+  readonly hardPodAffinityWeight: number;
+  readonly ignorePreferredTermsOfExistingPods: boolean;
+}
+
+export function interPodAffinityWith(given: InterPodAffinityArguments): ClusterPlugin {
+  return { name: 'InterPodAffinity', weight: 2, prepare: (pod, cluster) => prepare(pod, cluster, given) };
+}
+
+function prepare(
+  pod: PodInfo,
+  cluster: ClusterState,
+  { hardPodAffinityWeight, ignorePreferredTermsOfExistingPods }: InterPodAffinityArguments,
+): Prepared | undefined {
+  const { podAffinity, podAntiAffinity } = pod.pod.spec.affinity ?? {};
+  const { refusing, scoring } = cluster.podAffinities;
+  const count = (term: PodAffinityTerm) => countsOf(term, pod, cluster);
+  const wanted = (podAffinity?.requiredDuringSchedulingIgnoredDuringExecution ?? []).map(count);
+  const unwanted = (podAntiAffinity?.requiredDuringSchedulingIgnoredDuringExecution ?? []).map(count);
+  const closed = [...refusing.values()].filter(each => each.term.matches(pod, cluster.namespaceLabels));
+  const prefers =
+    (podAffinity?.preferredDuringSchedulingIgnoredDuringExecution?.length ?? 0) +
+      (podAntiAffinity?.preferredDuringSchedulingIgnoredDuringExecution?.length ?? 0) >
+    0;
+  const carried = ignorePreferredTermsOfExistingPods && !prefers ? [] : [...scoring.values()];
+  const likes: Weighted[] = [
+    ...(podAffinity?.preferredDuringSchedulingIgnoredDuringExecution ?? []).map(({ weight, podAffinityTerm }) => ({
+      weight,
+      ...count(podAffinityTerm),
+    })),
+    ...(podAntiAffinity?.preferredDuringSchedulingIgnoredDuringExecution ?? []).map(({ weight, podAffinityTerm }) => ({
+      weight: -weight,
+      ...count(podAffinityTerm),
+    })),
+    ...carried
+      .filter(each => each.term.matches(pod, cluster.namespaceLabels))
+      .map(({ term, weight, required, byDomain }) => ({
+        weight: required ? hardPodAffinityWeight : weight,
+        byDomain,
+        topologyKey: term.topologyKey,
+        self: false,
       })),
-      ...(podAntiAffinity?.preferredDuringSchedulingIgnoredDuringExecution ?? []).map(
-        ({ weight, podAffinityTerm }) => ({
-          weight: -weight,
-          ...count(podAffinityTerm),
-        }),
-      ),
-      ...[...scoring.values()]
-        .filter(each => each.term.matches(pod, cluster.namespaceLabels))
-        .map(({ term, weight, byDomain }) => ({ weight, byDomain, topologyKey: term.topologyKey, self: false })),
-    ];
-    const filters = wanted.length + unwanted.length + closed.length > 0;
-    if (!filters && likes.length === 0) return undefined;
-    // The first of a group that wants to be together has nobody to be near to yet.
-    const first = wanted.every(each => each.self && each.byDomain.size === 0);
-    return {
-      ...(filters && {
-        filter(node) {
-          if (!first || wanted.some(each => domainOf(node, each.topologyKey) === undefined))
-            if (!wanted.every(each => occupied(node, each))) return withoutFriends;
-          if (unwanted.some(each => occupied(node, each))) return besideEnemies;
-          if (closed.some(({ term, byDomain }) => occupied(node, { topologyKey: term.topologyKey, byDomain })))
-            return refusedByOthers;
-          return undefined;
-        },
-        explain: node => explained(node, { wanted, unwanted, closed, first }),
-      }),
-      ...(likes.length > 0 && {
-        score: node => liking(node, likes),
-        normalize: (raw, min, max) => (max === min ? 0 : Math.floor((100 * (raw - min)) / (max - min))),
-      }),
-    };
-  },
-};
+  ];
+  const filters = wanted.length + unwanted.length + closed.length > 0;
+  if (!filters && likes.length === 0) return undefined;
+  // The first of a group that wants to be together has nobody to be near to yet.
+  const first = wanted.every(each => each.self && each.byDomain.size === 0);
+  return {
+    ...(filters && {
+      filter(node) {
+        if (!first || wanted.some(each => domainOf(node, each.topologyKey) === undefined))
+          if (!wanted.every(each => occupied(node, each))) return withoutFriends;
+        if (unwanted.some(each => occupied(node, each))) return besideEnemies;
+        if (closed.some(({ term, byDomain }) => occupied(node, { topologyKey: term.topologyKey, byDomain })))
+          return refusedByOthers;
+        return undefined;
+      },
+      explain: node => explained(node, { wanted, unwanted, closed, first }),
+    }),
+    ...(likes.length > 0 && {
+      score: node => liking(node, likes),
+      normalize: (raw, min, max) => (max === min ? 0 : Math.floor((100 * (raw - min)) / (max - min))),
+    }),
+  };
+}
 
 function explained(
   node: NodeInfo,

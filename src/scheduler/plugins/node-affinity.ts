@@ -1,4 +1,5 @@
 import type { Node } from '#api/core/v1/node.ts';
+import type { NodeAffinity } from '#api/core/v1/pod-spec.ts';
 import type { NodeSelectorTerm } from '#api/core/v1/node-selector-term.ts';
 import type { Plugin, Remedy } from '../plugin.ts';
 import { withSpec, type PodInfo } from '../pod-info.ts';
@@ -61,6 +62,30 @@ function textOf({ matchExpressions = [], matchFields = [] }: NodeSelectorTerm): 
   return all
     .map(each => `${each.key} ${each.operator}${each.values?.length ? ` [${each.values.join(', ')}]` : ''}`)
     .join(' and ');
+}
+
+/** With an affinity that the profile adds to that of every pod. */
+export function nodeAffinityWith(added: NodeAffinity): Plugin {
+  const required = added.requiredDuringSchedulingIgnoredDuringExecution?.nodeSelectorTerms;
+  const preferences = added.preferredDuringSchedulingIgnoredDuringExecution ?? [];
+  const enforced = { ...rejection, reasons: ["node(s) didn't match scheduler-enforced node affinity"] };
+  return {
+    ...nodeAffinity,
+    filter(pod, node) {
+      if (required && !required.some(term => matchesTerm(term, node.node))) return enforced;
+      return nodeAffinity.filter?.(pod, node);
+    },
+    explain: (pod, node) =>
+      required && !required.some(term => matchesTerm(term, node.node))
+        ? { details: [`the profile asks for ${required.map(textOf).join(' or ')}`], remedies: [] }
+        : (nodeAffinity.explain?.(pod, node) ?? { details: [], remedies: [] }),
+    scores: pod => preferences.length > 0 || (nodeAffinity.scores?.(pod) ?? true),
+    score(pod, node, cluster) {
+      let sum = nodeAffinity.score?.(pod, node, cluster) ?? 0;
+      for (const { weight, preference } of preferences) if (matchesTerm(preference, node.node)) sum += weight;
+      return sum;
+    },
+  };
 }
 
 /** nodeSelector and the required node affinity of a pod. */

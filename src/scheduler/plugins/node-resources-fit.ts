@@ -1,6 +1,30 @@
 import type { NodeInfo } from '../node-info.ts';
 import type { Plugin, Remedy } from '../plugin.ts';
+import { strategyScore, type ScoringStrategy } from './scoring-strategy.ts';
 import { amountText, type PodInfo, type Resources } from '../pod-info.ts';
+
+/** The arguments of upstream's NodeResourcesFitArgs. */
+export interface FitArguments {
+  readonly ignoredResources: readonly string[];
+  readonly ignoredResourceGroups: readonly string[];
+  readonly scoring: ScoringStrategy;
+}
+
+/** With other arguments than the usual ones. */
+export function nodeResourcesFitWith({ ignoredResources, ignoredResourceGroups, scoring }: FitArguments): Plugin {
+  const groups = ignoredResourceGroups.map(each => `${each}/`);
+  const ignored = (name: string) => ignoredResources.includes(name) || groups.some(each => name.startsWith(each));
+  const counted = (pod: PodInfo): PodInfo => {
+    if (![...pod.requests.scalar.keys()].some(ignored)) return pod;
+    const scalar = new Map([...pod.requests.scalar].filter(([name]) => !ignored(name)));
+    return { ...pod, requests: { ...pod.requests, scalar } };
+  };
+  return {
+    ...nodeResourcesFit,
+    filter: (pod, node) => nodeResourcesFit.filter?.(counted(pod), node),
+    score: (pod, node) => strategyScore(scoring, pod, node),
+  };
+}
 
 /** Enough of everything must be free; the emptier node is better (LeastAllocated over cpu and memory). */
 export const nodeResourcesFit: Plugin = {

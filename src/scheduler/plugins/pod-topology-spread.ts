@@ -1,7 +1,7 @@
 import type { TopologySpreadConstraint } from '#api/core/v1/pod-spec.ts';
 import type { ClusterState } from '../cluster-state.ts';
 import type { NodeInfo } from '../node-info.ts';
-import type { ClusterPlugin, Refusal, Rejection } from '../plugin.ts';
+import type { ClusterPlugin, Prepared, Refusal, Rejection } from '../plugin.ts';
 import { domainOf, podsInNamespace, type PodSelection } from '../pod-counts.ts';
 import { withSpec, type PodInfo } from '../pod-info.ts';
 import { selectsNode } from './node-affinity.ts';
@@ -18,32 +18,61 @@ const withoutLabel: Rejection = {
   unresolvable: true,
 };
 
+/** What holds for pods without constraints: upstream's own, or a list. */
+export interface SpreadArguments {
+  readonly defaults: 'System' | readonly TopologySpreadConstraint[];
+}
+
+/** KEP-1258: pods of one workload are spread a little over hosts and zones. */
+const systemDefaults: readonly TopologySpreadConstraint[] = [
+  { topologyKey: 'kubernetes.io/hostname', whenUnsatisfiable: 'ScheduleAnyway', maxSkew: 3 },
+  { topologyKey: 'topology.kubernetes.io/zone', whenUnsatisfiable: 'ScheduleAnyway', maxSkew: 5 },
+];
+
 /** Keeps the pods of a selection spread over zones, hosts or any other topology. KEP-895. */
-export const podTopologySpread: ClusterPlugin = {
-  name: 'PodTopologySpread',
-  weight: 2,
-  prepare(pod, cluster) {
-    const all = pod.pod.spec.topologySpreadConstraints ?? [];
-    if (all.length === 0) return undefined;
-    const required = all
-      .filter(each => each.whenUnsatisfiable === 'DoNotSchedule')
-      .map(each => counted(each, pod, cluster));
-    const preferred = all
-      .filter(each => each.whenUnsatisfiable !== 'DoNotSchedule')
-      .map(each => counted(each, pod, cluster));
-    return {
-      ...(required.length > 0 && {
-        filter: node => refusal(node, required),
-        explain: node => explained(node, required),
-      }),
-      ...(preferred.length > 0 && {
-        score: node => crowding(node, preferred),
-        // The emptier the domain, the better.
-        normalize: (raw, min, max) => (max === 0 ? 100 : Math.floor((100 * (max + min - raw)) / max)),
-      }),
-    };
-  },
-};
+export const podTopologySpread: ClusterPlugin = podTopologySpreadWith({ defaults: 'System' });
+
+export function podTopologySpreadWith({ defaults }: SpreadArguments): ClusterPlugin {
+  const constraints = defaults === 'System' ? systemDefaults : defaults;
+  return {
+    name: 'PodTopologySpread',
+    weight: 2,
+    prepare(pod, cluster) {
+      const own = pod.pod.spec.topologySpreadConstraints ?? [];
+      if (own.length > 0) return prepare(pod, cluster, own, true);
+      const labelSelector = constraints.length === 0 ? undefined : cluster.workloads.selectorOf(pod.pod);
+      if (labelSelector === undefined) return undefined;
+      const given = constraints.map(each => ({ ...each, labelSelector }));
+      // Nodes need not have all of the labels that the system assumes.
+      return prepare(pod, cluster, given, defaults !== 'System');
+    },
+  };
+}
+
+function prepare(
+  pod: PodInfo,
+  cluster: ClusterState,
+  all: readonly TopologySpreadConstraint[],
+  allLabels: boolean,
+): Prepared | undefined {
+  const required = all
+    .filter(each => each.whenUnsatisfiable === 'DoNotSchedule')
+    .map(each => counted(each, pod, cluster));
+  const preferred = all
+    .filter(each => each.whenUnsatisfiable !== 'DoNotSchedule')
+    .map(each => counted(each, pod, cluster));
+  return {
+    ...(required.length > 0 && {
+      filter: node => refusal(node, required),
+      explain: node => explained(node, required),
+    }),
+    ...(preferred.length > 0 && {
+      score: node => crowding(node, preferred, allLabels),
+      // The emptier the domain, the better.
+      normalize: (raw, min, max) => (max === 0 ? 100 : Math.floor((100 * (max + min - raw)) / max)),
+    }),
+  };
+}
 
 interface Counted {
   readonly constraint: TopologySpreadConstraint;
@@ -142,11 +171,15 @@ function explained(node: NodeInfo, constraints: readonly Counted[]): Refusal {
   };
 }
 
-function crowding(node: NodeInfo, constraints: readonly Counted[]): number {
+/** `undefined` for a node that is in none of the domains that matter: it is liked least. */
+function crowding(node: NodeInfo, constraints: readonly Counted[], allLabels: boolean): number | undefined {
   let sum = 0;
   for (const { constraint, byDomain, domains } of constraints) {
     const domain = domainOf(node, constraint.topologyKey);
-    if (domain === undefined) continue;
+    if (domain === undefined) {
+      if (allLabels) return undefined;
+      continue;
+    }
     // Topologies with many domains count for more, or hosts would drown in zones.
     sum += (byDomain.get(domain) ?? 0) * Math.log(domains + 2) + (constraint.maxSkew - 1);
   }
