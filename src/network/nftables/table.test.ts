@@ -135,3 +135,99 @@ test('whatever is wanted in whatever order is what the kernel has', async () => 
     }),
   );
 });
+
+/** What a ruleset has in sets and chains, refusing what nft would refuse. */
+class FakeObjects {
+  sets = new Map<string, Set<string>>();
+  chains = new Set<string>();
+  refuse = false;
+
+  readonly run = async (script: string): Promise<void> => {
+    if (this.refuse) throw new Error('no');
+    const isWhole = /^delete table/m.test(script);
+    const sets = isWhole
+      ? new Map<string, Set<string>>()
+      : new Map([...this.sets].map(([name, keys]) => [name, new Set(keys)] as const));
+    const chains = new Set(isWhole ? [] : this.chains);
+    const command =
+      /^(?<verb>add|delete) element inet t (?<into>\S+) \{\n(?<keys>.*?)\n\}$|^add set inet t (?<newSet>\S+) |^set (?<declared>\S+) \{|^delete set inet t (?<oldSet>\S+)$|^chain (?<chain>\S+) \{$|^delete chain inet t (?<oldChain>\S+)$/gms;
+    for (const { groups = {} } of script.matchAll(command)) {
+      const { verb, into = '', keys = '', newSet, declared, oldSet, chain, oldChain } = groups;
+      const added = newSet ?? declared;
+      if (verb !== undefined) {
+        const set = sets.get(into);
+        if (!set) throw new Error(`no set ${into}`);
+        for (const key of keys.split(',\n')) {
+          if (set.has(key) === (verb === 'add')) throw new Error(`cannot ${verb} ${key}`);
+          if (verb === 'add') set.add(key);
+          else set.delete(key);
+        }
+      } else if (added !== undefined) {
+        if (sets.has(added)) throw new Error(`there is a set ${added}`);
+        sets.set(added, new Set());
+      } else if (oldSet !== undefined && !sets.delete(oldSet)) throw new Error(`no set ${oldSet}`);
+      else if (chain !== undefined) {
+        if (chains.has(chain)) throw new Error(`its rules would be doubled: ${chain}`);
+        chains.add(chain);
+      } else if (oldChain !== undefined && !chains.delete(oldChain)) throw new Error(`no chain ${oldChain}`);
+    }
+    this.sets = sets;
+    this.chains = chains;
+  };
+}
+
+test('sets and chains that come and go in whatever order are those that the kernel has', async () => {
+  const change = fc.record({
+    what: fc.constantFrom('set', 'unset', 'chain', 'unchain', 'element', 'nothing'),
+    name: fc.constantFrom('a', 'b'),
+    key: fc.constantFrom('1', '2'),
+    flush: fc.boolean(),
+    refuse: fc.boolean(),
+  });
+  await fc.assert(
+    fc.asyncProperty(fc.array(change, { maxLength: 40 }), async changes => {
+      const kernel = new FakeObjects();
+      const rewritten: string[] = [];
+      const table = new NftTable({
+        name: 't',
+        declarations: '',
+        clock: new ManualClock(),
+        log: { ...silentLog, warn: message => rewritten.push(message) },
+        run: kernel.run,
+      });
+      const [sets, chains] = [new Map<string, Set<string>>(), new Set<string>()];
+      let isRefusing = false;
+      for (const { what, name, key, flush, refuse } of changes) {
+        if (what === 'set') {
+          table.addSet(name, 'type x;');
+          if (!sets.has(name)) sets.set(name, new Set());
+        } else if (what === 'unset') {
+          table.removeSet(name);
+          sets.delete(name);
+        } else if (what === 'chain') {
+          table.addChain(name, 'accept');
+          chains.add(name);
+        } else if (what === 'unchain') {
+          table.removeChain(name);
+          chains.delete(name);
+        } else if (what === 'element' && sets.has(name)) {
+          table.set(name, key);
+          sets.get(name)?.add(key);
+        } else if (what === 'nothing') {
+          table.delete(name, key);
+          sets.get(name)?.delete(key);
+        }
+        kernel.refuse = refuse;
+        isRefusing ||= refuse && flush;
+        if (flush) await table.flush().catch(() => undefined);
+      }
+      kernel.refuse = false;
+      await table.flush();
+      const sorted = (all: ReadonlyMap<string, Set<string>>) =>
+        [...all].map(([name, keys]) => [name, [...keys].toSorted()] as const).toSorted();
+      assert.deepEqual(sorted(kernel.sets), sorted(sets));
+      assert.deepEqual([...kernel.chains].filter(name => name !== 'intact').toSorted(), [...chains].toSorted());
+      if (!isRefusing) assert.deepEqual(rewritten, []);
+    }),
+  );
+});
