@@ -38,15 +38,6 @@ const documentBytesMax = 32 * 1024 * 1024;
 /** `certificate` is asked at every connection, so that a renewed one is taken. */
 export function openRemotes(certificate: () => ProxyClient | undefined, clock: Clock): Remotes {
   const agent = new Agent({ keepAlive: true, maxFreeSockets: idleConnectionsMax });
-  const sendOnce = async (backend: Backend, request: BackendRequest) => {
-    try {
-      return await send(backend, request);
-    } catch (error) {
-      const isStale = (error as NodeJS.ErrnoException).code === 'ECONNRESET' && request.method === 'GET';
-      if (!isStale || request.signal.aborted) throw error;
-      return send(backend, request);
-    }
-  };
   return {
     backend(remote, { host, port }) {
       const proves = certificate();
@@ -62,14 +53,14 @@ export function openRemotes(certificate: () => ProxyClient | undefined, clock: C
         },
       };
     },
-    send: sendOnce,
+    send,
     async read(backend, { path, headers, timeoutMs }, signal) {
       const late = new AbortController();
       const cancel = clock.after(timeoutMs, () => late.abort(new Error('context deadline exceeded')));
       const get = `Get ${JSON.stringify(`https://${hostText(backend)}${path}`)}`;
       try {
         const both = AbortSignal.any([signal, late.signal]);
-        const response = await sendOnce(backend, { method: 'GET', path, headers, signal: both });
+        const response = await send(backend, { method: 'GET', path, headers, signal: both });
         return { code: response.statusCode ?? 502, headers: response.headers, text: await textOf(response) };
       } catch (cause) {
         const why = late.signal.aborted ? 'context deadline exceeded' : dialError(backend, cause as Error);

@@ -49,10 +49,18 @@ export async function send(backend: Backend, request: BackendRequest): Promise<I
       socket.destroy();
       reject(new Error('the backend switched protocols without being asked'));
     });
-    outgoing.once('error', reject);
+    outgoing.once('error', (error: NodeJS.ErrnoException) => {
+      // The other side had given up the kept connection in just this moment: nothing was wrong with the request.
+      const isStale = outgoing.reusedSocket && error.code === 'ECONNRESET' && replayed.has(request.method);
+      if (isStale && !request.signal.aborted) resolve(send(backend, request));
+      else reject(error);
+    });
     outgoing.end(request.body);
   });
 }
+
+/** What may be asked twice, as Go's client sees it. */
+const replayed: ReadonlySet<string> = new Set(['GET', 'HEAD', 'OPTIONS', 'TRACE']);
 
 /**
  * Passes an upgrade on. Only an answer 101 turns the connection into a tunnel; anything else is relayed as an ordinary

@@ -219,12 +219,15 @@ function interimOf(job: Job, failing: Ending | undefined, count: Count): Interim
   const { spec, status } = job;
   const met = conditionOf(status?.conditions, 'SuccessCriteriaMet');
   if (met?.status === 'True') return { reason: met.reason ?? '', message: met.message ?? '', failed: false };
+  // What the policy says comes first, also when everything has succeeded.
+  const policy = successPolicyMet(job, count);
+  if (policy) return policy;
   const succeeded = count.succeeded + count.uncounted.succeeded.length;
   const complete =
     spec?.completions === undefined ? succeeded > 0 && count.active.length === 0 : succeeded >= spec.completions;
-  if (complete)
-    return { reason: 'CompletionsReached', message: 'Reached expected number of succeeded pods', failed: false };
-  return successPolicyMet(job, count);
+  return complete
+    ? { reason: 'CompletionsReached', message: 'Reached expected number of succeeded pods', failed: false }
+    : undefined;
 }
 
 function successPolicyMet({ spec }: Job, { succeededIndexes }: Count): Interim | undefined {
