@@ -71,6 +71,12 @@ const shapeFlags: readonly Flag[] = [
     does: 'where the CRI runtime listens (default unix:///run/containerd/containerd.sock)',
   },
   {
+    name: 'load-balancer-pool',
+    type: 'text',
+    value: 'CIDR,…',
+    does: "addresses for Services of the type LoadBalancer, which this machine answers for; 'nodes': its own (default)",
+  },
+  {
     name: 'datastore',
     type: 'text',
     value: 'URL',
@@ -145,6 +151,26 @@ export const commands: readonly Command[] = [
       { name: 'output', short: 'o', type: 'text', choices: ['text', 'json'], does: 'as text or as JSON' },
     ],
     run: async flags => (await import('./explain.ts')).explain(flags),
+  },
+  {
+    name: 'plan',
+    usage: 'plan -f DIR [flags]',
+    does: 'tells what manifests would create, change, restart and push out, and where pods would go; changes nothing',
+    flags: [
+      dataDir,
+      kubeconfig,
+      {
+        name: 'filename',
+        short: 'f',
+        type: 'text',
+        value: 'DIR',
+        repeated: true,
+        does: 'a folder, a file, or - for standard input; may be given several times',
+      },
+      { name: 'namespace', short: 'n', type: 'text', does: 'for objects that name none (default default)' },
+      { name: 'output', short: 'o', type: 'text', choices: ['text', 'json'], does: 'as text or as JSON' },
+    ],
+    run: async flags => (await import('./plan.ts')).plan(flags),
   },
   {
     name: 'version',
