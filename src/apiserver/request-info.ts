@@ -135,7 +135,7 @@ function segmentsOf(path: string): string[] {
  * `metadata.name=x` in a field selector names the object, so that rules with resourceNames apply. It is read as the list
  * will read it: in `metadata.name!=x\\,metadata.name=y` nothing is named.
  */
-function nameInSelector(selector: string | undefined): string {
+export function nameInSelector(selector: string | undefined): string {
   if (selector === undefined || !selector.includes('metadata.name')) return '';
   try {
     const found = parseFieldSelector(selector).find(each => each.field === 'metadata.name' && each.operator === '=');

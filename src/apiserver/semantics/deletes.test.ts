@@ -211,7 +211,19 @@ describe('subresources', () => {
     const ok = await resize({ resources: more });
     assert.equal(ok.code, 200, ok.text);
     assert.deepEqual([ok.body.spec.containers[0].resources.requests.cpu, ok.body.metadata.generation], ['1500m', 2]);
-    assert.equal((await resize({ resources: more, image: 'other' })).code, 422);
+    const other = await resize({ resources: more, image: 'other' });
+    assert.deepEqual([other.code, other.body.spec.containers[0].image], [200, 'i']);
+    for (const [container, message] of [
+      [
+        { name: 'd', resources: more },
+        'spec.containers[0].name: Forbidden: containers may not be renamed or reordered on resize',
+      ],
+      [
+        { resources: { requests: more.requests } },
+        'spec.containers[0].resources.limits: Forbidden: resource limits cannot be removed',
+      ],
+    ] as const)
+      refused(await resize(container), 422, 'Invalid', `Pod "a" is invalid: ${message}`);
   });
 
   test('namespaces are finalized by PUT; scale goes through autoscaling/v1', async () => {

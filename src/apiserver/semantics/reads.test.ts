@@ -31,6 +31,13 @@ describe('get', () => {
     assert.equal((await late).code, 504);
   });
 
+  test('of a named object is a get, whatever watch says', async () => {
+    await using server = await openTestServer();
+    await make(server, maps, map('a'));
+    const { code, body } = await server.call('GET', `${maps}/a?watch=true`);
+    assert.deepEqual([code, body.kind, body.metadata.name], [200, 'ConfigMap', 'a']);
+  });
+
   test('knows no export', async () => {
     await using server = await openTestServer();
     await make(server, maps, map('a'));
@@ -174,6 +181,21 @@ describe('selectors', () => {
       'BadRequest',
       'field label not supported: spec.x',
     );
+  });
+
+  test('a selector beside a name has to name the same object', async () => {
+    await using server = await openTestServer();
+    await make(server, maps, map('a'), map('b'));
+    const path = '/api/v1/watch/namespaces/default/configmaps/a?fieldSelector=';
+    const message = "fieldSelector metadata.name doesn't match requested name";
+    for (const selector of ['metadata.name%3Db', 'metadata.namespace%3Ddefault'])
+      refused(await server.call('GET', `${path}${selector}`), 400, 'BadRequest', message);
+    const watch = await server.watch(`${path}metadata.name%3Da`);
+    assert.deepEqual(
+      watch.events.map(each => each.object.metadata.name),
+      ['a'],
+    );
+    watch.close();
   });
 
   test('labels: every operator', async () => {

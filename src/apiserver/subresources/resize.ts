@@ -1,5 +1,5 @@
-import { deepEqual } from '#base/deep-equal.ts';
 import type { Pod } from '#api/core/v1/pod.ts';
+import { validatePodResize } from '#api/core/v1/pod-validation.ts';
 import type { ApiResponse } from '#client/transport.ts';
 import type { Call } from '../call.ts';
 import type { ChangeRules } from '../change-object.ts';
@@ -8,7 +8,7 @@ import { get } from '../verbs/get.ts';
 import { patch } from '../verbs/patch.ts';
 import { update } from '../verbs/update.ts';
 
-/** Only the resources of containers, and how they are resized, may change. */
+/** Only the resources of containers, and how they are resized, change; the rest of what is sent is passed over. */
 export async function resize(call: Call, resource: Resource): Promise<ApiResponse> {
   if (call.info.verb === 'get') return get(call, resource);
   const rules = rulesOf(resource);
@@ -20,21 +20,31 @@ type Container = Pod['spec']['containers'][number];
 function rulesOf({ kind }: Resource): ChangeRules {
   return {
     prepare(draft, old) {
-      (draft as unknown as { status: unknown }).status = (old as Pod).status;
+      const pod = draft as unknown as { spec: object; status: unknown };
+      const before = old as Pod;
+      pod.spec = resizedSpec(pod.spec as Pod['spec'], before.spec);
+      pod.status = before.status;
     },
     validate(object, old, report) {
       kind.validate?.(object, report);
-      const { spec } = object as Pod;
-      const before = (old as Pod).spec;
-      if (!deepEqual(fixedPart(spec), fixedPart(before)))
-        report.at('spec').forbidden('only cpu and memory resources are mutable');
+      validatePodResize(object as never, old as never, report);
     },
   };
 }
 
-/** What a resize leaves alone. */
-function fixedPart(spec: Pod['spec']): object {
-  const fixed = ({ resources: _resources, resizePolicy: _policy, ...rest }: Container) => rest;
-  const initContainers = spec.initContainers?.map(each => fixed(each as Container));
-  return { ...spec, containers: spec.containers.map(fixed), ...(initContainers && { initContainers }) };
+/** The old spec with the new resources. Other containers than before are left as they are, for the validation to refuse. */
+function resizedSpec(spec: Pod['spec'], old: Pod['spec']): object {
+  const containers = resized(spec.containers, old.containers);
+  const initContainers = resized(spec.initContainers ?? [], old.initContainers ?? []);
+  if (!containers || !initContainers) return spec;
+  return { ...old, containers, ...(old.initContainers && { initContainers }) };
+}
+
+function resized(containers: readonly Container[], olds: readonly Container[]): readonly Container[] | undefined {
+  if (containers.length !== olds.length) return undefined;
+  if (containers.some((each, index) => each.name !== olds[index]?.name)) return containers;
+  return olds.map((old, index) => {
+    const { resources, resizePolicy } = containers[index] as Container;
+    return { ...old, resources, resizePolicy } as Container;
+  });
 }

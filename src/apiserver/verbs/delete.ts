@@ -8,13 +8,10 @@ import { readDeleteOptions } from '../delete-options.ts';
 import type { Resource } from '../registry.ts';
 import { statusKind } from '../encoding/meta-kinds.ts';
 import { encodeProtobuf } from '#api/machinery/protobuf.ts';
-import { errors } from '#api/machinery/errors.ts';
 
 export async function remove(call: Call, resource: Resource): Promise<ApiResponse> {
   const { kind } = resource;
-  const { namespace, name, fieldSelector } = call.info;
-  if (fieldSelector !== undefined && fieldSelector !== '' && !fieldSelector.includes(name))
-    throw errors.badRequest("fieldSelector metadata.name doesn't match requested name");
+  const { namespace, name } = call.info;
   const media = objectMedia(call, resource);
   const options = await readDeleteOptions(call, kind);
   const deleted = await deleteObject(call, resource, namespace, name, options);

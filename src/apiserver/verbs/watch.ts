@@ -6,6 +6,7 @@ import type { Call } from '../call.ts';
 import { includeObjectOf } from '../encoding/table.ts';
 import { byteForm, objectForm } from '../encoding/watch-form.ts';
 import { integerIn, isTrue } from '../query.ts';
+import { nameInSelector } from '../request-info.ts';
 import type { Resource } from '../registry.ts';
 import { type WatchPlan, WatchStream } from '../watch-stream.ts';
 import { refuse } from './list.ts';
@@ -74,11 +75,14 @@ export async function watch(call: Call, resource: Resource): Promise<ApiResponse
   };
 }
 
-/** The deprecated path /watch/…/name watches one object. */
+/** The deprecated path /watch/…/name watches one object; a selector beside it has to name the same one. */
 function fieldSelectorOf({ info }: Call): string {
   const { fieldSelector = '', name } = info;
-  if (name === '' || fieldSelector.includes('metadata.name')) return fieldSelector;
-  return fieldSelector === '' ? `metadata.name=${name}` : `${fieldSelector},metadata.name=${name}`;
+  if (name === '') return fieldSelector;
+  if (fieldSelector === '') return `metadata.name=${name}`;
+  if (nameInSelector(fieldSelector) !== name)
+    throw errors.badRequest("fieldSelector metadata.name doesn't match requested name");
+  return fieldSelector;
 }
 
 interface WatchOptions {
