@@ -36,6 +36,8 @@ import { nodeAuthorizer, nodeRelationsFrom } from '#auth/authorization/node.ts';
 import { reconcileBootstrapPolicy } from '#auth/authorization/policy/bootstrap-policy.ts';
 import { rbacAuthorizer } from '#auth/authorization/rbac.ts';
 import { loopbackAdmin, serviceAccountUser, type User } from '#auth/user.ts';
+import { builtInLoadBalancers } from '#cloud/built-in.ts';
+import { startServiceController } from '#cloud/service-controller.ts';
 import type { Client } from '#client/client.ts';
 import { openEventRecorder } from '#client/events.ts';
 import { inProcessClient } from '#client/in-process.ts';
@@ -83,6 +85,10 @@ export interface ControlPlaneOptions {
   readonly clusterDomain: string;
   /** How the API server is reached from pods and nodes; absent where nobody but this machine reaches it. */
   readonly advertise: { readonly address: string; readonly port: number } | undefined;
+  /** Addresses for Services of the type LoadBalancer, CIDRs; absent: the nodes' own. */
+  readonly loadBalancerPool?: readonly string[];
+  /** Ports of the nodes that no such Service gets. */
+  readonly reservedPorts?: readonly number[];
   /** Under which name this API server says that it lives; absent: it does not. */
   readonly identity?: { readonly hostname: string; readonly identity: string };
   /** Upstream's flags by their names: see `flags/`. */
@@ -355,6 +361,19 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
       },
     });
     acting.own(controllers);
+    acting.own(
+      startServiceController({
+        client: clientOf(serviceAccountUser('kube-system', 'service-controller'), 'cloud-controller-manager'),
+        informers,
+        loadBalancers: builtInLoadBalancers({
+          informers,
+          pool: options.loadBalancerPool ?? [],
+          reservedPorts: options.reservedPorts ?? [],
+        }),
+        clock,
+        log: log.child('service-controller'),
+      }),
+    );
   }
 
   async function actAsScheduler(acting: Lifetime): Promise<void> {

@@ -34,6 +34,8 @@ export interface ClusterConfig {
   readonly hollowNodes: number;
   readonly runtime: 'oci' | 'cri' | 'hollow';
   readonly runtimeEndpoint: string;
+  /** CIDRs for the addresses of load balancers; absent: they have the nodes' own. */
+  readonly loadBalancerPool?: readonly string[];
   /** `etcd://host:port,…`; absent: a file in the data directory. */
   readonly datastore?: string;
   /** Flags of the components, by upstream's names. */

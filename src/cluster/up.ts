@@ -3,6 +3,7 @@ import { closeSync, openSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { systemClock } from '#base/clock.ts';
+import { parseCidr } from '#base/ip.ts';
 import { claimFreeRanges, rangeChoices, releaseRanges } from './addresses.ts';
 import { clockProblem } from './certificate-files.ts';
 import type { Flags } from './commands.ts';
@@ -149,6 +150,7 @@ function decideConfig(dir: DataDir, flags: Flags): { config: ClusterConfig; lack
   const real = wantsReal && !lacking;
   const nodes = real ? (flags.number('nodes') ?? (before?.nodes || 1)) : 0;
   const datastore = decideDatastore(flags, before);
+  const pool = decidePool(flags, before);
   const ranges = before ?? (real ? claimFreeRanges(dir) : (rangeChoices[0] as NonNullable<(typeof rangeChoices)[0]>));
   const config: ClusterConfig = {
     port: flags.number('port') ?? before?.port ?? 6443,
@@ -163,9 +165,24 @@ function decideConfig(dir: DataDir, flags: Flags): { config: ClusterConfig; lack
     runtimeEndpoint:
       flags.text('runtime-endpoint') ?? before?.runtimeEndpoint ?? 'unix:///run/containerd/containerd.sock',
     ...(datastore !== undefined && { datastore }),
+    ...(pool !== undefined && { loadBalancerPool: pool }),
     components: decideComponentWords(flags, before?.components),
   };
   return { config, lacking: lacking && `${lacking} Until then pods run on a simulated node.` };
+}
+
+/** Undefined: the nodes' own addresses. */
+function decidePool(flags: Flags, before: ClusterConfig | undefined): readonly string[] | undefined {
+  const given = flags.text('load-balancer-pool');
+  if (given === undefined) return before?.loadBalancerPool;
+  if (given === 'nodes') return undefined;
+  const cidrs = given.split(',').map(cidr => cidr.trim());
+  const wrong = cidrs.find(cidr => parseCidr(cidr) === undefined);
+  if (wrong !== undefined)
+    throw new Error(
+      `cannot give out load balancers' addresses: ${JSON.stringify(wrong)} is no CIDR like 192.0.2.64/27`,
+    );
+  return cidrs;
 }
 
 /** Undefined: the file in the data directory. */

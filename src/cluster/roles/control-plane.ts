@@ -11,7 +11,7 @@ import { dataDirFrom, readConfig, type ClusterConfig, type DataDir } from '../da
 import { keepDnsService } from '../dns-service.ts';
 import { argumentsOf } from '../flags/components.ts';
 import { openStore } from '../open-store.ts';
-import { machineAddress } from '../nodes.ts';
+import { localNodes, machineAddress } from '../nodes.ts';
 import { startNodes } from '../start-cluster.ts';
 import { roleProcess, type RoleProcess } from './role.ts';
 
@@ -39,6 +39,7 @@ export async function controlPlane(flags: Flags): Promise<number> {
 
 /** What is under way is mostly done in milliseconds; the supervisor does not wait for ever. */
 const drainMsMax = 2_000;
+const sshPort = 22;
 
 async function start(
   dir: DataDir,
@@ -77,6 +78,9 @@ async function start(
       serviceCIDR: config.serviceCIDR,
       serviceIP: config.serviceIP,
       clusterDomain: config.clusterDomain,
+      ...(config.loadBalancerPool !== undefined && { loadBalancerPool: config.loadBalancerPool }),
+      // A Service that took them would cut off the cluster, or whoever keeps the machine.
+      reservedPorts: [sshPort, config.port, ...localNodes(config).map(node => node.kubeletPort)],
       identity: { hostname: hostname(), identity: serverIdentity(hostname(), `:${config.port}`) },
       advertise: real ? { address: machineAddress(), port: config.port } : undefined,
       apiServerArguments: argumentsOf('kube-apiserver', config.components),
