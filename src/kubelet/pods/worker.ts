@@ -858,7 +858,8 @@ export class PodWorker {
           await runtime.updatePodSandboxResources(sandboxId, widest(this.#podLimits, limits));
         for (const { running, wanted, actual } of inPlace) {
           await this.#refuseBelowUse(running.id, actual, wanted);
-          await runtime.updateContainerResources(running.id, explicit(wanted));
+          // No limit can be taken away, only given or changed; crun fails where it is told that there is none.
+          await runtime.updateContainerResources(running.id, wanted);
           this.#gave.set(running.id, wanted);
           this.#observe(await runtime.containerStatus(running.id));
         }
