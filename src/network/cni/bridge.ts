@@ -1,4 +1,4 @@
-import { readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import {
   addressAt,
@@ -263,6 +263,11 @@ class Bridge implements BridgeNetwork {
       setSysctl('net/ipv4/conf/all/send_redirects', '0');
     }
     if (ranges.some(range => range.network.address.family === 6)) setSysctl('net/ipv6/conf/all/forwarding', '1');
+    // Pods that others connect are neighbours: only so do services and policies see what they send each other.
+    if (this.#options.connectedByOthers)
+      for (const tool of ['iptables', 'ip6tables'])
+        if (existsSync(`/proc/sys/net/bridge/bridge-nf-call-${tool}`))
+          setSysctl(`net/bridge/bridge-nf-call-${tool}`, '1');
     await openFirewall(
       this.#name,
       ranges.map(range => range.network.address.family),
