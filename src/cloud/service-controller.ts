@@ -24,6 +24,7 @@ const excludedLabel = 'node.kubernetes.io/exclude-from-external-load-balancers';
 /** Upstream's. */
 const retryInitialMs = 5_000;
 const retryMaxMs = 300_000;
+const conflictMs = 100;
 const workersCount = 4;
 
 /**
@@ -126,9 +127,12 @@ class ServiceController implements AsyncDisposable {
       if (this.#stop.signal.aborted) return;
       const message = error instanceof Error ? error.message : String(error);
       this.#failed.add(key);
-      this.#queue.retry(key);
       // Somebody else was faster: the next look sees what they wrote.
-      if (isReason(error, 'Conflict') || isReason(error, 'NotFound')) return;
+      if (isReason(error, 'Conflict') || isReason(error, 'NotFound')) {
+        this.#queue.addAfter(key, conflictMs);
+        return;
+      }
+      this.#queue.retry(key);
       const what = wanted ? 'Error syncing load balancer' : 'Error deleting load balancer';
       this.#events.event(service, 'Warning', 'SyncLoadBalancerFailed', `${what}: ${message}`);
       this.#options.log.warn('cannot keep the load balancer of a service', { key, error });
@@ -168,8 +172,8 @@ class ServiceController implements AsyncDisposable {
     await this.#options.loadBalancers.ensureDeleted(service, this.#stop.signal);
     this.#ensured.delete(key);
     // One that only is of another type now stays, without addresses.
-    if (service.metadata.deletionTimestamp === undefined) await this.#setStatus(service, []);
-    await this.#setFinalizer(service, false);
+    const left = service.metadata.deletionTimestamp === undefined ? await this.#setStatus(service, []) : service;
+    await this.#setFinalizer(left, false);
     this.#events.event(service, 'Normal', 'DeletedLoadBalancer', 'Deleted load balancer');
     this.#retryFailed();
   }
@@ -178,10 +182,10 @@ class ServiceController implements AsyncDisposable {
     for (const key of this.#failed) this.#queue.add(key);
   }
 
-  async #setStatus(service: Service, ingress: readonly LoadBalancerIngress[]): Promise<void> {
-    if (JSON.stringify(ingressOf(service).map(place)) === JSON.stringify(ingress.map(place))) return;
+  async #setStatus(service: Service, ingress: readonly LoadBalancerIngress[]): Promise<Service> {
+    if (JSON.stringify(ingressOf(service).map(place)) === JSON.stringify(ingress.map(place))) return service;
     const patch = { status: { loadBalancer: { ingress: ingress.length > 0 ? ingress : null } } };
-    await this.#patch(service, patch);
+    return this.#patch(service, patch);
   }
 
   async #setFinalizer(service: Service, wanted: boolean): Promise<void> {
@@ -193,9 +197,9 @@ class ServiceController implements AsyncDisposable {
   }
 
   /** By the status, as upstream has it: that is what the controller has permission for. */
-  async #patch(service: Service, patch: object): Promise<void> {
+  #patch(service: Service, patch: object): Promise<Service> {
     const { name = '', namespace = '' } = service.metadata;
-    await this.#options.client.patch(Service, name, { type: 'merge', patch }, { namespace, subresource: 'status' });
+    return this.#options.client.patch(Service, name, { type: 'merge', patch }, { namespace, subresource: 'status' });
   }
 
   #tellChanges(service: Service, old: Service): void {

@@ -5,15 +5,18 @@ import { join } from 'node:path';
 import { userAgentOf } from '#api/machinery/version.ts';
 import type { Clock } from '#base/clock.ts';
 import { unmountTree } from '#base/kernel/mount.ts';
+import { Netlink } from '#base/kernel/netlink.ts';
 import { awaitShutdown } from '#base/kernel/shutdown-notice.ts';
 import { Lifetime } from '#base/lifetime.ts';
 import { openLog, silentLog, type Log } from '#base/log.ts';
 import { systemRandom } from '#base/random.ts';
 import type { CertifiedKey } from '#auth/certificates/certificate.ts';
 import { ConfigMap } from '#api/core/v1/config-map.ts';
+import { Service } from '#api/core/v1/service.ts';
 import { followPair } from '#auth/certificates/keep.ts';
 import { httpsClient, type HttpsClient } from '#client/https.ts';
 import { openInformers } from '#client/informers.ts';
+import { announceLoadBalancers } from '#cloud/announcement.ts';
 import { corefileConfigMap } from '#dns/corefile-config-map.ts';
 import { startDns } from '#dns/dns.ts';
 import { startKubelet } from '#kubelet/kubelet.ts';
@@ -155,6 +158,18 @@ async function start(agent: Agent, role: RoleProcess, lifetime: Lifetime): Promi
       }),
     );
     await proxy.ready;
+    if (config.loadBalancerPool === undefined) return;
+    const netlink = lifetime.own(new Netlink());
+    lifetime.own(
+      announceLoadBalancers({
+        services: informers.of(Service),
+        pool: config.loadBalancerPool,
+        link: bridgeName(dir.id),
+        netlink,
+        clock,
+        log,
+      }),
+    );
   });
   const parts = [...kubelets, dns];
   try {
