@@ -6,6 +6,7 @@ import { decodeYamlDocuments } from '#api/machinery/yaml.ts';
 import { Pod } from '#api/core/v1/pod.ts';
 import type { Client } from '#client/client.ts';
 import { discover } from '#client/discovery.ts';
+import { readKubeconfig } from '#client/kubeconfig.ts';
 import { explainPod, type PodExplanation } from '#scheduler/explain/explain-pod.ts';
 import { listAll, readSnapshot } from '#scheduler/explain/snapshot.ts';
 import { podInfo } from '#scheduler/pod-info.ts';
@@ -57,7 +58,7 @@ export async function explain(flags: Flags): Promise<number> {
   const file = flags.text('filename');
   if (words.length === 1) return say('an argument is missing: `windlass explain KIND NAME`', 2);
   if (words.length > 0 && file !== undefined) return say('either a name or --filename, not both', 2);
-  const namespace = flags.text('namespace') ?? 'default';
+  const namespace = await namespaceFrom(flags);
   const json = flags.text('output') === 'json';
   try {
     await using client = await clientFrom(flags);
@@ -103,6 +104,14 @@ export async function clientFrom(flags: Flags): Promise<Client & AsyncDisposable
     throw new Unexplained(`cannot ask ${given === undefined ? `the cluster in ${dir.path}` : given}: ${why}`);
   }
   return client;
+}
+
+/** `--namespace`, or the one in which the context of `--kubeconfig` stands. */
+export async function namespaceFrom(flags: Flags): Promise<string> {
+  const file = flags.text('kubeconfig');
+  const given = flags.text('namespace');
+  if (given !== undefined || file === undefined) return given ?? 'default';
+  return (await readKubeconfig(file)).namespace || 'default';
 }
 
 /** As the scheduler of the data directory's cluster has it; of another cluster nobody can know. */

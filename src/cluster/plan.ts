@@ -16,7 +16,7 @@ import { listAll, readSnapshot, type Snapshot } from '#scheduler/explain/snapsho
 import { amountText, podInfo, type PodInfo } from '#scheduler/pod-info.ts';
 import type { Flags } from './commands.ts';
 import type { Reference } from './explain-object.ts';
-import { clientFrom, configurationFrom, podOf, Unexplained } from './explain.ts';
+import { clientFrom, configurationFrom, namespaceFrom, podOf, Unexplained } from './explain.ts';
 
 /** What would come of one manifest. */
 export interface PlannedObject {
@@ -69,7 +69,7 @@ export async function plan(flags: Flags): Promise<number> {
   try {
     const manifests = files.flatMap(manifestsAt);
     await using client = await clientFrom(flags);
-    const made = await planFor(client, manifests, flags.text('namespace') ?? 'default', configurationFrom(flags));
+    const made = await planFor(client, manifests, await namespaceFrom(flags), configurationFrom(flags));
     process.stdout.write(flags.text('output') === 'json' ? `${JSON.stringify(made, null, 2)}\n` : planText(made));
     return made.objects.some(fails) ? 1 : 0;
   } catch (error) {

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { Node } from '#api/core/v1/node.ts';
 import { PersistentVolumeClaim } from '#api/core/v1/persistent-volume-claim.ts';
 import { PersistentVolume } from '#api/core/v1/persistent-volume.ts';
 import { Pod } from '#api/core/v1/pod.ts';
@@ -67,4 +68,31 @@ test('a claim that waits for its first consumer is bound on the node that the sc
   const bound = await client.get(PersistentVolumeClaim, 'one-data', { namespace });
   assert.equal(bound.spec?.volumeName, 'disk');
   assert.equal((await client.get(PersistentVolume, 'disk')).spec?.claimRef?.uid, bound.metadata.uid);
+});
+
+test('a pod that fitted nowhere is tried again by what happens elsewhere in its zone', async () => {
+  await using cluster = await startCluster({ nodes: ['node-1', 'node-2'] });
+  const { client } = cluster;
+  for (const name of ['node-1', 'node-2'])
+    await client.patch(Node, name, { type: 'merge', patch: { metadata: { labels: { zone: 'x' } } } });
+  await client.patch(Node, 'node-1', { type: 'merge', patch: { metadata: { labels: { first: 'yes' } } } });
+  const { cpu = '' } = (await client.get(Node, 'node-1')).status.allocatable ?? {};
+  const labels = { app: 'db' };
+  const term = { topologyKey: 'zone', labelSelector: { matchLabels: labels } };
+  const podOf = (name: string, spec: object, requests: object, own: object = {}) =>
+    ({
+      metadata: { name, labels: own },
+      spec: { containers: [{ name: 'c', image: 'any', resources: { requests } }], ...spec },
+    }) as Partly<Pod>;
+  // node-1 stays full for the one that waits, also when its enemy there has gone.
+  await client.create(Pod, podOf('enemy', { nodeSelector: { first: 'yes' } }, { cpu: '1' }, labels), { namespace });
+  await untilPod(client, 'enemy', pod => pod.spec.nodeName === 'node-1');
+  const rest = `${Number(cpu) - 1}`;
+  await client.create(Pod, podOf('rest', { nodeSelector: { first: 'yes' } }, { cpu: rest }), { namespace });
+  await untilPod(client, 'rest', pod => pod.spec.nodeName === 'node-1');
+  const apart = { podAntiAffinity: { requiredDuringSchedulingIgnoredDuringExecution: [term] } };
+  await client.create(Pod, podOf('waits', { affinity: apart }, { cpu: '2' }), { namespace });
+  await untilPod(client, 'waits', pod => pod.status.conditions?.some(each => each.reason === 'Unschedulable') ?? false);
+  await client.delete(Pod, 'enemy', { namespace, gracePeriodSeconds: 0 });
+  await untilPod(client, 'waits', pod => pod.spec.nodeName === 'node-2');
 });

@@ -119,6 +119,11 @@ export class ClusterState implements ClusterView {
     return node;
   }
 
+  /** A pod that is on a node. */
+  podOn(key: string): PodInfo | undefined {
+    return this.#byName.get(this.#nodeOfPod.get(key) ?? '')?.pods.get(key);
+  }
+
   nodeOfPod(key: string): string | undefined {
     return this.#nodeOfPod.get(key);
   }

@@ -70,9 +70,18 @@ export interface ClusterPlugin {
   readonly weight: number;
   /** `undefined`: it has nothing to say about such a pod. */
   prepare(pod: PodInfo, cluster: ClusterState): Prepared | undefined;
+  /** Whether such an event can let a pod fit that this plugin refused; without it, only news of a node itself can. */
+  readonly hint?: (event: ClusterEvent, pod: PodInfo, cluster: ClusterState) => boolean;
   /** What must be written before the pod can be bound to the node that was chosen. */
   reserve?(pod: PodInfo, node: NodeInfo, cluster: ClusterState): VolumeReservation | undefined;
 }
+
+/** What happens beyond one node and can let a pod fit that fitted nowhere. Upstream's queueing hints, KEP-4247. */
+export type ClusterEvent =
+  | { readonly type: 'pod placed' | 'pod gone'; readonly pod: PodInfo }
+  /** A node came or went, or has other labels. */
+  | { readonly type: 'nodes changed' }
+  | { readonly type: 'namespace relabelled' };
 
 /** Which volumes claims get, and which claims are provisioned for the node. */
 export interface VolumeReservation {

@@ -11,7 +11,7 @@ test('A pod that once fitted nowhere waits for its backoff when a later binding 
   const info = podInfo({
     metadata: { name: 'a', namespace: 'default', uid: '1' },
     spec: { containers: [{ name: 'main', image: 'image' }] },
-  } as Pod);
+  } as unknown as Pod);
   queue.add(info);
   queue.park(queue.pop() as QueuedPod);
   await clock.advance(60_000);

@@ -32,6 +32,8 @@ export class SchedulingQueue {
   readonly #active = new Heap();
   readonly #backoff = new Map<string, { pod: QueuedPod; cancel: () => void }>();
   readonly #unschedulable = new Map<string, QueuedPod>();
+  /** Unschedulable pods by the plugins that refused them; those that left meanwhile are found out when asked for. */
+  readonly #refusedBy = new Map<string, Set<QueuedPod>>();
   readonly #known = new Map<string, QueuedPod>();
   #sequence = 0;
   #onReady: () => void = () => {};
@@ -103,11 +105,15 @@ export class SchedulingQueue {
     return undefined;
   }
 
-  /** No node fits: waits for an event. */
-  park(pod: QueuedPod): void {
+  /** No node fits: waits for an event that can help against one of these plugins. */
+  park(pod: QueuedPod, refusedBy: Iterable<string> = []): void {
     if (this.#known.get(pod.info.key) !== pod) return;
     pod.unschedulableSinceMs = this.#clock.now();
     this.#unschedulable.set(pod.info.key, pod);
+    for (const plugin of refusedBy) {
+      const refused = this.#refusedBy.get(plugin) ?? new Set();
+      this.#refusedBy.set(plugin, refused.add(pod));
+    }
   }
 
   /** Something failed: tries again after the pod's backoff. */
@@ -126,6 +132,20 @@ export class SchedulingQueue {
   retry(worthwhile: (pod: PodInfo) => boolean): void {
     for (const [key, pod] of this.#unschedulable) {
       if (!worthwhile(pod.info)) continue;
+      this.#unschedulable.delete(key);
+      this.backOff(pod);
+    }
+  }
+
+  /** The same among those that a plugin refused. */
+  retryRefusedBy(plugin: string, worthwhile: (pod: PodInfo) => boolean): void {
+    const refused = this.#refusedBy.get(plugin);
+    for (const pod of refused ?? []) {
+      const { key } = pod.info;
+      const waits = this.#unschedulable.get(key) === pod;
+      if (waits && !worthwhile(pod.info)) continue;
+      refused?.delete(pod);
+      if (!waits) continue;
       this.#unschedulable.delete(key);
       this.backOff(pod);
     }

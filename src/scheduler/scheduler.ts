@@ -16,7 +16,7 @@ import { defaultConfiguration, type SchedulerConfiguration } from './configurati
 import { SchedulingCycle } from './cycle.ts';
 import { fitErrorMessage } from './fit-error.ts';
 import type { NodeInfo } from './node-info.ts';
-import type { Rejection, VolumeReservation } from './plugin.ts';
+import type { ClusterEvent, Rejection, VolumeReservation } from './plugin.ts';
 import { podInfo, type PodInfo } from './pod-info.ts';
 import { preempt, type Preemption } from './preemption.ts';
 import { SchedulingQueue, type QueuedPod } from './queue.ts';
@@ -60,6 +60,11 @@ export async function startScheduler(options: SchedulerOptions): Promise<Schedul
       return [profile.schedulerName, { profile, cycle }] as const;
     }),
   );
+  const hints = new Map(
+    configuration.profiles
+      .flatMap(profile => profile.clusterPlugins)
+      .flatMap(plugin => (plugin.hint ? [[plugin.name, plugin.hint] as const] : [])),
+  );
   const budgets = informers.of(PodDisruptionBudget);
   const pods = informers.of(Pod);
   const nodes = informers.of(Node);
@@ -76,9 +81,12 @@ export async function startScheduler(options: SchedulerOptions): Promise<Schedul
   const storage = followStorage(informers, cluster.storage, storageChanged);
   const unsubscribe = [
     nodes.subscribe({
-      added: node => roomOn(cluster.setNode(node)),
-      updated: node => roomOn(cluster.setNode(node)),
-      deleted: node => cluster.removeNode(node.metadata.name ?? ''),
+      added: seeNode,
+      updated: seeNode,
+      deleted(node) {
+        cluster.removeNode(node.metadata.name ?? '');
+        happened({ type: 'nodes changed' });
+      },
     }),
     namespaces.subscribe({ added: seeNamespace, updated: seeNamespace, deleted: forgetNamespace }),
     pods.subscribe({ added: seePod, updated: seePod, deleted: forgetPod }),
@@ -105,11 +113,25 @@ export async function startScheduler(options: SchedulerOptions): Promise<Schedul
     },
   };
 
+  function seeNode(node: Node): void {
+    const { topology } = cluster;
+    roomOn(cluster.setNode(node));
+    if (cluster.topology !== topology) happened({ type: 'nodes changed' });
+  }
+
+  /** Something beyond one node: the plugins say to whom of those that they refused it can matter. */
+  function happened(event: ClusterEvent): void {
+    for (const [name, hint] of hints) queue.retryRefusedBy(name, pod => hint(event, pod, cluster));
+  }
+
   function seeNamespace(namespace: Namespace): void {
     const { name = '', labels = {} } = namespace.metadata;
     const before = cluster.namespaceLabels.get(name);
     cluster.namespaceLabels.set(name, labels);
-    if (before !== undefined && JSON.stringify(before) !== JSON.stringify(labels)) cluster.counts.forget();
+    if (before !== undefined && JSON.stringify(before) !== JSON.stringify(labels)) {
+      cluster.counts.forget();
+      happened({ type: 'namespace relabelled' });
+    }
   }
 
   function forgetNamespace(namespace: Namespace): void {
@@ -122,7 +144,11 @@ export async function startScheduler(options: SchedulerOptions): Promise<Schedul
       queue.remove(info.key);
       dropNomination(info.key);
       if (isTerminal(pod)) freeRoomOf(info.key);
-      else cluster.setPod(info, pod.spec.nodeName);
+      else {
+        const news = cluster.nodeOfPod(info.key) === undefined;
+        cluster.setPod(info, pod.spec.nodeName);
+        if (news) happened({ type: 'pod placed', pod: info });
+      }
       return;
     }
     if (isTerminal(pod) || pod.metadata.deletionTimestamp !== undefined) return forgetPod(pod);
@@ -148,8 +174,10 @@ export async function startScheduler(options: SchedulerOptions): Promise<Schedul
   }
 
   function freeRoomOf(key: string): void {
+    const pod = cluster.podOn(key);
     const node = cluster.removePod(key);
     if (node) roomOn(node);
+    if (pod) happened({ type: 'pod gone', pod });
   }
 
   /** A node came, changed or lost a pod: pods that fit there now get another try. */
@@ -206,6 +234,7 @@ export async function startScheduler(options: SchedulerOptions): Promise<Schedul
       // From here on everybody counts with it, before the API server has heard of it.
       const reservation = cycle.reserve(pod.info, placement.node);
       cluster.setPod(pod.info, placement.node.name);
+      happened({ type: 'pod placed', pod: pod.info });
       binding++;
       void bind(pod, placement.node.name, reservation).finally(() => {
         binding--;
@@ -213,7 +242,15 @@ export async function startScheduler(options: SchedulerOptions): Promise<Schedul
       });
       return;
     }
-    queue.park(pod);
+    queue.park(
+      pod,
+      new Set(
+        placement.rejections
+          .values()
+          .map(each => each.plugin)
+          .filter(name => hints.has(name)),
+      ),
+    );
     void refuse(pod, placement.rejections);
   }
 

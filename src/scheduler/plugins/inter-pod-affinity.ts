@@ -3,7 +3,7 @@ import type { CarriedTerm } from '../anti-affinity-index.ts';
 import { affinityTerm, selectionOf } from '../affinity-term.ts';
 import type { ClusterState } from '../cluster-state.ts';
 import type { NodeInfo } from '../node-info.ts';
-import type { ClusterPlugin, Prepared, Refusal, Rejection, Remedy } from '../plugin.ts';
+import type { ClusterEvent, ClusterPlugin, Prepared, Refusal, Rejection, Remedy } from '../plugin.ts';
 import { domainOf } from '../pod-counts.ts';
 import { withSpec, type PodInfo } from '../pod-info.ts';
 
@@ -29,7 +29,22 @@ export interface InterPodAffinityArguments {
 }
 
 export function interPodAffinityWith(given: InterPodAffinityArguments): ClusterPlugin {
-  return { name: 'InterPodAffinity', weight: 2, prepare: (pod, cluster) => prepare(pod, cluster, given) };
+  return { name: 'InterPodAffinity', weight: 2, prepare: (pod, cluster) => prepare(pod, cluster, given), hint };
+}
+
+function hint(event: ClusterEvent, pod: PodInfo, { namespaceLabels }: ClusterState): boolean {
+  if (event.type === 'nodes changed') return false;
+  if (event.type === 'namespace relabelled') return true;
+  const other = event.pod;
+  const matches = (terms: readonly PodAffinityTerm[] | undefined, owner: PodInfo, candidate: PodInfo) =>
+    terms?.some(term => affinityTerm(term, owner).matches(candidate, namespaceLabels)) ?? false;
+  const required = ({ pod: { spec } }: PodInfo, sort: 'podAffinity' | 'podAntiAffinity') =>
+    spec.affinity?.[sort]?.requiredDuringSchedulingIgnoredDuringExecution;
+  if (event.type === 'pod placed') return matches(required(pod, 'podAffinity'), pod, other);
+  // One that is gone is no enemy any more; nor does it refuse others.
+  return (
+    matches(required(pod, 'podAntiAffinity'), pod, other) || matches(required(other, 'podAntiAffinity'), other, pod)
+  );
 }
 
 function prepare(

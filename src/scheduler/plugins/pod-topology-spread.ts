@@ -1,7 +1,7 @@
 import type { TopologySpreadConstraint } from '#api/core/v1/pod-spec.ts';
 import type { ClusterState } from '../cluster-state.ts';
 import type { NodeInfo } from '../node-info.ts';
-import type { ClusterPlugin, Prepared, Refusal, Rejection } from '../plugin.ts';
+import type { ClusterEvent, ClusterPlugin, Prepared, Refusal, Rejection } from '../plugin.ts';
 import { domainOf, podsInNamespace, type PodSelection } from '../pod-counts.ts';
 import { withSpec, type PodInfo } from '../pod-info.ts';
 import { selectsNode } from './node-affinity.ts';
@@ -37,6 +37,7 @@ export function podTopologySpreadWith({ defaults }: SpreadArguments): ClusterPlu
   return {
     name: 'PodTopologySpread',
     weight: 2,
+    hint,
     prepare(pod, cluster) {
       const own = pod.pod.spec.topologySpreadConstraints ?? [];
       if (own.length > 0) return prepare(pod, cluster, own, true);
@@ -47,6 +48,15 @@ export function podTopologySpreadWith({ defaults }: SpreadArguments): ClusterPlu
       return prepare(pod, cluster, given, defaults !== 'System');
     },
   };
+}
+
+function hint(event: ClusterEvent, pod: PodInfo): boolean {
+  if (event.type === 'nodes changed') return true;
+  if (event.type === 'namespace relabelled') return false;
+  const own = pod.pod.spec.topologySpreadConstraints ?? [];
+  if (event.pod.pod.metadata.namespace !== pod.pod.metadata.namespace) return false;
+  // Without own constraints the profile's hold, for the pods of the same workload.
+  return own.length === 0 || own.some(constraint => selectionFor(constraint, pod).matches(event.pod));
 }
 
 function prepare(

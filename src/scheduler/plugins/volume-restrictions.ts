@@ -20,6 +20,11 @@ const claimTaken: Rejection = {
 export const volumeRestrictions: ClusterPlugin = {
   name: 'VolumeRestrictions',
   weight: 0,
+  hint(event, pod) {
+    if (event.type !== 'pod gone') return false;
+    const claims = claimsOf(event.pod);
+    return claimsOf(pod).some(({ key }) => claims.some(each => each.key === key));
+  },
   prepare(pod, { storage }) {
     const disks = (pod.pod.spec.volumes ?? []).filter(isDisk);
     const exclusive = claimsOf(pod).filter(({ key }) =>
