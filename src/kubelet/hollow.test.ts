@@ -119,3 +119,36 @@ test('one write a pod: Pending to ready is a single patch', async () => {
   await clock.advance(0);
   assert.equal(api.writes.filter(write => write.startsWith('patch')).length, 100);
 });
+
+test('a pod that was being stopped when its node crashed is stopped when the node is back', async () => {
+  const { clock, api, nodes, createPod, pod } = await started({ behaviour: [{ stopMs: 1000 }] });
+  await using _ = nodes;
+  await createPod('a');
+  await clock.advance(0);
+  await api.client.delete(Pod, 'a', { namespace: 'default', gracePeriodSeconds: 5 });
+  await clock.advance(10);
+  nodes.crash('hollow-1');
+  await clock.advance(10_000);
+  assert.ok(pod('a'));
+  await nodes.add('hollow-1');
+  await clock.advance(1_000);
+  assert.equal(pod('a'), undefined);
+});
+
+test('a new process gives no pod an address that a pod has from a former one', async () => {
+  const { clock, api, nodes, createPod, pod } = await started();
+  await createPod('b');
+  await clock.advance(0);
+  await nodes[Symbol.asyncDispose]();
+  await createPod('a');
+  await using _ = await startHollowNodes({
+    client: api.client,
+    clock,
+    random: seededRandom(2),
+    log: silentLog,
+    names: hollowNames(3),
+  });
+  await clock.advance(0);
+  assert.equal(pod('a')?.status?.phase, 'Running');
+  assert.notEqual(pod('a')?.status?.podIP, pod('b')?.status?.podIP);
+});

@@ -62,7 +62,10 @@ export async function startHollowNodes(options: HollowNodesOptions): Promise<Hol
       return nodes.names;
     },
     add: name => nodes.register([name]).then(() => pods.adopt(name)),
-    crash: name => nodes.drop(name),
+    crash(name) {
+      nodes.drop(name);
+      pods.drop(name);
+    },
     async [Symbol.asyncDispose]() {
       await pods.close();
       await nodes.close();
@@ -246,7 +249,8 @@ type Stage = 'starting' | 'running' | 'ready' | 'ended' | 'stopping';
 
 interface HollowPod {
   pod: Pod;
-  readonly podIp: string;
+  /** Empty until the pod needs one. */
+  podIp: string;
   readonly rule: HollowRule;
   stage: Stage;
   startedMs: number;
@@ -264,6 +268,8 @@ class Pods {
   readonly #writes: Parallel;
   readonly #abort = new AbortController();
   #addresses = 0;
+  /** Addresses that pods had when they were taken over. */
+  readonly #former = new Set<string>();
 
   constructor(options: HollowNodesOptions, nodes: Nodes) {
     this.#options = options;
@@ -285,6 +291,15 @@ class Pods {
     await this.#writes.close();
   }
 
+  /** What ran on the node ended with it; when it comes back, its pods are looked at anew. */
+  drop(name: string): void {
+    for (const [uid, { pod, cancel }] of this.#pods) {
+      if (pod.spec?.nodeName !== name) continue;
+      cancel();
+      this.#pods.delete(uid);
+    }
+  }
+
   /** Takes over the pods that were bound to a node before it was one of ours. */
   async adopt(name: string): Promise<void> {
     const { items } = await this.#options.client.list(Pod, { fieldSelector: `spec.nodeName=${name}` });
@@ -304,15 +319,17 @@ class Pods {
 
   #gone(pod: Pod): void {
     const uid = pod.metadata.uid ?? '';
-    this.#pods.get(uid)?.cancel();
+    const each = this.#pods.get(uid);
+    each?.cancel();
     this.#pods.delete(uid);
+    this.#former.delete(each?.podIp ?? '');
   }
 
   #take(uid: string, pod: Pod): HollowPod {
     const { behaviour = defaultBehaviour, clock } = this.#options;
     const each: HollowPod = {
       pod,
-      podIp: pod.status?.podIP ?? addressAt(10, 128, ++this.#addresses),
+      podIp: pod.status?.podIP ?? '',
       rule: ruleFor(behaviour, pod),
       stage: 'starting',
       startedMs: timeMs(pod.status?.startTime ?? '') || clock.now(),
@@ -322,6 +339,7 @@ class Pods {
       dirty: false,
     };
     this.#pods.set(uid, each);
+    if (each.podIp !== '') this.#former.add(each.podIp);
     const { phase } = pod.status ?? {};
     if (phase === 'Succeeded' || phase === 'Failed') each.stage = 'ended';
     else if (phase === 'Running') this.#resume(each);
@@ -397,11 +415,20 @@ class Pods {
     const hostIp = this.#nodes.get(each.pod.spec?.nodeName ?? '')?.address;
     // The node has crashed meanwhile: nobody is there to write.
     if (hostIp === undefined) return;
+    each.podIp ||= this.#freeAddress();
     const { podIp, startedMs, ended } = each;
     const state: HollowState = { podIp, hostIp, startedMs, ready: each.stage !== 'running', ...(ended && { ended }) };
     // The uid keeps the status from a later pod of the same name.
     const patch = { metadata: { uid }, status: hollowStatus(each.pod, state, clock.now()) };
     await client.patch(Pod, name, { type: 'strategic', patch }, { namespace, subresource: 'status' });
+  }
+
+  /** None that a pod has from a former process. */
+  #freeAddress(): string {
+    for (;;) {
+      const address = addressAt(10, 128, ++this.#addresses);
+      if (!this.#former.has(address)) return address;
+    }
   }
 
   #remove(each: HollowPod): void {
@@ -416,15 +443,17 @@ class Pods {
     );
   }
 
-  /** Tries until it works, the pod is gone, or a newer state overtakes it. */
+  /** Tries until it works, or the pod is gone from here. */
   async #attempt(each: HollowPod, write: () => Promise<void>): Promise<void> {
     const { clock, log } = this.#options;
     const { signal } = this.#abort;
-    for (let delayMs = 100; !signal.aborted; delayMs = Math.min(10_000, delayMs * 2)) {
+    const isCurrent = () => this.#pods.get(each.pod.metadata.uid ?? '') === each;
+    for (let delayMs = 100; !signal.aborted && isCurrent(); delayMs = Math.min(10_000, delayMs * 2)) {
       try {
         return await write();
       } catch (error) {
-        if (isReason(error, 'NotFound', 'Conflict')) return;
+        // A conflict may be about another pod of that name, and then this one's end is on its way; or about another writer.
+        if (isReason(error, 'NotFound')) return;
         log.warn('cannot write about a hollow pod', { pod: each.pod.metadata.name, error });
         await clock.sleep(delayMs, signal).catch(() => undefined);
       }

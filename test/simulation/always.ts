@@ -7,7 +7,7 @@ import type { PodDisruptionBudget } from '#api/policy/v1/pod-disruption-budget.t
 import type { Change, History } from './history.ts';
 
 /** For how long a component may still act by what it has seen last: a stalled watch, a lost leader that does not know it yet. */
-const staleMsMax = 60_000;
+export const staleMsMax = 60_000;
 
 /** Holds at every single change what must hold at every moment, faults or not. */
 export function watchAlways(history: History): void {
@@ -61,6 +61,7 @@ export function watchAlways(history: History): void {
   function checkSurge({ type, object, previous, key, atMs }: Change): void {
     const { spec, metadata } = object as ReplicaSet;
     const owner = metadata.ownerReferences?.find(each => each.controller);
+    if (atMs < history.staleUntilMs) return;
     if (type !== 'put' || !owner || (spec?.replicas ?? 0) <= ((previous as ReplicaSet)?.spec?.replicas ?? 0)) return;
     let sum = 0;
     for (const other of history.of<ReplicaSet>('replicasets.apps').values())
@@ -77,7 +78,7 @@ export function watchAlways(history: History): void {
   }
 
   function checkQuota({ type, object, previous, key, atMs, resource }: Change, counted: string): void {
-    if (type !== 'put' || previous) return;
+    if (type !== 'put' || previous || atMs < history.staleUntilMs) return;
     const { namespace = '' } = object.metadata;
     for (const quota of history.of<ResourceQuota>('resourcequotas').values()) {
       if (quota.metadata.namespace !== namespace) continue;
@@ -124,6 +125,7 @@ export function watchAlways(history: History): void {
       disturbed.set(id, others);
       return;
     }
+    if (atMs < history.staleUntilMs) return;
     for (const budget of history.of<PodDisruptionBudget>('poddisruptionbudgets.policy').values()) {
       if (budget.metadata.namespace !== namespace || budget.spec?.selector?.matchLabels?.app !== app) continue;
       const wanted = budget.spec.minAvailable;

@@ -1,7 +1,11 @@
 import type { Random } from '#base/random.ts';
+import { staleMsMax } from './always.ts';
 import { between, happens, pick } from './chance.ts';
 import type { SimulatedCluster } from './cluster.ts';
 import { calm } from './network.ts';
+
+/** The faults below that make watches late. */
+const lateness = [3, 4, 5, 11, 12, 13];
 
 /** Breaks things by chance, each for a while, until it is stopped. */
 export class Faults {
@@ -58,6 +62,9 @@ export class Faults {
         },
       );
     const choice = between(random, 0, 15);
+    // What is late, and not lost, lets whole components act by what was true long ago.
+    if (lateness.includes(choice))
+      history.staleUntilMs = Math.max(history.staleUntilMs, time.nowMs + forMs + staleMsMax);
     switch (choice) {
       case 0:
       case 1: {

@@ -35,6 +35,8 @@ export class History {
   readonly #digest = createHash('sha256');
   readonly #tail: string[] = [];
   #revision = 1;
+  /** Until when components may act by what they saw long ago, because watches were late. */
+  staleUntilMs = 0;
   /** How many lines the log of the run has. */
   lines = 0;
 

@@ -123,7 +123,8 @@ export class Network {
     }
     if (happens(random, faults.refuses)) {
       const refusal = pick(random, refusals) as (typeof refusals)[number];
-      if (request.method !== 'GET' || refusal.code !== 409) return failure(refusal);
+      // Only what is over a version, or tries again by itself, can be told of another writer.
+      if (refusal.code !== 409 || request.method === 'PUT' || request.method === 'PATCH') return failure(refusal);
     }
     const broken = new AbortController();
     const leave = () => broken.abort(request.signal.reason);

@@ -89,6 +89,8 @@ export function deadlineMs(deployment: Deployment, status: DeploymentStatus): nu
   const progressing = conditionOf(status.conditions, 'Progressing');
   if (!hasProgressDeadline(deployment) || !progressing) return undefined;
   if (isComplete(deployment, status) || progressing.reason === 'ProgressDeadlineExceeded') return undefined;
+  // A rollout that is over has no deadline, also when pods of it are missing later.
+  if (progressing.reason === 'NewReplicaSetAvailable') return undefined;
   const seconds = deployment.spec?.progressDeadlineSeconds ?? 0;
   return timeMs(progressing.lastUpdateTime) + seconds * 1000 + 1000;
 }
