@@ -340,6 +340,37 @@ if (isolated(import.meta.filename)) {
     assert.equal(await ask(other.peer, web.ip6, 9090), 'web');
   });
 
+  test('the kernel understands every form of a rule', async () => {
+    await policy('forms', {
+      policyTypes: ['Ingress', 'Egress'],
+      ingress: [
+        {
+          from: [
+            { ipBlock: { cidr: '0.0.0.0/0', except: ['10.0.0.0/8', '10.1.0.0/16'] } },
+            { ipBlock: { cidr: '::/0', except: ['fd00::/8'] } },
+            { ipBlock: { cidr: '192.0.2.77/24' } },
+            { podSelector: {}, namespaceSelector: {} },
+          ],
+          ports: [
+            { protocol: 'SCTP', port: 7 },
+            { protocol: 'SCTP', port: 'sctp-port' },
+            { protocol: 'SCTP' },
+            { protocol: 'UDP', port: 1, endPort: 65_535 },
+            { protocol: 'UDP', port: 53 },
+            { protocol: 'TCP', port: 65_535 },
+          ],
+        },
+      ],
+      egress: [{ ports: [{ protocol: 'UDP', port: 'dns' }] }, { to: [{ ipBlock: { cidr: '::ffff:0:0/96' } }] }, {}],
+    });
+    const table = nft('list', 'table', 'inet', 'windlass-abc123-policies');
+    for (const part of ['sctp dport 7', 'udp dport 1-65535', '!= fd00::/8', '192.0.2.0/24', 'ip daddr . udp dport @'])
+      assert.ok(table.includes(part), `${part} in ${table}`);
+    await silence(client.peer, web.ip);
+    assert.equal(await ask(client.peer, web.ip, 5353, 'udp'), 'web');
+    assert.equal(await ask(client.peer, web.ip6, 5353, 'udp'), 'web');
+  });
+
   test('a new pod is shut off from its first packet, and let in by its labels', async () => {
     await policy('deny', { policyTypes: ['Ingress', 'Egress'] });
     await policy('guests', {
