@@ -31,6 +31,43 @@ test('wrong autoscalers are refused, each for what is wrong', () => {
     ],
     [altered(minimal, 'spec.scaleTargetRef.name', ''), ['spec.scaleTargetRef.name FieldValueRequired']],
     [altered(minimal, 'spec.minReplicas', 5), ['spec.maxReplicas FieldValueInvalid']],
+    [
+      altered(minimal, 'spec.metrics', [
+        { type: 'Object', pods: { metric: { name: 'm' }, target: { type: 'Value' } } },
+      ]),
+      ['spec.metrics[0].pods.target.averageValue FieldValueRequired', 'spec.metrics[0].object FieldValueRequired'],
+    ],
+    [
+      altered(minimal, 'spec.metrics', [
+        {
+          type: 'ContainerResource',
+          containerResource: {
+            name: 'disk',
+            container: 'No',
+            target: { type: 'Utilization', averageUtilization: 50 },
+          },
+        },
+      ]),
+      [
+        'spec.metrics[0].containerResource.name FieldValueInvalid',
+        'spec.metrics[0].containerResource.name FieldValueInvalid',
+        'spec.metrics[0].containerResource.container FieldValueInvalid',
+      ],
+    ],
+    [
+      altered(minimal, 'spec.metrics', [
+        {
+          type: 'Pods',
+          pods: { metric: { name: 'm' }, target: { type: 'AverageValue', averageValue: '0' } },
+          resource: { name: 'cpu', target: { type: 'Utilization', averageUtilization: 50 } },
+        },
+      ]),
+      ['spec.metrics[0].pods.target.averageValue FieldValueInvalid', 'spec.metrics[0].resource FieldValueForbidden'],
+    ],
+    [
+      altered(minimal, 'spec.metrics', [{ type: 'Odd' }]),
+      ['spec.metrics[0].type FieldValueNotSupported', 'spec.metrics[0].type FieldValueNotSupported'],
+    ],
   ] as const) {
     assert.deepEqual(mistakes(V2, body), wanted, JSON.stringify(body));
   }

@@ -1,7 +1,6 @@
-import { checkMessages, checkNonNegative, checkOneOf } from '../../machinery/checks.ts';
+import { checkDnsLabel, checkMessages, checkNonNegative, checkOneOf } from '../../machinery/checks.ts';
 import { isPathSegmentName } from '../../machinery/names.ts';
-import { validateLabelSelector } from '../../machinery/object-meta-validation.ts';
-import { compareTexts } from '../../core/v1/pod-resources.ts';
+import { checkContainerResourceName, compareTexts } from '../../core/v1/pod-resources.ts';
 import type { Report } from '../../machinery/validation.ts';
 import type {
   CrossVersionObjectReference,
@@ -39,26 +38,32 @@ function validateReference(reference: CrossVersionObjectReference, report: Repor
     report.at('apiVersion').invalid(apiVersion, `unexpected GroupVersion string: ${apiVersion}`);
 }
 
+/** In the order in which upstream looks for them. */
 const sources = {
   Object: 'object',
+  External: 'external',
   Pods: 'pods',
   Resource: 'resource',
-  External: 'external',
   ContainerResource: 'containerResource',
 } as const;
 const sourceTypes = Object.keys(sources).sort();
 
+/** The first source that is there is judged, whatever the type says; several are too many, but for the one of the type. */
 function validateMetric(metric: MetricSpec, report: Report): void {
-  if (!metric.type) report.at('type').required('must specify a metric source type');
-  if (!Object.hasOwn(sources, metric.type)) report.at('type').notSupported(metric.type, sourceTypes);
-  const wanted: string | undefined = sources[metric.type as keyof typeof sources];
-  if (wanted !== undefined && metric[wanted as 'pods'] === undefined)
+  const type = metric.type ?? '';
+  const isKnown = Object.hasOwn(sources, type);
+  if (type === '') report.at('type').required('must specify a metric source type');
+  if (!isKnown) report.at('type').notSupported(type, sourceTypes);
+  const present = Object.values(sources).filter(name => metric[name] !== undefined);
+  const [first] = present;
+  if (first) validateSource(metric, first, report.at(first));
+  const wanted = isKnown ? sources[type as keyof typeof sources] : undefined;
+  if (!wanted) report.at('type').notSupported(type, sourceTypes);
+  else if (metric[wanted] === undefined)
     report.at(wanted).required('must populate information for the given metric source');
-  for (const name of Object.values(sources)) {
-    if (metric[name] === undefined) continue;
+  if (present.length < 2) return;
+  for (const name of present)
     if (name !== wanted) report.at(name).forbidden('must populate the given metric source only');
-    else validateSource(metric, name, report.at(name));
-  }
 }
 
 function validateSource(metric: MetricSpec, name: (typeof sources)[keyof typeof sources], report: Report): void {
@@ -86,19 +91,27 @@ function validateSource(metric: MetricSpec, name: (typeof sources)[keyof typeof 
     case 'pods':
       if (metric.pods) validateIdentifier(metric.pods.metric, report.at('metric'));
       validateTarget(target, at);
-      if (target.averageValue === undefined || compareTexts(target.averageValue, '0') <= 0)
+      if (target.averageValue === undefined)
         at.at('averageValue').required('must specify a positive target averageValue');
       return;
     default:
-      if (!metric[name]?.name) report.at('name').required('must specify a resource name');
-      if (name === 'containerResource' && !metric.containerResource?.container)
-        report.at('container').required('must specify a container');
+      validateResource(metric, name, report);
       validateTarget(target, at);
       if (target.averageUtilization === undefined && target.averageValue === undefined)
         at.at('averageUtilization').required('must set either a target raw value or a target utilization');
       if (target.averageUtilization !== undefined && target.averageValue !== undefined)
         at.at('averageValue').forbidden('may not set both a target raw value and a target utilization');
   }
+}
+
+function validateResource(metric: MetricSpec, name: 'resource' | 'containerResource', report: Report): void {
+  const resource = metric[name]?.name;
+  if (!resource) report.at('name').required('must specify a resource name');
+  if (name === 'resource') return;
+  if (resource) checkContainerResourceName(resource, report.at('name'));
+  const container = metric.containerResource?.container;
+  if (!container) report.at('container').required('must specify a container');
+  else checkDnsLabel(container, report.at('container'));
 }
 
 function validateTarget(target: MetricTarget, report: Report): void {
@@ -113,10 +126,9 @@ function validateTarget(target: MetricTarget, report: Report): void {
     report.at('averageUtilization').invalid(averageUtilization, 'must be greater than 0');
 }
 
-function validateIdentifier({ name, selector }: MetricIdentifier, report: Report): void {
+function validateIdentifier({ name }: MetricIdentifier, report: Report): void {
   if (!name) report.at('name').required('must specify a metric name');
   else checkMessages(isPathSegmentName(name), name, report.at('name'));
-  validateLabelSelector(selector, report.at('selector'));
 }
 
 const windowSecondsMax = 3600;
