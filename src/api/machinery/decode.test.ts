@@ -203,3 +203,12 @@ test('null is absent, except where it is how Go writes empty', () => {
     spec: { containers: [{}] },
   });
 });
+
+test('what is undefined is not there', () => {
+  const spec = { containers: [{ name: 'a', image: 'b', resizePolicy: undefined }], nodeSelector: undefined };
+  const { object } = decodeObject(Pod.schema, { metadata: { name: 'a', labels: undefined }, spec } as never, {
+    unknown: 'report',
+  });
+  assert.equal(JSON.stringify(object), '{"metadata":{"name":"a"},"spec":{"containers":[{"name":"a","image":"b"}]}}');
+  assert.deepEqual(Object.keys((object['metadata'] ?? {}) as object), ['name']);
+});

@@ -146,7 +146,7 @@ function compileObject(schema: ObjectSchema): Decoder {
         continue;
       } else {
         decoded = decodeField(name, field, value, unknown, owner);
-        if (decoded === value) continue;
+        if (decoded === value && value !== undefined) continue;
       }
       if (target === object && Object.isFrozen(object)) target = copied(object);
       target[name] = decoded;
@@ -200,7 +200,8 @@ function decodeField(
   const known = unknown?.length ?? 0;
   let decoded: Json | undefined;
   try {
-    decoded = value === null ? undefined : field.decode(value, unknown);
+    // What code of ours has left undefined is not there, as in JSON.
+    decoded = value === null || value === undefined ? undefined : field.decode(value, unknown);
   } catch (error) {
     throw error instanceof DecodeFailure ? error.under(name, owner) : error;
   }

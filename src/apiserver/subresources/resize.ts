@@ -45,6 +45,7 @@ function resized(containers: readonly Container[], olds: readonly Container[]): 
   if (containers.some((each, index) => each.name !== olds[index]?.name)) return containers;
   return olds.map((old, index) => {
     const { resources, resizePolicy } = containers[index] as Container;
-    return { ...old, resources, resizePolicy } as Container;
+    const { resources: _resources, resizePolicy: _policy, ...fixed } = old;
+    return { ...fixed, ...(resources && { resources }), ...(resizePolicy && { resizePolicy }) } as Container;
   });
 }
