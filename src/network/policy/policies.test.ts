@@ -426,15 +426,15 @@ if (isolated(import.meta.filename)) {
   });
 
   test('connections that were made before a policy go on', async () => {
-    const port = '5353';
-    const first = await client.peer.call('udp', web.ip, Number(port), { localPort: 40_000 });
+    const port = 5353;
+    const first = await client.peer.call('udp', web.ip, port, { localPort: 40_000 });
     assert.match(first, /^web /);
     await policy('deny', {});
     assert.equal(
-      (await client.peer.call('udp', web.ip, Number(port), { localPort: 40_000, timeoutMs: 250 })).split(' ')[0],
+      (await client.peer.call('udp', web.ip, port, { localPort: 40_000, timeoutMs: 250 })).split(' ')[0],
       'web',
     );
-    assert.equal(await ask(client.peer, web.ip, Number(port), 'udp'), 'timeout');
+    await silence(client.peer, web.ip, port, 'udp');
   });
 
   test('chains and sets that nobody needs are gone', async () => {
