@@ -11,7 +11,7 @@ import {
   types,
   type TypeOf,
 } from '../../machinery/schema.ts';
-import { Condition } from '../../meta/v1/condition.ts';
+import { Condition, validateConditions } from '../../meta/v1/condition.ts';
 import { LabelSelector } from '../../meta/v1/label-selector.ts';
 import { checkAtMostAll, checkIntOrPercent } from '../../core/v1/workload-validation.ts';
 import { checkNonNegative, checkOneOf } from '../../machinery/checks.ts';
@@ -76,6 +76,7 @@ export const PodDisruptionBudget = defineKind({
       checkOneOf(unhealthyPodEvictionPolicy, ['AlwaysAllow', 'IfHealthyBudget'], at.at('unhealthyPodEvictionPolicy'));
   },
   validateStatusUpdate({ status }, _, report) {
+    validateConditions(status.conditions, report.at('status', 'conditions'));
     for (const name of ['disruptionsAllowed', 'currentHealthy', 'desiredHealthy', 'expectedPods'] as const)
       checkNonNegative(status[name], report.at('status', name));
   },

@@ -23,7 +23,10 @@ export function validateParameters(
   report: Report,
 ): void {
   const entries = Object.entries(parameters);
-  if (entries.length > 512) report.tooLong(512);
+  if (entries.length > 512) {
+    report.tooLong(512);
+    return;
+  }
   let size = 0;
   for (const [key, value] of entries) {
     if (key === '') report.invalid(key, 'field can not be empty.');

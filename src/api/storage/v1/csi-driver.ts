@@ -50,7 +50,7 @@ export const CSIDriver = defineKind({
     if ((spec.volumeLifecycleModes ?? []).length === 0) spec.volumeLifecycleModes = ['Persistent'];
   },
   validate({ metadata, spec }, report) {
-    checkCsiDriverName(metadata.name ?? '', report);
+    checkCsiDriverName(metadata.name ?? '', report.at('name'));
     const at = report.at('spec');
     checkOneOf(spec.fsGroupPolicy, ['ReadWriteOnceWithFSType', 'File', 'None'], at.at('fsGroupPolicy'));
     const audiences = new Set<string>();
@@ -67,14 +67,15 @@ export const CSIDriver = defineKind({
           .invalid(expirationSeconds, 'may not specify a duration larger than 2^32 seconds');
     }
     for (const mode of spec.volumeLifecycleModes ?? [])
-      checkOneOf(mode, ['Ephemeral', 'Persistent'], at.at('volumeLifecycleModes'));
+      checkOneOf(mode, ['Persistent', 'Ephemeral'], at.at('volumeLifecycleModes'));
     const period = spec.nodeAllocatableUpdatePeriodSeconds;
     if (period !== undefined && period < 10)
       at.at('nodeAllocatableUpdatePeriodSeconds').invalid(period, 'must be greater than or equal to 10 seconds');
   },
   validateUpdate({ spec }, old, report) {
-    for (const field of ['attachRequired', 'volumeLifecycleModes'] as const)
-      checkImmutable(spec[field], old.spec[field], report.at('spec', field));
+    // Upstream's path has this name.
+    checkImmutable(spec.attachRequired, old.spec.attachRequired, report.at('spec', 'attachedRequired'));
+    checkImmutable(spec.volumeLifecycleModes, old.spec.volumeLifecycleModes, report.at('spec', 'volumeLifecycleModes'));
   },
 });
 export type CSIDriver = ObjectOf<typeof CSIDriver>;

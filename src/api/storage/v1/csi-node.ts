@@ -1,8 +1,8 @@
 import { defineKind, type ObjectOf } from '../../machinery/kind.ts';
 import { int32, list, object, string, struct, types, type TypeOf } from '../../machinery/schema.ts';
-import { checkNonNegative, checkQualifiedName } from '../../machinery/checks.ts';
+import { checkMessages, checkNonNegative, sameValue } from '../../machinery/checks.ts';
 import { ageColumn, integer, nameColumn } from '../../machinery/columns.ts';
-import { byteLength } from '../../machinery/names.ts';
+import { byteLength, isQualifiedName } from '../../machinery/names.ts';
 import { checkCsiDriverName } from '../../core/v1/volume-validation.ts';
 import { ObjectMeta } from '../../meta/v1/object-meta.ts';
 
@@ -53,18 +53,28 @@ export const CSINode = defineKind({
       const at = report.at('spec', 'drivers').index(index);
       checkCsiDriverName(driver.name ?? '', at.at('name'));
       if (!driver.nodeID) at.at('nodeID').required();
-      else if (byteLength(driver.nodeID) > 256) at.at('nodeID').tooLong(256);
+      if (byteLength(driver.nodeID ?? '') > nodeIdBytesMax)
+        at.at('nodeID').invalid(driver.nodeID, `must be ${nodeIdBytesMax} characters or less`);
       checkNonNegative(driver.allocatable?.count, at.at('allocatable', 'count'));
-      const keys = new Set<string>();
-      for (const key of driver.topologyKeys ?? []) {
-        if (key === '') at.at('topologyKeys').required();
-        if (keys.has(key)) at.at('topologyKeys').duplicate(key);
-        keys.add(key);
-        checkQualifiedName(key, at.at('topologyKeys'));
-      }
       if (names.has(driver.name)) at.at('name').duplicate(driver.name);
       names.add(driver.name);
+      const keys = new Set<string>();
+      // Upstream reports keys at the driver, with all of them as the value.
+      for (const key of driver.topologyKeys ?? []) {
+        if (key === '') at.required();
+        if (keys.has(key)) at.duplicate(key);
+        keys.add(key);
+        checkMessages(isQualifiedName(key), driver.topologyKeys, at);
+      }
     }
+  },
+  validateUpdate({ spec }, old, report) {
+    for (const before of old.spec.drivers ?? [])
+      for (const driver of spec.drivers ?? [])
+        if (driver.name === before.name && !sameValue({ ...driver, allocatable: before.allocatable }, before))
+          report.at('CSINodeDriver').invalid(driver, 'field is immutable');
   },
 });
 export type CSINode = ObjectOf<typeof CSINode>;
+
+const nodeIdBytesMax = 256;

@@ -4,6 +4,7 @@ import { PersistentVolumeSpec } from '../../core/v1/persistent-volume-spec.ts';
 import { checkDnsSubdomain, sameValue } from '../../machinery/checks.ts';
 import { ageColumn, boolean as booleanColumn, nameColumn, text } from '../../machinery/columns.ts';
 import { validateVolumeSpec } from '../../core/v1/persistent-volume-validation.ts';
+import { byteLength } from '../../machinery/names.ts';
 import { checkCsiDriverName } from '../../core/v1/volume-validation.ts';
 import { ObjectMeta } from '../../meta/v1/object-meta.ts';
 
@@ -60,22 +61,39 @@ export const VolumeAttachment = defineKind({
   ],
   hasGeneration: false,
   requiresResourceVersion: true,
-  validate({ metadata, spec }, report) {
+  validate({ spec }, report) {
     const at = report.at('spec');
-    checkCsiDriverName(spec.attacher ?? '', at.at('attacher'));
     const { persistentVolumeName, inlineVolumeSpec } = spec.source;
     const source = at.at('source');
-    if (inlineVolumeSpec && persistentVolumeName)
+    if (!spec.attacher) at.at('attacher').required();
+    if (inlineVolumeSpec && persistentVolumeName !== undefined)
       source.forbidden('must specify exactly one of inlineVolumeSpec and persistentVolumeName');
-    else if (!inlineVolumeSpec && !persistentVolumeName)
-      source.required('must specify exactly one of inlineVolumeSpec and persistentVolumeName');
-    else if (persistentVolumeName) checkDnsSubdomain(persistentVolumeName, source.at('persistentVolumeName'));
+    else if (persistentVolumeName === '')
+      source.at('persistentVolumeName').required('must specify non empty persistentVolumeName');
     else if (inlineVolumeSpec)
-      validateVolumeSpec(inlineVolumeSpec, metadata.name ?? '', source.at('inlineVolumeSpec'), { inline: true });
+      validateVolumeSpec(inlineVolumeSpec, '', source.at('inlineVolumeSpec'), { inline: true });
+    else if (persistentVolumeName === undefined)
+      source.required('must specify exactly one of inlineVolumeSpec and persistentVolumeName');
     checkDnsSubdomain(spec.nodeName ?? '', at.at('nodeName'));
+    // What v1 asks for beyond the versions before it is looked at behind the rest.
+    checkCsiDriverName(spec.attacher ?? '', at.at('attacher'));
+    if (persistentVolumeName !== undefined) checkDnsSubdomain(persistentVolumeName, source.at('persistentVolumeName'));
   },
   validateUpdate({ spec }, old, report) {
     if (!sameValue(spec, old.spec)) report.at('spec').invalid(spec, 'field is immutable');
   },
+  validateStatusUpdate({ status }, _, report) {
+    const at = report.at('status');
+    let size = 0;
+    for (const [key, value] of Object.entries(status.attachmentMetadata ?? {}))
+      size += byteLength(key) + byteLength(value);
+    if (size > metadataBytesMax) at.at('attachmentMetadata').tooLong(metadataBytesMax);
+    // The message names the other limit, as upstream's does.
+    for (const name of ['attachError', 'detachError'] as const)
+      if (byteLength(status[name]?.message ?? '') > errorBytesMax) at.at(name, 'message').tooLong(metadataBytesMax);
+  },
 });
 export type VolumeAttachment = ObjectOf<typeof VolumeAttachment>;
+
+const metadataBytesMax = 256 * 1024;
+const errorBytesMax = 1024;

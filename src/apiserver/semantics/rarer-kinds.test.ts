@@ -1,0 +1,78 @@
+/** Refusals of kinds that few people write, in the words and at the paths of upstream's validation sources. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { openTestServer, type TestServer } from '../test-server.ts';
+
+const merge = { 'content-type': 'application/merge-patch+json' };
+
+async function causes(server: TestServer, ...call: Parameters<TestServer['call']>): Promise<readonly string[]> {
+  const { code, body, text } = await server.call(...call);
+  assert.equal(code, 422, text);
+  return body.details.causes.map((each: { field: string; message: string }) => `${each.field}: ${each.message}`);
+}
+
+test('CSINode: keys are reported at their driver, and drivers stay as they are but for their room', async () => {
+  await using server = await openTestServer();
+  const path = '/apis/storage.k8s.io/v1/csinodes';
+  const driver = { name: 'd.x', nodeID: 'n', topologyKeys: ['a/b'] };
+  const node = (...drivers: object[]) => ({ metadata: { name: 'n' }, spec: { drivers } });
+  assert.deepEqual(
+    await causes(server, 'POST', path, node({ ...driver, nodeID: 'x'.repeat(257), topologyKeys: ['a/b', 'a/b'] })),
+    [
+      `spec.drivers[0].nodeID: Invalid value: "${'x'.repeat(257)}": must be 256 characters or less`,
+      'spec.drivers[0]: Duplicate value: "a/b"',
+    ],
+  );
+  assert.equal((await server.call('POST', path, node(driver))).code, 201);
+  const [changed = ''] = await causes(server, 'PATCH', `${path}/n`, node({ ...driver, nodeID: 'other' }), merge);
+  assert.match(changed, /^CSINodeDriver: Invalid value: .*: field is immutable$/);
+  const room = node({ ...driver, allocatable: { count: 3 } });
+  assert.equal((await server.call('PATCH', `${path}/n`, room, merge)).code, 200);
+});
+
+test('CSIDriver: what stays, and how modes are written', async () => {
+  await using server = await openTestServer();
+  const path = '/apis/storage.k8s.io/v1/csidrivers';
+  assert.deepEqual(
+    await causes(server, 'POST', path, { metadata: { name: 'd.x' }, spec: { volumeLifecycleModes: ['Odd'] } }),
+    ['spec.volumeLifecycleModes: Unsupported value: "Odd": supported values: "Persistent", "Ephemeral"'],
+  );
+  assert.equal((await server.call('POST', path, { metadata: { name: 'd.x' }, spec: {} })).code, 201);
+  assert.deepEqual(await causes(server, 'PATCH', `${path}/d.x`, { spec: { attachRequired: false } }, merge), [
+    'spec.attachedRequired: Invalid value: false: field is immutable',
+  ]);
+});
+
+test('VolumeAttachment: exactly one source, and bounded errors', async () => {
+  await using server = await openTestServer();
+  const path = '/apis/storage.k8s.io/v1/volumeattachments';
+  const attachment = (spec: object) => ({ metadata: { name: 'a' }, spec: { nodeName: 'n', attacher: 'a.b', ...spec } });
+  assert.deepEqual(await causes(server, 'POST', path, attachment({ source: {} })), [
+    'spec.source: Required value: must specify exactly one of inlineVolumeSpec and persistentVolumeName',
+  ]);
+  assert.equal(
+    (await causes(server, 'POST', path, attachment({ source: { persistentVolumeName: '' } })))[0],
+    'spec.source.persistentVolumeName: Required value: must specify non empty persistentVolumeName',
+  );
+  const source = { persistentVolumeName: 'v' };
+  const nameless = await causes(server, 'POST', path, attachment({ source, attacher: '' }));
+  assert.deepEqual(nameless.slice(0, 2), ['spec.attacher: Required value', 'spec.attacher: Required value']);
+  assert.match(nameless[2] ?? '', /^spec\.attacher: Invalid value: "": a lowercase RFC 1123 subdomain/);
+  assert.equal((await server.call('POST', path, attachment({ source }))).code, 201);
+  const status = { attached: false, attachError: { message: 'x'.repeat(1025) } };
+  assert.deepEqual(await causes(server, 'PATCH', `${path}/a/status`, { status }, merge), [
+    'status.attachError.message: Too long: may not be more than 262144 bytes',
+  ]);
+});
+
+test('PodDisruptionBudget: conditions of a status', async () => {
+  await using server = await openTestServer();
+  const path = '/apis/policy/v1/namespaces/default/poddisruptionbudgets';
+  await server.call('POST', path, { metadata: { name: 'b' }, spec: { minAvailable: 1, selector: {} } });
+  const condition = { type: 'A', status: 'Odd', reason: '', message: '', lastTransitionTime: null };
+  assert.deepEqual(await causes(server, 'PATCH', `${path}/b/status`, { status: { conditions: [condition] } }, merge), [
+    'status.conditions[0].status: Unsupported value: "Odd": supported values: "False", "True", "Unknown"',
+    'status.conditions[0].lastTransitionTime: Required value',
+    'status.conditions[0].reason: Required value',
+  ]);
+});
