@@ -1,5 +1,6 @@
 import { api } from './api.ts';
 import { cel } from './cel.ts';
+import { dns } from './dns.ts';
 import { idle } from './idle.ts';
 import { list } from './list.ts';
 import { pods } from './pods.ts';
@@ -14,4 +15,4 @@ export interface Bench {
 }
 
 /** Quick ones first. */
-export const benches: readonly Bench[] = [startup, cel, pods, idle, api, scheduler, watch, list];
+export const benches: readonly Bench[] = [startup, cel, dns, pods, idle, api, scheduler, watch, list];
