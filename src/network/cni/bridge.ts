@@ -144,7 +144,8 @@ class Bridge implements BridgeNetwork {
       this.#leases.put(lease);
       // Before there is a link that it could speak over.
       if (pod) await this.#options.gate?.admit(sandbox.id, pod, ips, signal);
-      await Promise.all([this.#connect(lease, sandbox.netnsPath), this.#openPorts(lease)]);
+      await this.#connect(lease, sandbox.netnsPath);
+      await this.#openPorts(lease);
       signal?.throwIfAborted();
     } catch (error) {
       await this.teardown(sandbox);
