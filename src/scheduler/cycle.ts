@@ -161,9 +161,9 @@ function scoreAll(
     const raw = new Float64Array(nodes.length);
     let min = Number.POSITIVE_INFINITY;
     let max = Number.NEGATIVE_INFINITY;
-    for (const [index, node] of nodes.entries()) {
+    for (let index = 0; index < nodes.length; index++) {
       if (!fits(index)) continue;
-      const value = score(node);
+      const value = score(nodes[index] as NodeInfo);
       raw[index] = value ?? Number.NaN;
       if (value === undefined) continue;
       if (value < min) min = value;

@@ -13,6 +13,8 @@ export class NodeInfo {
   readonly pods = new Map<string, PodInfo>();
   /** Names of images on the node → bytes. */
   images: ReadonlyMap<string, number> = new Map();
+  /** Looked up for every pod and topology: a Map is faster than an object whose keys vary. */
+  labels: ReadonlyMap<string, string> = new Map();
   generation = 0;
 
   constructor(node: Node) {
@@ -23,6 +25,7 @@ export class NodeInfo {
 
   setNode(node: Node): void {
     this.node = node;
+    this.labels = new Map(Object.entries(node.metadata.labels ?? {}));
     const amounts = node.status.allocatable ?? node.status.capacity;
     this.allocatable = resourcesFrom(amounts);
     // Upstream counts pods through the same field; a node that says nothing takes none.

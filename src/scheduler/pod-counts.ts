@@ -77,9 +77,8 @@ class DomainCount {
 }
 
 /** The value of a topology label on a node. */
-export function domainOf({ node }: NodeInfo, topologyKey: string): string | undefined {
-  const { labels } = node.metadata;
-  return labels !== undefined && Object.hasOwn(labels, topologyKey) ? labels[topologyKey] : undefined;
+export function domainOf(node: NodeInfo, topologyKey: string): string | undefined {
+  return node.labels.get(topologyKey);
 }
 
 /** Running pods of one namespace by labels; those on their way out do not count. */

@@ -91,18 +91,20 @@ interface Counted {
   readonly minimum: number;
   /** The pod itself counts where it goes. */
   readonly self: 0 | 1;
-  readonly domains: number;
+  /** Topologies with many domains count for more, or hosts would drown in zones. */
+  readonly weight: number;
 }
 
 function counted(constraint: TopologySpreadConstraint, pod: PodInfo, cluster: ClusterState): Counted {
   const selection = selectionFor(constraint, pod);
   const byDomain = cluster.counts.of(constraint.topologyKey, selection);
   const domains = eligibleDomains(constraint, pod, cluster);
-  let minimum = Number.POSITIVE_INFINITY;
-  for (const domain of domains) minimum = Math.min(minimum, byDomain.get(domain) ?? 0);
+  // Only a filter asks for the emptiest one, and there may be as many domains as nodes.
+  let minimum = constraint.whenUnsatisfiable === 'DoNotSchedule' ? Number.POSITIVE_INFINITY : 0;
+  if (minimum > 0) for (const domain of domains) minimum = Math.min(minimum, byDomain.get(domain) ?? 0);
   // KEP-3022: too few domains count as an empty one.
   if (domains.size < (constraint.minDomains ?? 1) || domains.size === 0) minimum = 0;
-  return { constraint, byDomain, minimum, self: selection.matches(pod) ? 1 : 0, domains: domains.size };
+  return { constraint, byDomain, minimum, self: selection.matches(pod) ? 1 : 0, weight: Math.log(domains.size + 2) };
 }
 
 function selectionFor({ labelSelector, matchLabelKeys }: TopologySpreadConstraint, pod: PodInfo): PodSelection {
@@ -184,14 +186,13 @@ function explained(node: NodeInfo, constraints: readonly Counted[]): Refusal {
 /** `undefined` for a node that is in none of the domains that matter: it is liked least. */
 function crowding(node: NodeInfo, constraints: readonly Counted[], allLabels: boolean): number | undefined {
   let sum = 0;
-  for (const { constraint, byDomain, domains } of constraints) {
+  for (const { constraint, byDomain, weight } of constraints) {
     const domain = domainOf(node, constraint.topologyKey);
     if (domain === undefined) {
       if (allLabels) return undefined;
       continue;
     }
-    // Topologies with many domains count for more, or hosts would drown in zones.
-    sum += (byDomain.get(domain) ?? 0) * Math.log(domains + 2) + (constraint.maxSkew - 1);
+    sum += (byDomain.get(domain) ?? 0) * weight + (constraint.maxSkew - 1);
   }
   return Math.round(sum);
 }
