@@ -76,3 +76,25 @@ test('PodDisruptionBudget: conditions of a status', async () => {
     'status.conditions[0].reason: Required value',
   ]);
 });
+
+test('Lease and RuntimeClass: paths of strategies and overheads', async () => {
+  await using server = await openTestServer();
+  const leases = '/apis/coordination.k8s.io/v1/namespaces/default/leases';
+  const lease = (spec: object) => ({ metadata: { name: 'l' }, spec });
+  assert.deepEqual(
+    await causes(server, 'POST', leases, lease({ strategy: 'Odd', leaseTransitions: -1, leaseDurationSeconds: 0 })),
+    [
+      'spec.leaseDurationSeconds: Invalid value: 0: must be greater than 0',
+      'spec.leaseTransitions: Invalid value: -1: must be greater than or equal to 0',
+      'spec.strategy.strategy: Unsupported value: "Odd": supported values: "OldestEmulationVersion"',
+    ],
+  );
+  assert.deepEqual(await causes(server, 'POST', leases, lease({ preferredHolder: 'me' })), [
+    'spec.preferredHolder: Forbidden: may only be specified if `strategy` is defined',
+  ]);
+  const classes = '/apis/node.k8s.io/v1/runtimeclasses';
+  const overhead = { podFixed: { cpu: '-1' } };
+  assert.deepEqual(await causes(server, 'POST', classes, { metadata: { name: 'r' }, handler: 'r', overhead }), [
+    'overhead.limits[cpu]: Invalid value: "-1": must be greater than or equal to 0',
+  ]);
+});

@@ -1,6 +1,6 @@
 import { defineKind, type ObjectOf } from '../../machinery/kind.ts';
 import { int32, microTime, object, string, struct, type TypeOf } from '../../machinery/schema.ts';
-import { checkNonNegative } from '../../machinery/checks.ts';
+import { checkNonNegative, checkOneOf, checkQualifiedName } from '../../machinery/checks.ts';
 import { ageColumn, nameColumn, text } from '../../machinery/columns.ts';
 import type { Report } from '../../machinery/validation.ts';
 import { ObjectMeta } from '../../meta/v1/object-meta.ts';
@@ -43,8 +43,12 @@ function validateLeaseSpec(spec: LeaseSpec, report: Report): void {
   if (leaseDurationSeconds !== undefined && leaseDurationSeconds <= 0)
     report.at('leaseDurationSeconds').invalid(leaseDurationSeconds, 'must be greater than 0');
   checkNonNegative(leaseTransitions, report.at('leaseTransitions'));
-  if (strategy !== undefined && strategy !== 'OldestEmulationVersion' && !strategy.includes('/'))
-    report.at('strategy').notSupported(strategy, ['OldestEmulationVersion']);
+  if (strategy !== undefined) {
+    // Upstream names the field twice.
+    const at = report.at('strategy', 'strategy');
+    if (strategy.includes('/')) checkQualifiedName(strategy, at);
+    else checkOneOf(strategy, ['OldestEmulationVersion'], at);
+  }
   if (preferredHolder && !strategy)
     report.at('preferredHolder').forbidden('may only be specified if `strategy` is defined');
 }

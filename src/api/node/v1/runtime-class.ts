@@ -41,7 +41,7 @@ export const RuntimeClass = defineKind({
   requiresResourceVersion: true,
   validate({ handler, overhead, scheduling }, report) {
     checkDnsLabel(handler ?? '', report.at('handler'));
-    if (overhead) validateOverhead(overhead.podFixed ?? {}, report.at('overhead', 'podFixed'));
+    if (overhead) validateOverhead(overhead.podFixed ?? {}, report.at('overhead'));
     if (!scheduling) return;
     const at = report.at('scheduling');
     validateLabels(scheduling.nodeSelector, at.at('nodeSelector'));
