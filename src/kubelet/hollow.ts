@@ -314,7 +314,7 @@ class Pods {
     if (known) known.pod = pod;
     const each = known ?? this.#take(uid, pod);
     if (pod.metadata.deletionTimestamp !== undefined) this.#stop(each);
-    else if (known && each.stage === 'ready' && gateMoved(pod)) this.#write(each);
+    else if (each.stage === 'ready' && (gateMoved(pod) || saidNotReady(pod))) this.#write(each);
   }
 
   #gone(pod: Pod): void {
@@ -459,6 +459,14 @@ class Pods {
       }
     }
   }
+}
+
+/** Its containers are ready, and the pod is called otherwise: that was said of its node while that was away. */
+function saidNotReady({ spec, status }: Pod): boolean {
+  return (
+    (spec?.readinessGates ?? []).length === 0 &&
+    status?.conditions?.some(({ type, status: is }) => type === 'Ready' && is === 'False') === true
+  );
 }
 
 /** Addresses counted up from a private range. */

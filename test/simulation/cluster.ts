@@ -81,7 +81,10 @@ export class SimulatedCluster {
       observeWatch: (server, client, request) => this.history.watchObserver(server, client, request),
     });
     this.nodeNames = hollowNames(options.nodes);
-    this.user = this.network.clientOf(new Life('user'), { name: 'user', groups: ['system:masters', 'system:authenticated'] });
+    this.user = this.network.clientOf(new Life('user'), {
+      name: 'user',
+      groups: ['system:masters', 'system:authenticated'],
+    });
   }
 
   get serverNames(): readonly string[] {
@@ -200,7 +203,10 @@ export class SimulatedCluster {
       advertise: undefined,
       isAlone: apiServers === 1,
     });
-    await Promise.all([reconcileBootstrapPolicy(client, server.seed), ensureFlowControlConfiguration(client, server.seed)]);
+    await Promise.all([
+      reconcileBootstrapPolicy(client, server.seed),
+      ensureFlowControlConfiguration(client, server.seed),
+    ]);
     await Promise.all([roles.synced, informers.synced]);
     this.network.attach({ name, life, handle: (user, request) => server.handleAs(user, request) });
   }
@@ -248,11 +254,7 @@ export class SimulatedCluster {
     });
   }
 
-  async #startScheduler(
-    { life, random, log }: Process,
-    client: Client,
-    signal: AbortSignal,
-  ): Promise<void> {
+  async #startScheduler({ life, random, log }: Process, client: Client, signal: AbortSignal): Promise<void> {
     const clock = this.time.clockOf(life);
     await startScheduler({
       client,

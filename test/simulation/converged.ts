@@ -53,12 +53,17 @@ export function unfinished(history: History): readonly string[] {
     const { status, metadata } = set;
     if (status?.observedGeneration !== metadata.generation) found.push(`daemon set ${key} has not been looked at`);
     else if (isFull(metadata.namespace ?? '')) continue;
-    else if (status.numberReady !== history.of('nodes').size || status.updatedNumberScheduled !== history.of('nodes').size)
+    else if (
+      status.numberReady !== history.of('nodes').size ||
+      status.updatedNumberScheduled !== history.of('nodes').size
+    )
       found.push(`daemon set ${key} is ready on ${status.numberReady} nodes, ${status.updatedNumberScheduled} updated`);
   }
   for (const [key, job] of history.of<Job>('jobs.batch')) {
     const { spec, status, metadata } = job;
-    const done = status?.conditions?.some(({ type, status: is }) => ['Complete', 'Failed'].includes(type) && is === 'True');
+    const done = status?.conditions?.some(
+      ({ type, status: is }) => ['Complete', 'Failed'].includes(type) && is === 'True',
+    );
     if (!done && !isFull(metadata.namespace ?? '')) found.push(`job ${key} is not done: ${JSON.stringify(status)}`);
     const indexes = podsOf(job)
       .filter(({ status: is }) => is?.phase === 'Running' || is?.phase === 'Pending')
@@ -111,7 +116,8 @@ function fullNamespaces(history: History, pods: readonly Pod[]): (namespace: str
   for (const { metadata, status } of history.of<ResourceQuota>('resourcequotas').values()) {
     const { namespace = '' } = metadata;
     const count = pods.filter(
-      pod => pod.metadata.namespace === namespace && pod.status?.phase !== 'Succeeded' && pod.status?.phase !== 'Failed',
+      pod =>
+        pod.metadata.namespace === namespace && pod.status?.phase !== 'Succeeded' && pod.status?.phase !== 'Failed',
     ).length;
     if (count >= Number(status?.hard?.pods ?? Number.POSITIVE_INFINITY)) full.add(namespace);
   }
@@ -143,7 +149,10 @@ function findOrphans(history: History, found: string[]): void {
     ] as const) {
       if (quota.spec?.hard?.[counted] === undefined) continue;
       const count = [...history.of<Pod>(resource).values()].filter(
-        each => each.metadata.namespace === namespace && each.status?.phase !== 'Succeeded' && each.status?.phase !== 'Failed',
+        each =>
+          each.metadata.namespace === namespace &&
+          each.status?.phase !== 'Succeeded' &&
+          each.status?.phase !== 'Failed',
       ).length;
       if (Number(quota.status?.used?.[counted]) !== count)
         found.push(`quota ${key} counts ${quota.status?.used?.[counted]} ${resource}, of ${count}`);

@@ -93,8 +93,7 @@ export function diskOf(life: Life, options: DiskOptions): Storage {
     currentRevision: () => (isShared ? read(() => storage.currentRevision()) : storage.currentRevision()),
     get: (key, at) => read(() => storage.get(key, at)),
     range: (prefix: string, range?: RangeOptions) => read(() => storage.range(prefix, range)),
-    put: (key: string, value: StoredValue, expected: Expected) =>
-      write(key, () => storage.put(key, value, expected)),
+    put: (key: string, value: StoredValue, expected: Expected) => write(key, () => storage.put(key, value, expected)),
     delete: (key: string, expected: Expected) => write(key, () => storage.delete(key, expected)),
     async watch(prefix, afterRevision, watcher, signal) {
       if (isShared) await wait();
@@ -138,12 +137,7 @@ function withoutObject(event: StorageEvent): StorageEvent {
 }
 
 /** Acts in the order of the calls, each a little later. */
-function inOrder(
-  time: VirtualTime,
-  random: Random,
-  faults: DiskFaults,
-  ended: AbortSignal,
-): (act: () => void) => void {
+function inOrder(time: VirtualTime, random: Random, faults: DiskFaults, ended: AbortSignal): (act: () => void) => void {
   let lastMs = 0;
   let waiting: (() => void)[] = [];
   return act => {

@@ -152,7 +152,15 @@ export class History {
     else objects.delete(key);
     const hash = createHash('sha256').update(event.value.bytes).digest('hex').slice(0, 12);
     this.note(`${event.revision} ${event.type} ${resource}/${key} ${hash}`);
-    const change: Change = { type: event.type, resource, key, revision: event.revision, object, previous, atMs: this.#time.nowMs };
+    const change: Change = {
+      type: event.type,
+      resource,
+      key,
+      revision: event.revision,
+      object,
+      previous,
+      atMs: this.#time.nowMs,
+    };
     for (const listener of this.#listeners) listener(change);
   }
 }

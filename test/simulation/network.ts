@@ -50,7 +50,11 @@ export interface NetworkOptions {
   readonly random: Random;
   readonly faults: NetworkFaults;
   /** Told of every watch that a server begins to answer; what it returns is told of its events, in order. */
-  readonly observeWatch: (server: string, client: string, request: ApiRequest) => ((event: unknown) => void) | undefined;
+  readonly observeWatch: (
+    server: string,
+    client: string,
+    request: ApiRequest,
+  ) => ((event: unknown) => void) | undefined;
 }
 
 interface Stream {
@@ -177,7 +181,10 @@ export class Network {
           };
           const stream: Stream = { client: life.name, server: server.name, break: finish };
           streams.add(stream);
-          forget.push(server.life.atEnd(() => void time.after(1, finish)), life.atEnd(finish));
+          forget.push(
+            server.life.atEnd(() => void time.after(1, finish)),
+            life.atEnd(finish),
+          );
           let isLost = false;
           const deliver = (items: readonly unknown[]) => {
             if (batch === items) batch = [];

@@ -51,7 +51,13 @@ export async function simulate(options: SimulationOptions): Promise<Simulated> {
       const faults = new Faults(cluster, chanceFor(seed, `faults/${round}`));
       workload.start(between(chance, 500, 5_000));
       if (isFaulty) faults.start(between(chance, 3_000, 30_000));
-      await time.runFor(between(chance, 60_000, 4 * 60_000));
+      for (
+        let leftMs = between(chance, 60_000, 4 * 60_000);
+        leftMs > 0 && history.problems.length === 0;
+        leftMs -= 5_000
+      )
+        await time.runFor(Math.min(5_000, leftMs));
+      if (history.problems.length > 0) break;
       workload.stop();
       faults.stop();
       await time.runFor(60_000);
@@ -82,7 +88,7 @@ async function rest(cluster: SimulatedCluster): Promise<void> {
   let left: readonly string[] = [];
   for (let waitedMs = 0; waitedMs < restMsMax; waitedMs += restStepMs) {
     left = unfinished(history);
-    if (left.length === 0) return;
+    if (left.length === 0 || history.problems.length > 0) return;
     await time.runFor(restStepMs);
   }
   for (const each of left) history.problem(`after ${restMsMax / 60_000} quiet minutes: ${each}`);

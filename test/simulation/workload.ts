@@ -74,10 +74,19 @@ export class Workload {
     for (const name of this.#cluster.nodeNames)
       await this.#insist(() =>
         this.#do('restore', Node, name, () =>
-          this.#cluster.user.patch(Node, name, { type: 'json', operations: [
-            { op: 'add', path: '/spec/unschedulable', value: false },
-            { op: 'add', path: '/spec/taints', value: this.#taintsOf(name).filter(({ key }) => key !== taintKey && key !== 'node.kubernetes.io/unschedulable') },
-          ] }),
+          this.#cluster.user.patch(Node, name, {
+            type: 'json',
+            operations: [
+              { op: 'add', path: '/spec/unschedulable', value: false },
+              {
+                op: 'add',
+                path: '/spec/taints',
+                value: this.#taintsOf(name).filter(
+                  ({ key }) => key !== taintKey && key !== 'node.kubernetes.io/unschedulable',
+                ),
+              },
+            ],
+          }),
         ),
       );
   }
@@ -133,15 +142,29 @@ export class Workload {
 
   #workloadsIn(namespace: string) {
     return [
-      ...this.#in(Deployment, namespace).map(object => ({ kind: Deployment as unknown as Kind, object: object as ApiObject })),
-      ...this.#in(StatefulSet, namespace).map(object => ({ kind: StatefulSet as unknown as Kind, object: object as ApiObject })),
-      ...this.#in(DaemonSet, namespace).map(object => ({ kind: DaemonSet as unknown as Kind, object: object as ApiObject })),
+      ...this.#in(Deployment, namespace).map(object => ({
+        kind: Deployment as unknown as Kind,
+        object: object as ApiObject,
+      })),
+      ...this.#in(StatefulSet, namespace).map(object => ({
+        kind: StatefulSet as unknown as Kind,
+        object: object as ApiObject,
+      })),
+      ...this.#in(DaemonSet, namespace).map(object => ({
+        kind: DaemonSet as unknown as Kind,
+        object: object as ApiObject,
+      })),
       ...this.#in(Job, namespace).map(object => ({ kind: Job as unknown as Kind, object: object as ApiObject })),
     ];
   }
 
   /** Runs one write, logs how it ended, and remembers it when it was acknowledged. */
-  async #do<Type extends ApiObject>(what: string, kind: Kind<Type>, name: string, write: () => Promise<Type>): Promise<Type> {
+  async #do<Type extends ApiObject>(
+    what: string,
+    kind: Kind<Type>,
+    name: string,
+    write: () => Promise<Type>,
+  ): Promise<Type> {
     const { history } = this.#cluster;
     const resource = resourceNameOf(kind as unknown as Kind);
     history.note(`user ${what} ${resource} ${name}`);
@@ -151,7 +174,8 @@ export class Workload {
     const revision = Number(resourceVersion);
     if (revision > 0) {
       this.acknowledged.push({ resource, key, revision });
-      if (!history.holds(resource, revision)) history.problem(`the acknowledged ${what} of ${resource}/${key} at ${revision} did not happen`);
+      if (!history.holds(resource, revision))
+        history.problem(`the acknowledged ${what} of ${resource}/${key} at ${revision} did not happen`);
     }
     return object;
   }
@@ -186,7 +210,10 @@ export class Workload {
       const replicas = between(random, 0, 4);
       const podManagementPolicy = happens(random, 0.5) ? 'Parallel' : 'OrderedReady';
       return this.#do('create', StatefulSet, name, () =>
-        user.create(StatefulSet, { metadata, spec: { replicas, selector, template, serviceName: name, podManagementPolicy } }),
+        user.create(StatefulSet, {
+          metadata,
+          spec: { replicas, selector, template, serviceName: name, podManagementPolicy },
+        }),
       );
     }
     if (choice < 0.9) {
@@ -201,7 +228,9 @@ export class Workload {
       };
       return this.#do('create', Job, name, () => user.create(Job, { metadata, spec }));
     }
-    return this.#do('create', DaemonSet, name, () => user.create(DaemonSet, { metadata, spec: { selector, template } }));
+    return this.#do('create', DaemonSet, name, () =>
+      user.create(DaemonSet, { metadata, spec: { selector, template } }),
+    );
   }
 
   #createPolicy(namespace: string): Promise<unknown> {
@@ -222,11 +251,15 @@ export class Workload {
         selector: { matchLabels: { app: target } },
         ...(happens(random, 0.5) ? { maxUnavailable: between(random, 0, 1) } : { minAvailable: between(random, 1, 3) }),
       };
-      return this.#do('create', PodDisruptionBudget, metadata.name, () => user.create(PodDisruptionBudget, { metadata, spec }));
+      return this.#do('create', PodDisruptionBudget, metadata.name, () =>
+        user.create(PodDisruptionBudget, { metadata, spec }),
+      );
     }
     if (this.#in(ResourceQuota, namespace).length > 0) return Promise.resolve();
     const hard = { pods: String(between(random, 4, 20)), 'count/configmaps': String(between(random, 3, 6)) };
-    return this.#do('create', ResourceQuota, metadata.name, () => user.create(ResourceQuota, { metadata, spec: { hard } }));
+    return this.#do('create', ResourceQuota, metadata.name, () =>
+      user.create(ResourceQuota, { metadata, spec: { hard } }),
+    );
   }
 
   #scale(namespace: string): Promise<unknown> {
@@ -246,14 +279,19 @@ export class Workload {
   async #rollOut(namespace: string): Promise<unknown> {
     const random = this.#random;
     const { user } = this.#cluster;
-    const target = pick(random, this.#workloadsIn(namespace).filter(({ kind }) => (kind as unknown) !== Job));
+    const target = pick(
+      random,
+      this.#workloadsIn(namespace).filter(({ kind }) => (kind as unknown) !== Job),
+    );
     if (!target) return;
     const { kind, object } = target;
     const { name = '' } = object.metadata;
     const image = `image:${between(random, 1, 9)}`;
     if (happens(random, 0.5)) {
       const patch = { spec: { template: { spec: { containers: [{ name: 'main', image }] } } } };
-      return this.#do(`roll out ${image}`, kind, name, () => user.patch(kind, name, { type: 'strategic', patch }, { namespace }));
+      return this.#do(`roll out ${image}`, kind, name, () =>
+        user.patch(kind, name, { type: 'strategic', patch }, { namespace }),
+      );
     }
     const seen = await user.get(kind, name, { namespace });
     await this.#cluster.time.sleep(between(random, 0, 500));
@@ -295,7 +333,7 @@ export class Workload {
     await user.createSubresource(Pod, name, 'eviction', body, { namespace });
   }
 
-  #configure(namespace: string): Promise<unknown> {
+  async #configure(namespace: string): Promise<unknown> {
     const random = this.#random;
     const { user } = this.#cluster;
     const known = this.#in(ConfigMap, namespace).filter(({ metadata }) => metadata.name?.startsWith('c'));
@@ -304,7 +342,12 @@ export class Workload {
     if (target && happens(random, 0.5)) {
       const { name = '' } = target.metadata;
       const patch = { data: { value: String(between(random, 0, 1000)) } };
-      return this.#do('change', ConfigMap, name, () => user.patch(ConfigMap, name, { type: 'merge', patch }, { namespace }));
+      const changed = await this.#do('change', ConfigMap, name, () =>
+        user.patch(ConfigMap, name, { type: 'merge', patch }, { namespace }),
+      );
+      if (changed.data?.value !== patch.data.value)
+        this.#cluster.history.problem(`the acknowledged change of ${namespace}/${name} is not in the answer`);
+      return changed;
     }
     const metadata = { name: `c${this.#count++}`, namespace };
     return this.#do('create', ConfigMap, metadata.name, () => user.create(ConfigMap, { metadata, data: {} }));

@@ -1,0 +1,53 @@
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { systemClock } from '#base/clock.ts';
+import { systemRandom } from '#base/random.ts';
+import { plantedBugs } from './planted.ts';
+import { simulate } from './simulate.ts';
+
+/** Every run that ever found something: `seed minutes`, and what it was. */
+const known = readFileSync(join(import.meta.dirname, 'seeds.txt'), 'utf8')
+  .split('\n')
+  .filter(line => /^\d/.test(line))
+  .map(line => line.split(/\s+/).slice(0, 2).map(Number) as [seed: number, minutes: number]);
+
+const newSeedsMs = 8_000;
+
+test('One seed gives one run: the same changes at the same times, byte for byte', async () => {
+  const [first, second] = [await simulate({ seed: 11, minutes: 1 }), await simulate({ seed: 11, minutes: 1 })];
+  assert.ok(first.lines > 500, `only ${first.lines} lines`);
+  assert.equal(second.digest, first.digest);
+  const other = await simulate({ seed: 12, minutes: 1 });
+  assert.notEqual(other.digest, first.digest);
+});
+
+for (const [bug, planted] of Object.entries(plantedBugs))
+  test(`The simulator finds ${bug}`, async () => {
+    const result = await firstProblem(seed => simulate({ seed, minutes: 1, planted, faults: false }));
+    assert.notDeepEqual(result, []);
+  });
+
+for (const [seed, minutes] of known)
+  test(`Seed ${seed}, which once failed`, async () => {
+    const { problems } = await simulate({ seed, minutes });
+    assert.deepEqual(problems, []);
+  });
+
+test('New seeds hold what must hold', async () => {
+  const untilMs = systemClock.monotonic() + newSeedsMs;
+  do {
+    const seed = Math.floor(systemRandom.next() * 1e9);
+    const { problems } = await simulate({ seed, minutes: 1, faults: false });
+    assert.deepEqual(problems, [], `npm run simulate -- --seed ${seed} --minutes 1 --no-faults`);
+  } while (systemClock.monotonic() < untilMs);
+});
+
+async function firstProblem(run: (seed: number) => Promise<{ readonly problems: readonly string[] }>) {
+  for (const seed of [1, 2, 3]) {
+    const { problems } = await run(seed);
+    if (problems.length > 0) return problems;
+  }
+  return [];
+}
