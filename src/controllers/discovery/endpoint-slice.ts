@@ -123,5 +123,26 @@ function endpointOf(service: Service, pod: Pod, address: string, nodeOf: (name: 
     },
     ...(nodeName !== undefined && nodeName !== '' && { nodeName }),
     ...(zone !== undefined && { zone }),
+    ...(ready && hintsOf(service, zone, nodeName)),
   };
+}
+
+/** Who is to prefer an endpoint, by what the service says of its traffic (KEP-4444, KEP-3015). */
+function hintsOf(
+  { spec }: Service,
+  zone: string | undefined,
+  nodeName: string | undefined,
+): Pick<Endpoint, 'hints'> | undefined {
+  const forZones = zone === undefined ? undefined : [{ name: zone }];
+  switch (spec?.trafficDistribution) {
+    case 'PreferClose':
+    case 'PreferSameZone':
+      return forZones && { hints: { forZones } };
+    case 'PreferSameNode': {
+      const forNodes = nodeName ? [{ name: nodeName }] : undefined;
+      return forNodes && { hints: { ...(forZones && { forZones }), forNodes } };
+    }
+    default:
+      return undefined;
+  }
 }
