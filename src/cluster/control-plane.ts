@@ -44,6 +44,7 @@ import { inProcessClient } from '#client/in-process.ts';
 import { openInformers, type Informers } from '#client/informers.ts';
 import type { CertificateSigner } from '#controllers/controller.ts';
 import { optionalControllers, startControllers } from '#controllers/controllers.ts';
+import { schedulerMetrics } from '#scheduler/metrics.ts';
 import { startScheduler, schedulerName } from '#scheduler/scheduler.ts';
 import { userAgentOf } from '#api/machinery/version.ts';
 import type { Storage } from '#storage/storage.ts';
@@ -284,6 +285,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
   options.encryption?.metrics.registerIn(apiServer.metrics.registry);
   webhooks.registerOn(apiServer.metrics.registry);
   policies.registerOn(apiServer.metrics.registry);
+  const ofScheduler = schedulerMetrics(apiServer.metrics.registry);
   starting.resolve(apiServer);
   const isShared = storage.shared !== undefined;
   await ensureBootstrapObjects(client, {
@@ -389,6 +391,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
       random,
       log: log.child('scheduler'),
       configuration: schedulerConfiguration,
+      metrics: ofScheduler,
       signal: acting.signal,
     });
   }

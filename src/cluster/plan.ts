@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { systemRandom } from '#base/random.ts';
 import { ApiError, isReason } from '#api/machinery/errors.ts';
 import { apiVersionOf, type ApiObject, type Kind } from '#api/machinery/kind.ts';
+import type { LabelSelector } from '#api/meta/v1/label-selector.ts';
 import { decodeYamlDocuments } from '#api/machinery/yaml.ts';
 import { Pod } from '#api/core/v1/pod.ts';
 import { ResourceQuota } from '#api/core/v1/resource-quota.ts';
@@ -273,7 +274,7 @@ async function podsFor(
   return {
     outcome,
     ...(template && running.length > 0 && { restarts: running.length }),
-    pods: room.place(pod, namespace, manifest.metadata.name ?? '', missing),
+    pods: room.spreading(manifest, () => room.place(pod, namespace, manifest.metadata.name ?? '', missing)),
   };
 }
 
@@ -334,6 +335,23 @@ class Room {
     for (const pod of pods) {
       this.#snapshot.cluster.removePod(pod.key);
       this.#quotas.count(pod, pod.pod.metadata.namespace ?? '', -1);
+    }
+  }
+
+  /** Pods of a plan have no owner yet; by default they are spread like those of their workload all the same. */
+  spreading<Result>({ kind, spec = {} }: Manifest, work: () => Result): Result {
+    const { cluster } = this.#snapshot;
+    const { workloads } = cluster;
+    const spreads = ['Deployment', 'ReplicaSet', 'StatefulSet', 'ReplicationController'].includes(kind);
+    const selector =
+      kind === 'ReplicationController' && spec['selector']
+        ? { matchLabels: spec['selector'] as Readonly<Record<string, string>> }
+        : (spec['selector'] as LabelSelector | undefined);
+    if (spreads && selector) cluster.workloads = { selectorOf: () => selector };
+    try {
+      return work();
+    } finally {
+      cluster.workloads = workloads;
     }
   }
 

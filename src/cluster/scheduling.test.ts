@@ -68,6 +68,13 @@ test('a claim that waits for its first consumer is bound on the node that the sc
   const bound = await client.get(PersistentVolumeClaim, 'one-data', { namespace });
   assert.equal(bound.spec?.volumeName, 'disk');
   assert.equal((await client.get(PersistentVolume, 'disk')).spec?.claimRef?.uid, bound.metadata.uid);
+
+  const metrics = await client.raw('/metrics');
+  assert.match(
+    metrics,
+    /^scheduler_schedule_attempts_total\{result="unschedulable",profile="default-scheduler"\} \d+$/m,
+  );
+  assert.match(metrics, /^scheduler_pending_pods\{queue="unschedulable"\} 0$/m);
 });
 
 test('a pod that fitted nowhere is tried again by what happens elsewhere in its zone', async () => {

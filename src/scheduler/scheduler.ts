@@ -15,6 +15,7 @@ import { ClusterState } from './cluster-state.ts';
 import { defaultConfiguration, type SchedulerConfiguration } from './configuration.ts';
 import { SchedulingCycle } from './cycle.ts';
 import { fitErrorMessage } from './fit-error.ts';
+import type { AttemptResult, SchedulerMetrics } from './metrics.ts';
 import type { NodeInfo } from './node-info.ts';
 import type { ClusterEvent, Rejection, VolumeReservation } from './plugin.ts';
 import { podInfo, type PodInfo } from './pod-info.ts';
@@ -34,6 +35,7 @@ export interface SchedulerOptions {
   readonly log: Log;
   readonly signal: AbortSignal;
   readonly configuration?: SchedulerConfiguration;
+  readonly metrics?: SchedulerMetrics;
 }
 
 export interface Scheduler {
@@ -51,7 +53,7 @@ const flushEveryMs = 30_000;
 /** Places pods on nodes until the signal aborts. */
 export async function startScheduler(options: SchedulerOptions): Promise<Scheduler> {
   const { client, informers, events, clock, random, log, signal } = options;
-  const { configuration = defaultConfiguration } = options;
+  const { configuration = defaultConfiguration, metrics } = options;
   const cluster = new ClusterState();
   const queue = new SchedulingQueue(clock, configuration);
   const profiles = new Map(
@@ -93,6 +95,7 @@ export async function startScheduler(options: SchedulerOptions): Promise<Schedul
     storage.end,
   ];
   queue.onReady = wake;
+  metrics?.pendingFrom(() => queue.counts);
   let cancelFlush = clock.after(flushEveryMs, function flush() {
     queue.flushOld();
     cancelFlush = clock.after(flushEveryMs, flush);
@@ -228,20 +231,28 @@ export async function startScheduler(options: SchedulerOptions): Promise<Schedul
 
   function schedule(pod: QueuedPod): void {
     dropNomination(pod.info.key);
-    const cycle = cycleOf(pod.info);
+    const { cycle, profile } = profileOf(pod.info);
+    const startMs = clock.monotonic();
+    const attempted = (result: AttemptResult) =>
+      metrics?.attempted(profile.schedulerName, result, (clock.monotonic() - startMs) / 1000);
     const placement = cycle.place(pod.info);
     if (placement.node) {
       // From here on everybody counts with it, before the API server has heard of it.
       const reservation = cycle.reserve(pod.info, placement.node);
       cluster.setPod(pod.info, placement.node.name);
       happened({ type: 'pod placed', pod: pod.info });
-      binding++;
-      void bind(pod, placement.node.name, reservation).finally(() => {
-        binding--;
-        wake();
-      });
+      // Volumes may take minutes; who waits for them holds up nobody.
+      const slots = reservation ? 0 : 1;
+      binding += slots;
+      void bind(pod, placement.node.name, reservation)
+        .then(attempted)
+        .finally(() => {
+          binding -= slots;
+          wake();
+        });
       return;
     }
+    attempted('unschedulable');
     queue.park(
       pod,
       new Set(
@@ -254,7 +265,7 @@ export async function startScheduler(options: SchedulerOptions): Promise<Schedul
     void refuse(pod, placement.rejections);
   }
 
-  async function bind({ info }: QueuedPod, nodeName: string, volumes?: VolumeReservation): Promise<void> {
+  async function bind({ info }: QueuedPod, nodeName: string, volumes?: VolumeReservation): Promise<AttemptResult> {
     const { namespace = '', name = '', uid } = info.pod.metadata;
     const body = {
       apiVersion: 'v1',
@@ -273,11 +284,16 @@ export async function startScheduler(options: SchedulerOptions): Promise<Schedul
       await client.createSubresource(Pod, name, 'binding', body, { namespace, signal });
       queue.remove(info.key);
       events.event(info.pod, 'Normal', 'Scheduled', `Successfully assigned ${namespace}/${name} to ${nodeName}`);
+      return 'scheduled';
     } catch (error) {
       freeRoomOf(info.key);
-      if (signal.aborted || isReason(error, 'NotFound')) return queue.remove(info.key);
-      log.warn('cannot bind a pod', { pod: info.key, node: nodeName, error });
-      queue.requeue(info.key);
+      // A volume that is not found is another matter: the pod is still there.
+      if (signal.aborted || (!volumes && isReason(error, 'NotFound'))) queue.remove(info.key);
+      else {
+        log.warn('cannot bind a pod', { pod: info.key, node: nodeName, error });
+        queue.requeue(info.key);
+      }
+      return 'error';
     } finally {
       release?.();
     }
@@ -289,6 +305,7 @@ export async function startScheduler(options: SchedulerOptions): Promise<Schedul
       rejections.size === 0 || !profileOf(info).profile.preempts
         ? undefined
         : preempt(info, rejections, cluster, [...budgets.objects.values()], rejectionOf);
+    if (result) metrics?.preempted(result.found?.victims.length ?? 0);
     const why = result?.found ? '' : `no new claims to deallocate, preemption: ${result?.why ?? ''}`;
     const message = fitErrorMessage(rejections, why);
     try {
