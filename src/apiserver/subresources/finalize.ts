@@ -23,6 +23,7 @@ export async function finalize(call: Call, resource: Resource): Promise<ApiRespo
     options,
     produce: current => {
       const finalizers = wanted.spec?.finalizers;
+      const { finalizers: _, ...spec } = (current as Namespace).spec ?? {};
       return {
         ...current,
         metadata: {
@@ -31,7 +32,8 @@ export async function finalize(call: Call, resource: Resource): Promise<ApiRespo
           uid: wanted.metadata.uid ?? current.metadata.uid,
           resourceVersion: wanted.metadata.resourceVersion ?? '',
         },
-        spec: { ...(current as Namespace).spec, finalizers: finalizers ? [...finalizers] : undefined },
+        // Without a member that is undefined: a patch takes the object as it is, and knows no such value.
+        spec: { ...spec, ...(finalizers && { finalizers: [...finalizers] }) },
       } as Draft<ApiObject>;
     },
     rules: { prepare() {}, validate: (object, _, report) => kind.validate?.(object, report) },
