@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process';
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -37,12 +38,20 @@ for (const [seed, minutes] of known)
 
 test('New seeds hold what must hold', async () => {
   const untilMs = systemClock.monotonic() + newSeedsMs;
+  // New with every commit, and the same for everybody who looks at that one.
+  let seed = seedOfCommit();
   do {
-    const seed = Math.floor(systemRandom.next() * 1e9);
+    seed++;
     const { problems } = await simulate({ seed, minutes: 1, faults: false });
     assert.deepEqual(problems, [], `npm run simulate -- --seed ${seed} --minutes 1 --no-faults`);
   } while (systemClock.monotonic() < untilMs);
 });
+
+function seedOfCommit(): number {
+  const head = spawnSync('git', ['rev-parse', 'HEAD'], { cwd: import.meta.dirname, encoding: 'utf8' });
+  const digits = head.status === 0 ? head.stdout.slice(0, 7) : '';
+  return digits === '' ? Math.floor(systemRandom.next() * 1e9) : Number.parseInt(digits, 16);
+}
 
 async function firstProblem(run: (seed: number) => Promise<{ readonly problems: readonly string[] }>) {
   for (const seed of [1, 2, 3]) {
