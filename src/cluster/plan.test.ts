@@ -39,6 +39,14 @@ function deployment(name: string, replicas: number, cpu: string, image = 'any') 
 test('a plan tells what would be made and changed and where pods would go, and changes nothing', async () => {
   await using cluster = await startCluster({ nodes: ['node-1', 'node-2'] });
   const { client } = cluster;
+  // Where pods would go depends on where they are: both nodes have to be there before the first.
+  for (const node of ['node-1', 'node-2'])
+    await until(
+      client,
+      Node,
+      node,
+      ({ status }) => status.conditions?.some(each => each.type === 'Ready' && each.status === 'True') ?? false,
+    );
   const { cpu = '' } = (await client.get(Node, 'node-1')).status.allocatable ?? {};
   const { spec, metadata } = deployment('web', 2, '100m');
   await client.create(Deployment, { metadata, spec } as Partly<Deployment>, { namespace });

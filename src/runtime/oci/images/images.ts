@@ -290,10 +290,15 @@ export class Images implements AsyncDisposable {
       return fetching;
     });
     try {
-      const file = async (index: number) => {
+      const file = async (index: number, unpackingStop: AbortSignal) => {
         const layer = layerAt(manifest.layers, index);
         // A snapshot that was there when asked first may have been collected: then it is fetched now.
-        await (fetches[index] ?? this.#fetchBlob(repository, layer, either));
+        const fetching = fetches[index] ?? this.#fetchBlob(repository, layer, either);
+        await fetching.catch((error: unknown) => {
+          if (!either.aborted || unpackingStop.aborted) throw error;
+          // This pull was given up, another one waits for the same snapshot.
+          return this.#fetchBlob(repository, layer, unpackingStop);
+        });
         return this.#blobs.path(layer.digest);
       };
       await this.#snapshots.unpack(config.diffIds, file, signal);
