@@ -327,9 +327,14 @@ test('the last finalizer of a Namespace can be patched away after those of its s
   await server.call('POST', '/api/v1/namespaces', { metadata: { name: 'n', finalizers: ['example.com/a'] } });
   await server.call('DELETE', path);
   await server.call('PUT', `${path}/finalize`, { metadata: { name: 'n' }, spec: {} });
-  const patched = await server.call('PATCH', path, { metadata: { finalizers: [] } }, {
-    'content-type': 'application/merge-patch+json',
-  });
+  const patched = await server.call(
+    'PATCH',
+    path,
+    { metadata: { finalizers: [] } },
+    {
+      'content-type': 'application/merge-patch+json',
+    },
+  );
   assert.equal(patched.code, 200, patched.text);
   assert.equal((await server.call('GET', path)).code, 404);
 });
