@@ -25,6 +25,8 @@ const excludedLabel = 'node.kubernetes.io/exclude-from-external-load-balancers';
 const retryInitialMs = 5_000;
 const retryMaxMs = 300_000;
 const conflictMs = 100;
+/** Nodes come in crowds: balancers are given what has changed by then. */
+const nodesMs = 100;
 const workersCount = 4;
 
 /**
@@ -48,6 +50,8 @@ class ServiceController implements AsyncDisposable {
   readonly #ensured = new Map<string, { readonly service: Service; readonly nodes: string }>();
   /** Wait for something that another service has. */
   readonly #failed = new Set<string>();
+  /** Nodes have changed, and the services are told soon. */
+  #cancelNodes: (() => void) | undefined;
 
   constructor(options: ServiceControllerOptions) {
     const { client, informers, clock, log } = options;
@@ -59,12 +63,12 @@ class ServiceController implements AsyncDisposable {
     const add = (service: Service) => {
       if (wantsLoadBalancer(service) || hasFinalizer(service)) this.#queue.add(keyOf(service));
     };
-    let nodesBefore = '';
-    const nodesChanged = () => {
-      const nodes = nodesKey(this.#usable());
-      if (nodes === nodesBefore) return;
-      nodesBefore = nodes;
-      for (const service of this.#services.objects.values()) add(service);
+    const nodesChanged = (before: Node | undefined, now: Node | undefined) => {
+      if (this.#cancelNodes || usableText(before) === usableText(now)) return;
+      this.#cancelNodes = clock.after(nodesMs, () => {
+        this.#cancelNodes = undefined;
+        for (const service of this.#services.objects.values()) add(service);
+      });
     };
     this.#unsubscribe = [
       this.#services.subscribe({
@@ -77,13 +81,18 @@ class ServiceController implements AsyncDisposable {
           if (service.spec?.type === 'LoadBalancer') this.#retryFailed();
         },
       }),
-      this.#nodes.subscribe({ added: nodesChanged, updated: nodesChanged, deleted: nodesChanged }),
+      this.#nodes.subscribe({
+        added: node => nodesChanged(undefined, node),
+        updated: (node, old) => nodesChanged(old, node),
+        deleted: node => nodesChanged(node, undefined),
+      }),
     ];
     this.#working = this.#work();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     for (const unsubscribe of this.#unsubscribe) unsubscribe();
+    this.#cancelNodes?.();
     this.#stop.abort(new Error('the service controller was stopped'));
     this.#queue[Symbol.dispose]();
     await this.#working;
@@ -258,6 +267,14 @@ function isUsable({ metadata, status }: Node): boolean {
 }
 
 function nodesKey(nodes: readonly Node[]): string {
-  const texts = nodes.map(({ metadata, status }) => JSON.stringify([metadata.name, status.addresses]));
-  return texts.toSorted().join('\n');
+  return nodes.map(addressText).toSorted().join('\n');
+}
+
+/** What of a node a balancer is made with; `undefined` where it is led around it. */
+function usableText(node: Node | undefined): string | undefined {
+  return node && isUsable(node) ? addressText(node) : undefined;
+}
+
+function addressText({ metadata, status }: Node): string {
+  return JSON.stringify([metadata.name, status.addresses]);
 }
