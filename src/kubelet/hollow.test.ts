@@ -152,3 +152,29 @@ test('a new process gives no pod an address that a pod has from a former one', a
   assert.equal(pod('a')?.status?.phase, 'Running');
   assert.notEqual(pod('a')?.status?.podIP, pod('b')?.status?.podIP);
 });
+
+test('a pod whose node has another address in a new process has that one alone', async () => {
+  const { clock, api, nodes, createPod, pod } = await started();
+  await createPod('a');
+  await clock.advance(0);
+  const before = pod('a')?.status?.hostIP;
+  await nodes[Symbol.asyncDispose]();
+  const status = { conditions: [{ type: 'Ready', status: 'False' }] };
+  await api.client.patch(
+    Pod,
+    'a',
+    { type: 'strategic', patch: { status } },
+    { namespace: 'default', subresource: 'status' },
+  );
+  await using _ = await startHollowNodes({
+    client: api.client,
+    clock,
+    random: seededRandom(2),
+    log: silentLog,
+    names: ['hollow-1'],
+  });
+  await clock.advance(0);
+  const { hostIP, hostIPs } = pod('a')?.status ?? {};
+  assert.notEqual(hostIP, before);
+  assert.deepEqual(hostIPs, [{ ip: hostIP }]);
+});

@@ -96,7 +96,8 @@ class Nodes {
   readonly #writes: Parallel;
   #cancel = () => {};
   #next = 0;
-  #count = 0;
+  /** A node that comes back is the same machine. */
+  readonly #indexes = new Map<string, number>();
   #closed = false;
 
   constructor(options: HollowNodesOptions) {
@@ -142,7 +143,8 @@ class Nodes {
   async #registerOne(name: string): Promise<void> {
     if (this.#byName.has(name)) return;
     const { clock, labels } = this.#options;
-    const index = this.#count++;
+    const index = this.#indexes.get(name) ?? this.#indexes.size;
+    this.#indexes.set(name, index);
     const nowMs = clock.now();
     const node: HollowNode = {
       name,
@@ -418,8 +420,17 @@ class Pods {
     each.podIp ||= this.#freeAddress();
     const { podIp, startedMs, ended } = each;
     const state: HollowState = { podIp, hostIp, startedMs, ready: each.stage !== 'running', ...(ended && { ended }) };
-    // The uid keeps the status from a later pod of the same name.
-    const patch = { metadata: { uid }, status: hollowStatus(each.pod, state, clock.now()) };
+    const status = hollowStatus(each.pod, state, clock.now());
+    // The uid keeps the status from a later pod of the same name. Addresses are merged by value, and a former process may
+    // have given the node another one.
+    const patch = {
+      metadata: { uid },
+      status: {
+        ...status,
+        hostIPs: [{ $patch: 'replace' }, ...(status.hostIPs ?? [])],
+        podIPs: [{ $patch: 'replace' }, ...(status.podIPs ?? [])],
+      },
+    };
     await client.patch(Pod, name, { type: 'strategic', patch }, { namespace, subresource: 'status' });
   }
 

@@ -190,12 +190,13 @@ function valueAt(object: unknown, path: string): unknown {
 /** Lists of objects with a `type` or `name` are merged by it in a strategic patch, as conditions are. */
 function merged(old: unknown, change: unknown, strategic: boolean): unknown {
   if (Array.isArray(change) && strategic && change[0]?.$patch === 'replace') return change.slice(1);
-  if (Array.isArray(change) && Array.isArray(old) && strategic && change.some(item => item?.type)) {
-    const byType = new Map((old as { type: string }[]).map(item => [item.type, item]));
-    for (const item of change as { type: string; $patch?: string }[])
-      if (item.$patch === 'delete') byType.delete(item.type);
-      else byType.set(item.type, { ...byType.get(item.type), ...item });
-    return [...byType.values()];
+  const mergeKey = ['type', 'ip'].find(key => Array.isArray(change) && change.some(item => item?.[key]));
+  if (Array.isArray(change) && Array.isArray(old) && strategic && mergeKey !== undefined) {
+    const byKey = new Map((old as Record<string, unknown>[]).map(item => [item[mergeKey], item]));
+    for (const item of change as Record<string, unknown>[])
+      if (item['$patch'] === 'delete') byKey.delete(item[mergeKey]);
+      else byKey.set(item[mergeKey], { ...byKey.get(item[mergeKey]), ...item });
+    return [...byKey.values()];
   }
   if (typeof change !== 'object' || change === null || Array.isArray(change)) return change;
   const base = typeof old === 'object' && old !== null && !Array.isArray(old) ? old : {};
