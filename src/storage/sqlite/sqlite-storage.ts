@@ -29,6 +29,15 @@ import {
 export interface SqliteOptions {
   /** Where the file is, or is made. One process at a time. */
   readonly directory: string;
+  /** What has the file instead of a thread of its own: the simulator's. */
+  readonly thread?: DatabaseThread;
+}
+
+/** Who answers questions about the file, one after the other. */
+export interface DatabaseThread {
+  /** Called once, before anything is sent. The first answer has the id 0: the file is open, or why it is not. */
+  listen(listeners: { answered(answer: Answer): void; ended(error: Error): void }): void;
+  send(question: Question, transferred: readonly ArrayBuffer[]): void;
 }
 
 /**
@@ -36,16 +45,27 @@ export interface SqliteOptions {
  * share the next commit, so many clients together cost little more than one.
  */
 export async function openSqliteStorage(options: SqliteOptions): Promise<Storage> {
+  const storage = new SqliteStorage(options.thread ?? workerThread(options.directory));
+  await storage.opened;
+  return storage;
+}
+
+function workerThread(directory: string): DatabaseThread {
   const worker = new Worker(new URL('./worker.ts', import.meta.url), {
-    workerData: { directory: options.directory },
+    workerData: { directory },
     // Flags for this process' entry (`--eval`, `--test`) are not for the thread.
     execArgv: [],
     // It keeps nothing beyond one batch; a large young generation would only be memory unused.
     resourceLimits: { maxYoungGenerationSizeMb: 8, maxOldGenerationSizeMb: 512 },
   });
-  const storage = new SqliteStorage(worker);
-  await storage.opened;
-  return storage;
+  return {
+    listen({ answered, ended }) {
+      worker.on('message', answered);
+      worker.on('error', error => ended(error as Error));
+      worker.on('exit', () => ended(new Error('cannot reach the store: its thread has ended')));
+    },
+    send: (question, transferred) => worker.postMessage(question, transferred),
+  };
 }
 
 interface PendingWrite {
@@ -63,7 +83,8 @@ const batchBytesMax = 8 * 1024 * 1024;
 
 class SqliteStorage implements Storage {
   readonly opened: Promise<void>;
-  readonly #worker: Worker;
+  readonly #thread: DatabaseThread;
+  readonly #ended = Promise.withResolvers<void>();
   readonly #watchers = new Watchers();
   readonly #asked = new Map<number, { resolve(value: unknown, revision: number): void; reject(error: Error): void }>();
   #nextId = 1;
@@ -73,8 +94,8 @@ class SqliteStorage implements Storage {
   #flushing = false;
   #broken: Error | undefined;
 
-  constructor(worker: Worker) {
-    this.#worker = worker;
+  constructor(thread: DatabaseThread) {
+    this.#thread = thread;
     this.opened = new Promise((resolve, reject) => {
       this.#asked.set(0, {
         resolve: (_compacted, revision) => {
@@ -84,9 +105,13 @@ class SqliteStorage implements Storage {
         reject,
       });
     });
-    worker.on('message', (answer: Answer) => this.#answered(answer));
-    worker.on('error', error => this.#break(error as Error));
-    worker.on('exit', () => this.#break(new Error('cannot reach the store: its thread has ended')));
+    thread.listen({
+      answered: answer => this.#answered(answer),
+      ended: error => {
+        this.#break(error);
+        this.#ended.resolve();
+      },
+    });
   }
 
   currentRevision(): Promise<number> {
@@ -160,9 +185,8 @@ class SqliteStorage implements Storage {
     this.#watchers.clear();
     if (this.#broken) return;
     while (this.#waiting.length > 0 || this.#committing) await new Promise(resolve => setImmediate(resolve));
-    const ended = new Promise(resolve => this.#worker.once('exit', resolve));
     await this.#ask({ type: 'close', id: 0 });
-    await ended;
+    await this.#ended.promise;
   }
 
   #write(key: string, value: StoredValue | undefined, expected: Expected): Promise<number> {
@@ -203,9 +227,7 @@ class SqliteStorage implements Storage {
     });
     const keys = batch.map(write => write.key);
     const expected = batch.map(write => codeOf(write.expected));
-    this.#worker.postMessage({ type: 'write', id, keys, expected, lengths, values } satisfies Question, [
-      values.buffer,
-    ]);
+    this.#thread.send({ type: 'write', id, keys, expected, lengths, values }, [values.buffer]);
   }
 
   #takeBatch(): PendingWrite[] {
@@ -252,7 +274,7 @@ class SqliteStorage implements Storage {
     const id = this.#nextId++;
     return new Promise((resolve, reject) => {
       this.#asked.set(id, { resolve, reject });
-      this.#worker.postMessage({ ...question, id });
+      this.#thread.send({ ...question, id }, []);
     });
   }
 
