@@ -3,8 +3,8 @@ import { Service } from '#api/core/v1/service.ts';
 import { ServiceCIDR } from '#api/networking/v1/service-cidr.ts';
 import { PriorityClass } from '#api/scheduling/v1/priority-class.ts';
 import type { Client } from '#client/client.ts';
-import { createIfAbsent, createOrPatch } from '#client/ensure.ts';
 import { type Advertised, writeEndpoints } from './endpoint-leases.ts';
+import type { Seed } from './seed.ts';
 
 export interface BootstrapOptions {
   readonly serviceCIDR: string;
@@ -24,32 +24,42 @@ const priorityClasses = [
 ];
 
 /** Makes the objects that every cluster begins with, and brings the API server's own address up to date. */
-export async function ensureBootstrapObjects(client: Client, options: BootstrapOptions): Promise<void> {
+export async function ensureBootstrapObjects(client: Client, seed: Seed, options: BootstrapOptions): Promise<void> {
   await Promise.all([
-    ...namespaces.map(name => createIfAbsent(client, Namespace, { metadata: { name } })),
+    ...namespaces.map(name => seed(Namespace, { metadata: { name } })),
     // Before the first Service gets an address.
-    createIfAbsent(client, ServiceCIDR, {
+    seed(ServiceCIDR, {
       metadata: { name: 'kubernetes' },
       spec: { cidrs: options.serviceCIDR.split(',').map(cidr => cidr.trim()) },
     }),
   ]);
   await Promise.all([
     ...priorityClasses.map(({ name, value, description }) =>
-      createIfAbsent(client, PriorityClass, { metadata: { name }, value, description }),
+      seed(PriorityClass, { metadata: { name }, value, description }),
     ),
-    ensureKubernetesService(client, options),
+    ensureKubernetesService(client, seed, options),
   ]);
 }
 
 async function ensureKubernetesService(
   client: Client,
+  seed: Seed,
   { serviceIP, advertise, isAlone }: BootstrapOptions,
 ): Promise<void> {
   const labels = { component: 'apiserver', provider: 'kubernetes' };
   const port = { name: 'https', port: 443, protocol: 'TCP', targetPort: advertise?.port ?? 443 };
-  await createOrPatch(client, Service, {
+  const service = {
     metadata: { name: 'kubernetes', namespace: 'default', labels },
-    spec: { type: 'ClusterIP', clusterIP: serviceIP, clusterIPs: [serviceIP], ports: [port], sessionAffinity: 'None' },
-  });
+    spec: {
+      type: 'ClusterIP',
+      clusterIP: serviceIP,
+      clusterIPs: [serviceIP],
+      ports: [port],
+      sessionAffinity: 'None',
+    },
+  } as const;
+  // Brought up to date where it is there: the server may be reached elsewhere since.
+  if (!(await seed(Service, service)))
+    await client.patch(Service, 'kubernetes', { type: 'merge', patch: service }, { namespace: 'default' });
   if (advertise && isAlone) await writeEndpoints(client, [advertise.address], advertise.port);
 }

@@ -7,7 +7,7 @@ import { validateObjectMeta } from '#api/machinery/object-meta-validation.ts';
 import { Report } from '#api/machinery/validation.ts';
 import { Admission } from './admit.ts';
 import type { CachedObject } from './cache/entry.ts';
-import type { Call, WriteOptions } from './call.ts';
+import type { Call, Foundation, WriteOptions } from './call.ts';
 import { formatTime } from '#api/machinery/time.ts';
 import { dedupeOwnerReferences, matchNamespace } from './metadata.ts';
 import { keyOf, otherVersionsOf, type Resource } from './registry.ts';
@@ -64,7 +64,7 @@ export async function createObject(
   await admission.admit();
   // Admission may have put another object in its place.
   dedupeOwnerReferences(call, draft.metadata, true);
-  prepare(kind, draft, nowMs, call.foundation.random.uuid(), call.user);
+  prepareForCreate(kind, draft, nowMs, call.foundation.random.uuid(), call.user);
   const { name = '', generateName = '' } = draft.metadata;
   const generated = name === '' && generateName !== '';
   for (let attempt = 1; ; attempt++) {
@@ -75,7 +75,7 @@ export async function createObject(
       await admission.validate();
     }
     try {
-      return await store(call, resource, draft, options.dryRun);
+      return await store(call.foundation, resource, draft, options.dryRun);
     } catch (error) {
       // Who owns what is the first thing to go when an object is too large.
       if (isReason(error, 'RequestEntityTooLarge') && draft.metadata.managedFields !== undefined) {
@@ -111,10 +111,15 @@ const generatedBaseLengthMax = 58;
 /** Kinds whose creators say how they are: a kubelet registers its node with its status. */
 const keepsStatusOnCreate = new Set(['Node']);
 
-async function store(call: Call, resource: Resource, draft: Draft<ApiObject>, dryRun: boolean): Promise<Written> {
+/** Puts an object that is ready into the store, with what it holds there (a Service its addresses). */
+export async function store(
+  { hooks, writer }: Foundation,
+  resource: Resource,
+  draft: Draft<ApiObject>,
+  dryRun: boolean,
+): Promise<Written> {
   const { metadata } = draft;
   const key = keyOf(resource.kind, metadata.namespace ?? '', metadata.name as string);
-  const { hooks, writer } = call.foundation;
   const taking = hooks.allocate(resource.kind, draft as ApiObject, undefined, dryRun);
   const allocation = taking && (await taking);
   let entry: CachedObject | undefined;
@@ -145,7 +150,14 @@ function dropServerFields({ metadata }: Draft<ApiObject>): void {
   for (const field of serverFields) if (metadata[field] !== undefined) metadata[field] = undefined;
 }
 
-function prepare(kind: Kind, draft: Draft<ApiObject>, nowMs: number, uid: string, creator: Creator): void {
+/** What the server itself says of an object that is new. */
+export function prepareForCreate(
+  kind: Kind,
+  draft: Draft<ApiObject>,
+  nowMs: number,
+  uid: string,
+  creator: Creator,
+): void {
   const { metadata } = draft;
   dropServerFields(draft);
   metadata.uid = uid;

@@ -231,7 +231,8 @@ export async function startApiServer(options: ApiServerOptions): Promise<ApiServ
       }),
     );
   }
-  if (definesKinds) aggregation?.start(client);
+  const seed = seedOf(foundation);
+  if (definesKinds) aggregation?.start(client, seed);
   if (flowControl) lifetime.defer(startFlowControl(flowControl, { registry, cache, client, clock, log }));
   const { compactIntervalMs = defaultCompactIntervalMs } = options;
   if (compactIntervalMs > 0) compactRegularly(cache, compactIntervalMs, clock, log, lifetime.signal);
@@ -240,7 +241,7 @@ export async function startApiServer(options: ApiServerOptions): Promise<ApiServ
     registry,
     cache,
     metrics,
-    seed: seedOf(foundation),
+    seed,
     handle: (request, certificates) => handler.handle(request, certificates),
     handleAs: (user, request) => handler.handleAs(user, request),
     drain: how => shutdown.run(how),

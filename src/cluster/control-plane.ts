@@ -2,7 +2,7 @@ import type { Clock } from '#base/clock.ts';
 import { Lifetime } from '#base/lifetime.ts';
 import type { Log } from '#base/log.ts';
 import type { Random } from '#base/random.ts';
-import { metricsServerAccount, openMetricsServer } from '#addons/metrics-server/metrics-server.ts';
+import { metricsServerAccount, metricsServerPolicy, openMetricsServer } from '#addons/metrics-server/metrics-server.ts';
 import { admissionChain } from '#admission/chain.ts';
 import { policyMetrics } from '#admission/policies/metrics.ts';
 import { httpsWebhookCaller } from '#admission/webhooks/call.ts';
@@ -288,7 +288,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
   const ofScheduler = schedulerMetrics(apiServer.metrics.registry);
   starting.resolve(apiServer);
   const isShared = storage.shared !== undefined;
-  await ensureBootstrapObjects(client, {
+  await ensureBootstrapObjects(client, apiServer.seed, {
     serviceCIDR: options.serviceCIDR,
     serviceIP: options.serviceIP,
     advertise,
@@ -298,14 +298,17 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     lifetime.own(await keepEndpoints({ storage, client, clock, log: log.child('endpoints'), advertise }));
   if (options.identity) keepIdentityLease({ client, clock, random, log, ...options.identity }, lifetime.signal);
   await Promise.all([
-    reconcileBootstrapPolicy(client, apiServer.seed, optionalControllers(kinds)),
+    reconcileBootstrapPolicy(client, apiServer.seed, {
+      optional: optionalControllers(kinds),
+      addOns: [metricsServerPolicy],
+    }),
     ensureFlowControlConfiguration(client, apiServer.seed),
-    ensureTrustConfigMap(client, authentication),
-    ensureLegacyTokenTracking(client, clock),
+    ensureTrustConfigMap(client, authentication, apiServer.seed),
+    ensureLegacyTokenTracking(apiServer.seed, clock),
   ]);
   lifetime.defer(keepFlowControlConfiguration(client, apiServer.seed, clock, log));
   begun.resolve(apiServer);
-  await metrics.start(client);
+  metrics.start();
   // What plugins and authorizers look at must be complete before the first request from outside.
   await Promise.all([roles.synced, informers.synced]);
 

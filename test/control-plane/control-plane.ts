@@ -97,7 +97,7 @@ async function assemble(lifetime: Lifetime, options: ControlPlaneOptions): Promi
     }),
   );
   started.resolve(server);
-  await reconcileBootstrapPolicy(client, undefined, kinds && optionalControllers(kinds));
+  await reconcileBootstrapPolicy(client, undefined, kinds && { optional: optionalControllers(kinds) });
   await roles.synced;
   // What has just been written has to be in the copies, or the first requests of the controllers are refused.
   for (const kind of [ClusterRole, ClusterRoleBinding, Role, RoleBinding] as unknown as Kind[]) {
@@ -105,7 +105,7 @@ async function assemble(lifetime: Lifetime, options: ControlPlaneOptions): Promi
     const newest = Math.max(0, ...items.map(({ metadata }) => Number(metadata.resourceVersion)));
     await informers.of(kind).reached(String(newest));
   }
-  await ensureBootstrapObjects(client, {
+  await ensureBootstrapObjects(client, server.seed, {
     serviceCIDR: '10.96.0.0/16',
     serviceIP: '10.96.0.1',
     advertise: undefined,

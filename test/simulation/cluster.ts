@@ -18,12 +18,13 @@ import { inProcessClient } from '#client/in-process.ts';
 import { openInformers } from '#client/informers.ts';
 import { leadWhileHolding } from '#client/lease.ts';
 import { startControllers } from '#controllers/controllers.ts';
-import { hollowNames, startHollowNodes, type HollowNodes } from '#kubelet/hollow.ts';
+import { hollowNames, startHollowNodes } from '#kubelet/hollow.ts';
 import { schedulerName, startScheduler } from '#scheduler/scheduler.ts';
 import { openMemoryStorage } from '#storage/memory/memory-storage.ts';
 import type { Storage } from '#storage/storage.ts';
 import { chanceFor } from './chance.ts';
-import { diskOf, type DiskFaults } from './disk.ts';
+import { calmDisk, sharedStoreOf, type DiskFaults } from './disk.ts';
+import { SimulatedFiles } from './files.ts';
 import { History } from './history.ts';
 import { calm, Network, type NetworkFaults } from './network.ts';
 import { Life, VirtualTime } from './virtual-time.ts';
@@ -40,7 +41,7 @@ export interface SimulatedOptions {
 export interface Planted {
   /** Between the API servers and the store. */
   storage?(storage: Storage): Storage;
-  /** Between a component (`controllers`, `scheduler`, `nodes`) and the network. */
+  /** Between a component (`controllers`, `scheduler`, `node`) and the network. */
   client?(component: string, client: Client): Client;
 }
 
@@ -50,30 +51,37 @@ interface Process {
   readonly log: Log;
 }
 
-type Component = 'controllers' | 'scheduler' | 'nodes';
+type Component = 'controllers' | 'scheduler' | 'node';
 
-/** Controllers and schedulers stand twice where there are two API servers: one of each leads. */
-export class SimulatedCluster {
+export const storeName = 'store';
+
+/**
+ * One API server with its store inside itself (the real SQLite back end), or two that share one. Controllers and schedulers
+ * stand twice where there are two API servers: one of each leads. Every node is a process.
+ */
+export class SimulatedCluster implements Disposable {
   readonly time = new VirtualTime();
-  readonly storage = openMemoryStorage();
   readonly history: History;
   readonly network: Network;
   readonly networkFaults: NetworkFaults = { ...calm };
-  readonly diskFaults: DiskFaults = { slowMs: 2, fails: 0, failsAfterwards: 0 };
+  readonly diskFaults: DiskFaults = { ...calmDisk };
   /** What runs, by its name. */
   readonly lives = new Map<string, Life>();
   readonly nodeNames: readonly string[];
-  /** Nodes whose machine is off. */
-  readonly lost = new Set<string>();
   readonly #options: SimulatedOptions;
   readonly #incarnations = new Map<string, number>();
-  #hollow: HollowNodes | undefined;
-  /** Every key that an acknowledged write of the user has, with what the run logs of it. */
+  readonly #files: SimulatedFiles;
+  /** What all servers share, where there are several. */
+  readonly #shared = openMemoryStorage();
+  /** As the server of this moment has it. */
+  #storage: Storage | undefined;
   readonly user: Client;
 
   constructor(options: SimulatedOptions) {
     this.#options = options;
-    this.history = new History(this.time, this.storage);
+    this.history = new History(this.time);
+    const note = (line: string) => this.history.note(line);
+    this.#files = new SimulatedFiles({ time: this.time, faults: this.diskFaults, note });
     this.network = new Network({
       time: this.time,
       random: chanceFor(options.seed, 'network'),
@@ -98,11 +106,16 @@ export class SimulatedCluster {
       ...this.serverNames,
       ...copies.map(index => `controllers-${index}`),
       ...copies.map(index => `scheduler-${index}`),
-      'nodes',
+      ...this.nodeNames,
     ];
   }
 
+  get isShared(): boolean {
+    return this.#options.apiServers > 1;
+  }
+
   async start(): Promise<void> {
+    if (this.isShared) await this.history.follow(this.#shared);
     for (const name of this.serverNames) await this.time.runUntil(name, this.#startServer(name));
     for (const name of this.processNames) if (!name.startsWith('server-')) this.startProcess(name);
   }
@@ -112,7 +125,18 @@ export class SimulatedCluster {
     this.history.note(`kill ${name}`);
     this.lives.get(name)?.end();
     this.lives.delete(name);
-    if (name === 'nodes') this.#hollow = undefined;
+  }
+
+  /** Ends everything, and leaves nothing behind. */
+  [Symbol.dispose](): void {
+    for (const life of this.lives.values()) life.end();
+    this.#files[Symbol.dispose]();
+  }
+
+  /** Forgets what happened long ago, at a moment that no server has chosen. */
+  compact(revision: number): void {
+    const storage = this.isShared ? this.#shared : this.#storage;
+    storage?.compact(revision).catch((error: unknown) => this.history.note(`no compaction: ${messageOf(error)}`));
   }
 
   /** Starts a process that is not running. What it does when it cannot is like a container that is started again. */
@@ -121,28 +145,9 @@ export class SimulatedCluster {
     this.history.note(`start ${name}`);
     if (name.startsWith('server-')) this.#startServer(name).catch((error: unknown) => this.#failedToStart(name, error));
     else {
-      const component = name.replace(/-\d+$/, '') as Component;
+      const component = this.nodeNames.includes(name) ? 'node' : (name.replace(/-\d+$/, '') as Component);
       this.#startComponent(component, name).catch((error: unknown) => this.#failedToStart(name, error));
     }
-  }
-
-  /** A node's machine is switched off. */
-  loseNode(name: string): void {
-    if (!this.#hollow || this.lost.has(name)) return;
-    this.history.note(`lose node ${name}`);
-    this.lost.add(name);
-    this.#hollow.crash(name);
-  }
-
-  findNode(name: string): void {
-    if (!this.lost.delete(name)) return;
-    this.history.note(`find node ${name}`);
-    this.#hollow?.add(name).catch((error: unknown) => {
-      this.history.note(`cannot add node ${name}: ${messageOf(error)}`);
-      if (!this.lives.has('nodes')) return;
-      this.lost.add(name);
-      this.time.after(5_000, () => this.findNode(name));
-    });
   }
 
   #failedToStart(name: string, error: unknown): void {
@@ -162,14 +167,9 @@ export class SimulatedCluster {
   async #startServer(name: string): Promise<void> {
     const { life, random, log } = this.#begin(name);
     const clock = this.time.clockOf(life);
-    const { planted, seed, apiServers } = this.#options;
-    const storage = diskOf(life, {
-      storage: planted?.storage?.(this.storage) ?? this.storage,
-      time: this.time,
-      random: chanceFor(seed, `disk of ${name}/${this.#incarnations.get(name)}`),
-      faults: this.diskFaults,
-      isShared: apiServers > 1,
-    });
+    const { planted, apiServers } = this.#options;
+    const seen = await this.#openStore(name, life);
+    const storage = planted?.storage?.(seen) ?? seen;
     const started = Promise.withResolvers<ApiServer>();
     started.promise.catch(() => undefined);
     const client = inProcessClient<User>(
@@ -189,6 +189,9 @@ export class SimulatedCluster {
       random,
       log,
       serviceCIDR: '10.96.0.0/16',
+      // So few that a crowd can fill them.
+      inFlight: { readOnlyMax: 60, mutatingMax: 30, fair: true },
+      freezes: true,
       rawPaths: registry =>
         discoveryPaths({
           kinds: () => registry.kinds,
@@ -197,7 +200,7 @@ export class SimulatedCluster {
         }),
     });
     started.resolve(server);
-    await ensureBootstrapObjects(client, {
+    await ensureBootstrapObjects(client, server.seed, {
       serviceCIDR: '10.96.0.0/16',
       serviceIP: '10.96.0.1',
       advertise: undefined,
@@ -211,9 +214,30 @@ export class SimulatedCluster {
     this.network.attach({ name, life, handle: (user, request) => server.handleAs(user, request) });
   }
 
+  async #openStore(name: string, life: Life): Promise<Storage> {
+    const random = chanceFor(this.#options.seed, `disk of ${name}/${this.#incarnations.get(name)}`);
+    if (this.isShared)
+      return sharedStoreOf(life, {
+        storage: this.#shared,
+        time: this.time,
+        random,
+        faults: this.diskFaults,
+        isCut: () => this.network.isCut(name, storeName),
+      });
+    try {
+      this.#storage = await this.#files.open(life, random);
+      await this.history.follow(this.#storage);
+    } catch (error) {
+      // Whatever the disk was left with, the store has to open it.
+      this.history.problem(`the store does not open: ${messageOf(error)}`);
+      throw error;
+    }
+    return this.#storage;
+  }
+
   async #startComponent(component: Component, name: string): Promise<void> {
     const process = this.#begin(name);
-    if (component === 'nodes') return this.#startNodes(process);
+    if (component === 'node') return this.#startNode(process);
     const candidate = this.#client(component, process.life, {
       name: component === 'controllers' ? 'system:kube-controller-manager' : 'system:kube-scheduler',
       groups: ['system:authenticated'],
@@ -267,10 +291,11 @@ export class SimulatedCluster {
     });
   }
 
-  async #startNodes({ life, random, log }: Process): Promise<void> {
-    const hollow = await startHollowNodes({
-      client: this.#client('nodes', life, loopbackAdmin),
-      names: this.nodeNames.filter(name => !this.lost.has(name)),
+  async #startNode({ life, random, log }: Process): Promise<void> {
+    await startHollowNodes({
+      client: this.#client('node', life, loopbackAdmin),
+      names: [life.name],
+      firstIndex: this.nodeNames.indexOf(life.name),
       clock: this.time.clockOf(life),
       random,
       log,
@@ -281,7 +306,6 @@ export class SimulatedCluster {
         { startMs: 500, readyMs: 1_000, stopMs: 2_000 },
       ],
     });
-    if (!life.isOver) this.#hollow = hollow;
   }
 
   #client(component: Component, life: Life, user: User): Client {

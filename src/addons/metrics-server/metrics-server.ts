@@ -10,10 +10,7 @@ import { formatQuantity } from '#api/machinery/quantity.ts';
 import { formatTime } from '#api/machinery/time.ts';
 import { NodeMetrics } from '#api/metrics/v1beta1/node-metrics.ts';
 import { PodMetrics } from '#api/metrics/v1beta1/pod-metrics.ts';
-import { ClusterRole } from '#api/rbac/v1/cluster-role.ts';
-import { ClusterRoleBinding } from '#api/rbac/v1/cluster-role-binding.ts';
 import type { Client } from '#client/client.ts';
-import { createIfAbsent } from '#client/ensure.ts';
 import type { Informers } from '#client/informers.ts';
 import { hollowNodeUsage, hollowUsage, isHollow } from './hollow-usage.ts';
 import { readingOf, usageBetween, type Reading, type Usage } from './measurements.ts';
@@ -22,8 +19,8 @@ import { readingOf, usageBetween, type Reading, type Usage } from './measurement
 export interface MetricsServer extends AsyncDisposable {
   readonly resources: readonly MetricsResource[];
   readonly apiService: APIServiceSpec;
-  /** Begins to ask the node agents. `admin` writes the roles that the readers, and it itself, need. */
-  start(admin: Client): Promise<void>;
+  /** Begins to ask the node agents. */
+  start(): void;
 }
 
 interface MetricsResource {
@@ -198,16 +195,11 @@ export function openMetricsServer(options: {
       },
     ],
     apiService: { group: 'metrics.k8s.io', version: 'v1beta1', groupPriorityMinimum: 100, versionPriority: 100 },
-    async start(admin) {
+    start() {
       lifetime.defer(nodes.subscribe({ added: follow, updated: follow, deleted: leave }));
       lifetime.defer(() => {
         for (const { cancel } of states.values()) cancel();
       });
-      await Promise.all([
-        createIfAbsent(admin, ClusterRole, readers),
-        createIfAbsent(admin, ClusterRole, own),
-        createIfAbsent(admin, ClusterRoleBinding, ownBinding),
-      ]);
     },
     [Symbol.asyncDispose]: () => lifetime[Symbol.asyncDispose](),
   };
@@ -242,6 +234,9 @@ const ownBinding = {
   roleRef: { apiGroup: 'rbac.authorization.k8s.io', kind: 'ClusterRole', name: 'system:metrics-server' },
   subjects: [{ kind: 'ServiceAccount', name: metricsServerAccount, namespace: 'kube-system' }],
 };
+
+/** The roles that the readers, and it itself, need. */
+export const metricsServerPolicy = { clusterRoles: [readers, own], clusterRoleBindings: [ownBinding] };
 
 /** The oldest moment and the longest window of all that was measured together. */
 function momentOf(usages: readonly Usage[]) {

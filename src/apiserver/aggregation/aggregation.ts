@@ -11,6 +11,7 @@ import type { Ranking } from '../discovery/group-order.ts';
 import type { HealthCheck } from '../health.ts';
 import type { ApiMetrics } from '../metrics.ts';
 import type { Registry } from '../registry.ts';
+import type { Seed } from '../seed.ts';
 import { ApiServices, type RemoteService } from './api-services.ts';
 import { startAutoRegistration } from './auto-registration.ts';
 import { startAvailability } from './availability.ts';
@@ -38,7 +39,7 @@ export interface Aggregation extends Ranking {
   /** Calls back when another server describes itself differently. */
   onDocuments(listener: () => void): void;
   /** Begins to write: objects for what is served here, conditions for all. */
-  start(client: Client): void;
+  start(client: Client, seed: Seed): void;
   readonly healthCheck: HealthCheck;
 }
 
@@ -86,9 +87,9 @@ export function openAggregation(
       apiServices.onChange(listener);
     },
     onDocuments: listener => documents.onChange(listener),
-    start(client) {
+    start(client, seed) {
       const { addOns = [] } = options;
-      const registration = startAutoRegistration({ client, registry, cache, apiServices, addOns, clock, log });
+      const registration = startAutoRegistration({ client, seed, registry, cache, apiServices, addOns, clock, log });
       lifetime.own(registration);
       isComplete = () => registration.isComplete;
       const metrics = availabilityMetrics(parts.metrics.registry);

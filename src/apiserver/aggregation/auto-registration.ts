@@ -8,6 +8,7 @@ import type { Client } from '#client/client.ts';
 import { WorkQueue } from '#client/workqueue.ts';
 import type { WatchCache } from '../cache/watch-cache.ts';
 import type { Registry } from '../registry.ts';
+import type { Seed } from '../seed.ts';
 import type { ApiServices } from './api-services.ts';
 import { builtInPriority, customPriority, type Priority } from './priorities.ts';
 
@@ -34,6 +35,7 @@ export interface AutoRegistration extends Disposable {
  */
 export function startAutoRegistration(options: {
   readonly client: Client;
+  readonly seed: Seed;
   readonly registry: Registry;
   readonly cache: WatchCache;
   readonly apiServices: ApiServices;
@@ -42,7 +44,7 @@ export function startAutoRegistration(options: {
   readonly clock: Clock;
   readonly log: Log;
 }): AutoRegistration {
-  const { client, registry, cache, apiServices, addOns, clock, log } = options;
+  const { client, seed, registry, cache, apiServices, addOns, clock, log } = options;
   const queue = new WorkQueue<string>({ clock, retryMaxMs: 30_000 });
   const atStart = new Set(apiServices.names);
   const synced = new Set<string>();
@@ -62,7 +64,7 @@ export function startAutoRegistration(options: {
     apiServices.onChange(name => queue.add(name)),
   ];
   const synchronize = async (name: string) => {
-    await keep(client, name, wanted.get(name), apiServices.get(name), {
+    await keep(client, seed, name, wanted.get(name), apiServices.get(name), {
       wasThere: atStart.has(name),
       hasSynced: synced.has(name),
     });
@@ -131,6 +133,7 @@ function specOf(group: string, version: string, priority: Priority): APIServiceS
 /** One object as it is wanted to be: upstream's table of what is wanted, what is there, and who keeps it. */
 async function keep(
   client: Client,
+  seed: Seed,
   name: string,
   wanted: Wanted | undefined,
   present: APIService | undefined,
@@ -140,9 +143,7 @@ async function keep(
   if (!present) {
     if (!wanted) return;
     const labels = wanted.mode === 'unmanaged' ? undefined : { [managedLabel]: wanted.mode };
-    await unless('AlreadyExists', () =>
-      client.create(APIService, { metadata: { name, ...(labels && { labels }) }, spec: wanted.spec }),
-    );
+    await seed(APIService, { metadata: { name, ...(labels && { labels }) }, spec: wanted.spec });
     return;
   }
   const mode = present.metadata.labels?.[managedLabel];
@@ -150,20 +151,18 @@ async function keep(
   if (mode === 'onstart' && (!wasThere || hasSynced)) return;
   if (!wanted) {
     const { uid } = present.metadata;
-    await unless('Conflict', () =>
-      client.delete(APIService, name, uid === undefined ? {} : { preconditions: { uid } }),
-    );
+    await unlessChanged(() => client.delete(APIService, name, uid === undefined ? {} : { preconditions: { uid } }));
     return;
   }
   if (wanted.mode === 'unmanaged' || deepEqual(present.spec, wanted.spec)) return;
-  await unless('Conflict', () => client.update(APIService, { ...present, spec: wanted.spec }));
+  await unlessChanged(() => client.update(APIService, { ...present, spec: wanted.spec }));
 }
 
 /** Somebody else was quicker: the change that they made brings us here again. */
-async function unless(reason: 'AlreadyExists' | 'Conflict', write: () => Promise<unknown>): Promise<void> {
+async function unlessChanged(write: () => Promise<unknown>): Promise<void> {
   try {
     await write();
   } catch (error) {
-    if (!isReason(error, reason) && !isReason(error, 'NotFound')) throw error;
+    if (!isReason(error, 'Conflict', 'NotFound')) throw error;
   }
 }

@@ -4,7 +4,7 @@ import { isReason } from '#api/machinery/errors.ts';
 import { ConfigMap } from '#api/core/v1/config-map.ts';
 import { Secret } from '#api/core/v1/secret.ts';
 import type { Client } from '#client/client.ts';
-import { createIfAbsent } from '#client/ensure.ts';
+import type { Create } from '../authorization/policy/bootstrap-policy.ts';
 
 const lastUsedLabel = 'kubernetes.io/legacy-token-last-used';
 const trackingName = 'kube-apiserver-legacy-service-account-token-tracking';
@@ -28,8 +28,8 @@ export function legacyTokenUse(client: Client, clock: Clock, log: Log): (secret:
 }
 
 /** Says since when such uses are noted, so that silence before that day is not taken for disuse. */
-export function ensureLegacyTokenTracking(client: Client, clock: Clock): Promise<void> {
-  return createIfAbsent(client, ConfigMap, {
+export async function ensureLegacyTokenTracking(create: Create, clock: Clock): Promise<void> {
+  await create(ConfigMap, {
     metadata: { name: trackingName, namespace: 'kube-system' },
     data: { since: dayOf(clock) },
   });

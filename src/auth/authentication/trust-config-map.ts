@@ -3,6 +3,7 @@ import { ConfigMap } from '#api/core/v1/config-map.ts';
 import type { Client } from '#client/client.ts';
 import { createOrPatch } from '#client/ensure.ts';
 import type { Informers } from '#client/informers.ts';
+import type { Create } from '../authorization/policy/bootstrap-policy.ts';
 import type { RequestHeaders } from './request-header.ts';
 
 /** By whom API servers beside this one let themselves be told who a user is. */
@@ -21,8 +22,9 @@ const name = 'extension-apiserver-authentication';
 const namespace = 'kube-system';
 
 /** `kube-system/extension-apiserver-authentication`: what an API server that is aggregated trusts. */
-export function ensureTrustConfigMap(client: Client, trust: Trust): Promise<void> {
-  return createOrPatch(client, ConfigMap, { metadata: { name, namespace }, data: dataOf(trust) });
+export async function ensureTrustConfigMap(client: Client, trust: Trust, create?: Create): Promise<void> {
+  const map = { metadata: { name, namespace }, data: dataOf(trust) };
+  if ((await create?.(ConfigMap, map)) !== true) await createOrPatch(client, ConfigMap, map);
 }
 
 /** Writes it again when somebody has changed or deleted it. */

@@ -35,21 +35,39 @@ export interface BootstrapPolicy {
   readonly roleBindings: readonly Partly<RoleBinding>[];
 }
 
-/** `optional`: the controllers that are there beside those of a default cluster. */
-export function bootstrapPolicy(optional: readonly string[] = []): BootstrapPolicy {
-  const added = Object.entries(optionalControllerRules).filter(([name]) => optional.includes(name));
-  const controllers = [...Object.entries(controllerRules), ...added].map(([name, rules]) => ({
+/** What is there beside what upstream's API server has. */
+export interface PolicyAdditions {
+  /** Controllers that a default cluster does not have. */
+  readonly optional?: readonly string[];
+  readonly addOns?: readonly AddOnPolicy[];
+}
+
+/** The roles of a part that upstream has beside its cluster. */
+export interface AddOnPolicy {
+  readonly clusterRoles: readonly Partly<ClusterRole>[];
+  readonly clusterRoleBindings: readonly Partly<ClusterRoleBinding>[];
+}
+
+export function bootstrapPolicy({ optional = [], addOns = [] }: PolicyAdditions = {}): BootstrapPolicy {
+  const optionalRules = Object.entries(optionalControllerRules).filter(([name]) => optional.includes(name));
+  const controllers = [...Object.entries(controllerRules), ...optionalRules].map(([name, rules]) => ({
     name: `system:controller:${name}`,
     rules,
   }));
-  const view = clusterRoleRules['system:aggregate-to-view'] ?? [];
+  const added = addOns.flatMap(each => each.clusterRoles);
+  const addedTo = (role: string) =>
+    added
+      .filter(({ metadata }) => metadata?.labels?.[`rbac.authorization.k8s.io/aggregate-to-${role}`] === 'true')
+      .flatMap(({ rules = [] }) => rules as readonly PolicyRule[]);
   // In the order of the roles' names, as the aggregation controller would.
-  const edit = distinct([...(clusterRoleRules['system:aggregate-to-edit'] ?? []), ...view]);
-  const admin = distinct([...edit, ...(clusterRoleRules['system:aggregate-to-admin'] ?? [])]);
+  const view = distinct([...(clusterRoleRules['system:aggregate-to-view'] ?? []), ...addedTo('view')]);
+  const edit = distinct([...(clusterRoleRules['system:aggregate-to-edit'] ?? []), ...addedTo('edit'), ...view]);
+  const admin = distinct([...edit, ...(clusterRoleRules['system:aggregate-to-admin'] ?? []), ...addedTo('admin')]);
   return {
     clusterRoles: [
       ...Object.entries(clusterRoleRules).map(([name, rules]) => ({ metadata: metadataOf(name), rules })),
       ...controllers.map(({ name, rules }) => ({ metadata: metadataOf(name), rules })),
+      ...added,
       aggregated('view', view),
       aggregated('edit', edit),
       aggregated('admin', admin),
@@ -64,6 +82,7 @@ export function bootstrapPolicy(optional: readonly string[] = []): BootstrapPoli
       ...[kubeletClientBinding, networkPolicyBinding].map(({ name, role, subjects }) =>
         clusterBinding(name, role, subjects),
       ),
+      ...addOns.flatMap(each => each.clusterRoleBindings),
     ],
     roles: Object.entries(namespaceRoleRules).flatMap(([namespace, roles]) =>
       Object.entries(roles).map(([name, rules]) => ({ metadata: { ...metadataOf(name), namespace }, rules })),
@@ -85,11 +104,11 @@ export function bootstrapPolicy(optional: readonly string[] = []): BootstrapPoli
 export async function reconcileBootstrapPolicy(
   client: Client,
   create: Create = createThrough(client),
-  optional: readonly string[] = [],
+  additions: PolicyAdditions = {},
 ): Promise<void> {
-  const policy = bootstrapPolicy(optional);
+  const policy = bootstrapPolicy(additions);
   const namespaces = [...new Set([...Object.keys(namespaceRoleRules), ...Object.keys(namespaceRoleSubjects)])];
-  await Promise.all(namespaces.map(name => ensureNamespace(client, name)));
+  await Promise.all(namespaces.map(name => create(Namespace, { metadata: { name } })));
   await Promise.all([
     reconcile<ClusterRole>(client, ClusterRole, policy.clusterRoles, withMissingRules, create),
     reconcile<Role>(client, Role, policy.roles, withMissingRules, create),
@@ -117,12 +136,16 @@ async function reconcile<Type extends ApiObject>(
       const metadata = each.metadata ?? {};
       const place = metadata.namespace ? { namespace: metadata.namespace } : {};
       const old = found.get(keyOf(metadata));
-      if (!old) return create(kind, each);
+      if (!old) {
+        await create(kind, each);
+        return;
+      }
       if (old.metadata.annotations?.[autoupdate] === 'false') return;
       const next = merge(old, each) ?? old;
       if (next === 'recreate') {
         await client.delete(kind, metadata.name ?? '', place);
-        return create(kind, each);
+        await create(kind, each);
+        return;
       }
       const labelled = withMissingMetadata(next, each);
       if (labelled !== old) await client.update(kind, labelled, place);
@@ -131,7 +154,7 @@ async function reconcile<Type extends ApiObject>(
 }
 
 /** Creates an object unless there is one of its name: another API server may be starting at the same time. */
-export type Create = <Type extends ApiObject>(kind: Kind<Type>, object: Partly<Type>) => Promise<void>;
+export type Create = <Type extends ApiObject>(kind: Kind<Type>, object: Partly<Type>) => Promise<unknown>;
 
 function createThrough(client: Client): Create {
   return async (kind, object) => {
@@ -142,15 +165,6 @@ function createThrough(client: Client): Create {
       if (!isReason(error, 'AlreadyExists')) throw error;
     }
   };
-}
-
-async function ensureNamespace(client: Client, name: string): Promise<void> {
-  try {
-    await client.get(Namespace, name);
-  } catch (error) {
-    if (!isReason(error, 'NotFound')) throw error;
-    await createThrough(client)(Namespace as Kind, { metadata: { name } });
-  }
 }
 
 function withMissingRules<Type extends ClusterRole | Role>(found: Type, wanted: Partly<Type>): Type | undefined {
