@@ -48,6 +48,7 @@ import { nodeLifecycleController } from './node/node-lifecycle.ts';
 import { taintEvictionController } from './node/taint-eviction.ts';
 import { disruptionController } from './policy/disruption.ts';
 import { clusterRoleAggregationController } from './rbac/cluster-role-aggregation.ts';
+import { resourceClaimController } from './resource/resource-claim.ts';
 
 /**
  * Every controller, in the order of their start. They do not depend on it; it only makes the first second short: what pods
@@ -77,6 +78,7 @@ export const controllers: readonly Controller[] = [
   // Storage that pods wait for.
   persistentVolumeClaimController,
   persistentVolumeController,
+  resourceClaimController,
   // Who serves a service.
   endpointSliceController,
   endpointsController,

@@ -3,6 +3,7 @@ import { NodeInfo } from './node-info.ts';
 import type { ClusterView } from './plugin.ts';
 import { domainOf, PodCounts } from './pod-counts.ts';
 import type { PodInfo } from './pod-info.ts';
+import { DeviceState } from './devices/device-state.ts';
 import { StorageState } from './storage-state.ts';
 import { noWorkloads, type Workloads } from './workloads.ts';
 import { AntiAffinityIndex } from './anti-affinity-index.ts';
@@ -20,6 +21,7 @@ export class ClusterState implements ClusterView {
   /** What the pods that run refuse to have beside them, and what they like. */
   readonly podAffinities = new AntiAffinityIndex();
   readonly storage = new StorageState();
+  readonly devices = new DeviceState(() => this.topology++);
   /** What pods belong to, for default spreading. */
   workloads: Workloads = noWorkloads;
   /** Labels of namespaces, for terms that select namespaces. */
@@ -73,7 +75,7 @@ export class ClusterState implements ClusterView {
       this.#countImages(known, 1);
       return known;
     }
-    const added = new NodeInfo(node);
+    const added = new NodeInfo(node, resource => this.devices.classOfResource(resource) !== undefined);
     this.#byName.set(name, added);
     this.nodes.push(added);
     this.topology++;

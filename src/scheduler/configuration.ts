@@ -1,4 +1,5 @@
 import type { NodeAffinity, TopologySpreadConstraint } from '#api/core/v1/pod-spec.ts';
+import { parseGoDuration } from '#api/machinery/duration.ts';
 import { Report } from '#api/machinery/validation.ts';
 import type { ClusterPlugin, Plugin } from './plugin.ts';
 import { defaultClusterPlugins, defaultPlugins } from './plugins.ts';
@@ -18,6 +19,8 @@ export interface Profile {
   readonly preempts: boolean;
   /** How long volumes may take to be bound. */
   readonly volumesMsMax: number;
+  /** How long devices may take to get ready for a node. */
+  readonly devicesMsMax: number;
 }
 
 export interface SchedulerConfiguration {
@@ -28,6 +31,7 @@ export interface SchedulerConfiguration {
 
 const defaultName = 'default-scheduler';
 const volumesMsMax = 600_000;
+const devicesMsMax = 600_000;
 
 export const defaultConfiguration: SchedulerConfiguration = {
   profiles: [
@@ -37,6 +41,7 @@ export const defaultConfiguration: SchedulerConfiguration = {
       clusterPlugins: defaultClusterPlugins,
       preempts: true,
       volumesMsMax,
+      devicesMsMax,
     },
   ],
   backoffInitialMs: 1_000,
@@ -44,7 +49,7 @@ export const defaultConfiguration: SchedulerConfiguration = {
 };
 
 /** Plugins of upstream that are no filter and no score here; the queue, binding and preemption do what they do. */
-const builtIn = ['SchedulingGates', 'PrioritySort', 'DefaultPreemption', 'DefaultBinder', 'DynamicResources'];
+const builtIn = ['SchedulingGates', 'PrioritySort', 'DefaultPreemption', 'DefaultBinder'];
 const removed = ['AzureDiskLimits', 'CinderLimits', 'EBSLimits', 'GCEPDLimits'];
 const version = 'kubescheduler.config.k8s.io/v1';
 const points = [
@@ -153,6 +158,7 @@ function profileFrom(given: unknown, report: Report, needsName: boolean): Profil
     clusterPlugins,
     preempts: choice.enabled('DefaultPreemption', 'postFilter'),
     volumesMsMax: configured.volumesMsMax,
+    devicesMsMax: configured.devicesMsMax,
   };
 }
 
@@ -236,6 +242,7 @@ interface Configured {
   readonly plugins: readonly Plugin[];
   readonly clusterPlugins: readonly ClusterPlugin[];
   readonly volumesMsMax: number;
+  readonly devicesMsMax: number;
 }
 
 function configuredPlugins(given: readonly unknown[], report: Report): Configured {
@@ -243,6 +250,7 @@ function configuredPlugins(given: readonly unknown[], report: Report): Configure
   const plugins = new Map<string, Plugin>();
   const clusterPlugins = new Map<string, ClusterPlugin>();
   let bindMs = volumesMsMax;
+  let devicesMs = devicesMsMax;
   for (const [index, each] of given.entries()) {
     const at = report.index(index);
     const { name = '', args = {} } = objectAt(at, each, ['name', 'args']) as { name?: string; args?: unknown };
@@ -293,12 +301,20 @@ function configuredPlugins(given: readonly unknown[], report: Report): Configure
         bindMs = seconds * 1000;
         break;
       }
+      case 'DynamicResources': {
+        const fields = argumentsAt(argsAt, args, ['filterTimeout', 'bindingTimeout']);
+        // The search is limited by what it tries, not by the clock.
+        durationMsAt(argsAt.at('filterTimeout'), fields['filterTimeout'] ?? '10s', 0);
+        devicesMs = durationMsAt(argsAt.at('bindingTimeout'), fields['bindingTimeout'] ?? '600s', 1000);
+        break;
+      }
       case 'DefaultPreemption':
         validatePreemption(args, argsAt);
         break;
       default:
         at.at('name').notSupported(name, [
           'DefaultPreemption',
+          'DynamicResources',
           'InterPodAffinity',
           'NodeAffinity',
           'NodeResourcesBalancedAllocation',
@@ -312,7 +328,19 @@ function configuredPlugins(given: readonly unknown[], report: Report): Configure
     plugins: defaultPlugins.map(each => plugins.get(each.name) ?? each),
     clusterPlugins: defaultClusterPlugins.map(each => clusterPlugins.get(each.name) ?? each),
     volumesMsMax: bindMs,
+    devicesMsMax: devicesMs,
   };
+}
+
+function durationMsAt(report: Report, given: unknown, msMin: number): number {
+  try {
+    const ms = parseGoDuration(String(given));
+    if (ms >= msMin) return ms;
+    report.invalid(given, msMin > 0 ? `must be at least ${msMin / 1000} second` : 'must be zero or positive');
+  } catch (error) {
+    report.invalid(given, (error as Error).message);
+  }
+  return devicesMsMax;
 }
 
 function fitFrom(args: unknown, report: Report): Plugin {

@@ -1,7 +1,7 @@
 import type { Random } from '#base/random.ts';
 import type { ClusterState } from './cluster-state.ts';
 import type { NodeInfo } from './node-info.ts';
-import type { ClusterPlugin, Plugin, Prepared, Rejection, VolumeReservation } from './plugin.ts';
+import type { ClusterPlugin, DeviceReservation, Plugin, Prepared, Rejection, VolumeReservation } from './plugin.ts';
 import type { PodInfo } from './pod-info.ts';
 
 /** Where a pod goes, or why each node refuses it. */
@@ -91,6 +91,15 @@ export class SchedulingCycle {
   reserve(pod: PodInfo, node: NodeInfo): VolumeReservation | undefined {
     for (const plugin of this.#clusterPlugins) {
       const reservation = plugin.reserve?.(pod, node, this.#cluster);
+      if (reservation) return reservation;
+    }
+    return undefined;
+  }
+
+  /** Which devices the claims of the pod get on its node. */
+  allocate(pod: PodInfo, node: NodeInfo): DeviceReservation | undefined {
+    for (const plugin of this.#clusterPlugins) {
+      const reservation = plugin.allocate?.(pod, node, this.#cluster);
       if (reservation) return reservation;
     }
     return undefined;

@@ -1,7 +1,7 @@
 import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
 
 export type AttemptResult = 'scheduled' | 'unschedulable' | 'error';
-export type PendingPods = Readonly<Record<'active' | 'backoff' | 'unschedulable', number>>;
+export type PendingPods = Readonly<Record<'active' | 'backoff' | 'unschedulable' | 'gated', number>>;
 
 /** What the scheduler tells of itself. */
 export interface SchedulerMetrics {
@@ -14,10 +14,10 @@ export interface SchedulerMetrics {
 /** Upstream's metrics of the scheduler. Made once, however often the scheduler starts anew. */
 export function schedulerMetrics(registry: Registry): SchedulerMetrics {
   const registers = [registry];
-  let pendingNow: () => PendingPods = () => ({ active: 0, backoff: 0, unschedulable: 0 });
+  let pendingNow: () => PendingPods = () => ({ active: 0, backoff: 0, unschedulable: 0, gated: 0 });
   new Gauge({
     name: 'scheduler_pending_pods',
-    help: "Number of pending pods, by the queue type. 'active' means number of pods in activeQ; 'backoff' means number of pods in backoffQ; 'unschedulable' means number of pods in unschedulablePods that the scheduler attempted to schedule and failed.",
+    help: "Number of pending pods, by the queue type. 'active' means number of pods in activeQ; 'backoff' means number of pods in backoffQ; 'unschedulable' means number of pods in unschedulablePods that the scheduler attempted to schedule and failed; 'gated' is the number of unschedulable pods that the scheduler never attempted to schedule because they are gated.",
     labelNames: ['queue'],
     registers,
     collect() {

@@ -16,8 +16,11 @@ export class NodeInfo {
   /** Looked up for every pod and topology: a Map is faster than an object whose keys vary. */
   labels: ReadonlyMap<string, string> = new Map();
   generation = 0;
+  /** Extended resources that claims for devices serve where the node has none of them. */
+  readonly servedByDevices: (resource: string) => boolean;
 
-  constructor(node: Node) {
+  constructor(node: Node, servedByDevices: (resource: string) => boolean = () => false) {
+    this.servedByDevices = servedByDevices;
     this.name = node.metadata.name ?? '';
     this.node = node;
     this.setNode(node);
@@ -41,7 +44,7 @@ export class NodeInfo {
 
   /** Another node with the same pods, for asking what would be. */
   with(node: Node): NodeInfo {
-    const copy = new NodeInfo(node);
+    const copy = new NodeInfo(node, this.servedByDevices);
     for (const pod of this.pods.values()) copy.addPod(pod);
     return copy;
   }

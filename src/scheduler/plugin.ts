@@ -2,6 +2,7 @@ import type { NodeInfo } from './node-info.ts';
 import type { PodInfo } from './pod-info.ts';
 import type { PersistentVolumeClaim } from '#api/core/v1/persistent-volume-claim.ts';
 import type { PersistentVolume } from '#api/core/v1/persistent-volume.ts';
+import type { AllocationResult, ResourceClaim } from '#api/resource/v1/resource-claim.ts';
 import type { ClusterState } from './cluster-state.ts';
 
 /** Why a node does not take a pod, in upstream's words; they are counted into the "0/3 nodes are available" message. */
@@ -74,6 +75,8 @@ export interface ClusterPlugin {
   readonly hint?: (event: ClusterEvent, pod: PodInfo, cluster: ClusterState) => boolean;
   /** What must be written before the pod can be bound to the node that was chosen. */
   reserve?(pod: PodInfo, node: NodeInfo, cluster: ClusterState): VolumeReservation | undefined;
+  /** Which devices the claims of the pod get on the node that was chosen. */
+  allocate?(pod: PodInfo, node: NodeInfo, cluster: ClusterState): DeviceReservation | undefined;
 }
 
 /** What happens beyond one node and can let a pod fit that fitted nowhere. Upstream's queueing hints, KEP-4247. */
@@ -81,12 +84,19 @@ export type ClusterEvent =
   | { readonly type: 'pod placed' | 'pod gone'; readonly pod: PodInfo }
   /** A node came or went, or has other labels. */
   | { readonly type: 'nodes changed' }
-  | { readonly type: 'namespace relabelled' };
+  | { readonly type: 'namespace relabelled' }
+  /** A claim with what it was before, or, without claim, a slice or a class of devices. */
+  | { readonly type: 'devices changed'; readonly claim?: ResourceClaim; readonly before?: ResourceClaim };
 
 /** Which volumes claims get, and which claims are provisioned for the node. */
 export interface VolumeReservation {
   readonly bindings: readonly { readonly claim: PersistentVolumeClaim; readonly volume: PersistentVolume }[];
   readonly provisions: readonly PersistentVolumeClaim[];
+}
+
+/** The claims of a pod: those without allocation have their devices already, and are only reserved. */
+export interface DeviceReservation {
+  readonly claims: readonly { readonly claim: ResourceClaim; readonly allocation: AllocationResult | undefined }[];
 }
 
 export interface Prepared {

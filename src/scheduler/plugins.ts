@@ -1,5 +1,6 @@
 import type { ClusterPlugin, Plugin } from './plugin.ts';
 import { balancedAllocation } from './plugins/balanced-allocation.ts';
+import { dynamicResources } from './plugins/dynamic-resources.ts';
 import { imageLocality } from './plugins/image-locality.ts';
 import { interPodAffinity } from './plugins/inter-pod-affinity.ts';
 import { nodeAffinity } from './plugins/node-affinity.ts';
@@ -35,4 +36,6 @@ export const defaultClusterPlugins: readonly ClusterPlugin[] = [
   volumeZone,
   podTopologySpread,
   interPodAffinity,
+  // Searching devices costs most.
+  dynamicResources,
 ];

@@ -55,7 +55,7 @@ function victimsOn(
   budgets: readonly PodDisruptionBudget[],
   fits: (pod: PodInfo, node: NodeInfo) => Rejection | undefined,
 ): Preemption | Rejection {
-  const trial = new NodeInfo(node.node);
+  const trial = new NodeInfo(node.node, node.servedByDevices);
   for (const each of node.pods.values()) if (each.priority >= pod.priority) trial.addPod(each);
   const refusal = fits(pod, trial);
   if (refusal) return refusal;

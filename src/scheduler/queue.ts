@@ -35,6 +35,8 @@ export class SchedulingQueue {
   /** Unschedulable pods by the plugins that refused them; those that left meanwhile are found out when asked for. */
   readonly #refusedBy = new Map<string, Set<QueuedPod>>();
   readonly #known = new Map<string, QueuedPod>();
+  /** Not looked at before somebody opens the gate: with what keeps it closed. */
+  readonly #gated = new Map<string, { readonly info: PodInfo; readonly by: string }>();
   #sequence = 0;
   #onReady: () => void = () => {};
 
@@ -48,11 +50,23 @@ export class SchedulingQueue {
     this.#onReady = notify;
   }
 
-  get counts(): { active: number; backoff: number; unschedulable: number } {
-    return { active: this.#active.size, backoff: this.#backoff.size, unschedulable: this.#unschedulable.size };
+  get counts(): { active: number; backoff: number; unschedulable: number; gated: number } {
+    const gated = this.#gated.size;
+    return { active: this.#active.size, backoff: this.#backoff.size, unschedulable: this.#unschedulable.size, gated };
+  }
+
+  /** Keeps a pod out until it is added or removed. KEP-3521. */
+  gate(info: PodInfo, by: string): void {
+    if (this.#known.has(info.key)) this.remove(info.key);
+    this.#gated.set(info.key, { info, by });
+  }
+
+  gatedBy(by: string): readonly PodInfo[] {
+    return [...this.#gated.values()].filter(each => each.by === by).map(each => each.info);
   }
 
   add(info: PodInfo): void {
+    this.#gated.delete(info.key);
     const known = this.#known.get(info.key);
     if (known) {
       known.info = info;
@@ -71,6 +85,7 @@ export class SchedulingQueue {
   }
 
   remove(key: string): void {
+    this.#gated.delete(key);
     this.#known.delete(key);
     this.#unschedulable.delete(key);
     this.#backoff.get(key)?.cancel();

@@ -11,13 +11,17 @@ import type { Client } from '#client/client.ts';
 import type { EventRecorder } from '#client/events.ts';
 import type { Informers } from '#client/informers.ts';
 import { bindVolumes, reserveVolumes } from './bind-volumes.ts';
+import { bindClaims, deallocateClaim, promiseDevices, unbindClaims, type ClaimBinder } from './devices/bind-claims.ts';
+import { followDevices } from './devices/follow-devices.ts';
+import { usesClaims } from './devices/pod-devices.ts';
 import { ClusterState } from './cluster-state.ts';
 import { defaultConfiguration, type SchedulerConfiguration } from './configuration.ts';
 import { SchedulingCycle } from './cycle.ts';
 import { fitErrorMessage } from './fit-error.ts';
 import type { AttemptResult, SchedulerMetrics } from './metrics.ts';
 import type { NodeInfo } from './node-info.ts';
-import type { ClusterEvent, Rejection, VolumeReservation } from './plugin.ts';
+import type { ClusterEvent, DeviceReservation, Rejection, VolumeReservation } from './plugin.ts';
+import { claimMissing, claimToDeallocate, dynamicResources } from './plugins/dynamic-resources.ts';
 import { podInfo, type PodInfo } from './pod-info.ts';
 import { preempt, type Preemption } from './preemption.ts';
 import { SchedulingQueue, type QueuedPod } from './queue.ts';
@@ -40,7 +44,12 @@ export interface SchedulerOptions {
 
 export interface Scheduler {
   /** How many pods wait, by queue. */
-  readonly pending: { readonly active: number; readonly backoff: number; readonly unschedulable: number };
+  readonly pending: {
+    readonly active: number;
+    readonly backoff: number;
+    readonly unschedulable: number;
+    readonly gated: number;
+  };
 }
 
 export const schedulerName = 'default-scheduler';
@@ -81,6 +90,8 @@ export async function startScheduler(options: SchedulerOptions): Promise<Schedul
   const workloads = followWorkloads(informers);
   cluster.workloads = workloads.workloads;
   const storage = followStorage(informers, cluster.storage, storageChanged);
+  cluster.devices.random = random;
+  const devices = followDevices(informers, cluster.devices, devicesChanged);
   const unsubscribe = [
     nodes.subscribe({
       added: seeNode,
@@ -93,6 +104,7 @@ export async function startScheduler(options: SchedulerOptions): Promise<Schedul
     namespaces.subscribe({ added: seeNamespace, updated: seeNamespace, deleted: forgetNamespace }),
     pods.subscribe({ added: seePod, updated: seePod, deleted: forgetPod }),
     storage.end,
+    devices.end,
   ];
   queue.onReady = wake;
   metrics?.pendingFrom(() => queue.counts);
@@ -108,7 +120,8 @@ export async function startScheduler(options: SchedulerOptions): Promise<Schedul
     },
     { once: true },
   );
-  await Promise.all([nodes.synced, pods.synced, namespaces.synced, budgets.synced, storage.synced, workloads.synced]);
+  const others = [budgets, storage, devices, workloads].map(each => each.synced);
+  await Promise.all([nodes.synced, pods.synced, namespaces.synced, ...others]);
   wake();
   return {
     get pending() {
@@ -157,7 +170,8 @@ export async function startScheduler(options: SchedulerOptions): Promise<Schedul
     if (isTerminal(pod) || pod.metadata.deletionTimestamp !== undefined) return forgetPod(pod);
     if (!profiles.has(pod.spec.schedulerName ?? schedulerName)) return;
     // KEP-3521: a gated pod is not even looked at.
-    if ((pod.spec.schedulingGates?.length ?? 0) > 0) return;
+    if ((pod.spec.schedulingGates?.length ?? 0) > 0) return queue.gate(info, 'SchedulingGates');
+    if (isWithoutClaim(info)) return queue.gate(info, dynamicResources.name);
     // Assumed, its binding on the way.
     if (cluster.nodeOfPod(info.key) !== undefined && !nominated.has(info.key)) return;
     if (queue.has(info.key) && sameToScheduler(info)) queue.refresh(info);
@@ -194,6 +208,27 @@ export async function startScheduler(options: SchedulerOptions): Promise<Schedul
       const claims = claimsOf(pod);
       return claimKey === undefined ? claims.length > 0 : claims.some(each => each.key === claimKey);
     });
+  }
+
+  /** A claim, a slice or a class of devices changed. */
+  function devicesChanged(event: ClusterEvent): void {
+    for (const info of queue.gatedBy(dynamicResources.name)) if (!isWithoutClaim(info)) queue.add(info);
+    happened(event);
+  }
+
+  /** Before its claims are there a pod need not be looked at. */
+  function isWithoutClaim(info: PodInfo): boolean {
+    if (!usesClaims(info) || !usesDevices(info)) return false;
+    return claimMissing(info, cluster.devices) !== undefined;
+  }
+
+  function usesDevices(info: PodInfo): boolean {
+    return profileOf(info).profile.clusterPlugins.some(each => each.name === dynamicResources.name);
+  }
+
+  function claimBinder(info: PodInfo): ClaimBinder {
+    const { devicesMsMax: timeoutMs } = profileOf(info).profile;
+    return { client, clock, devices: cluster.devices, timeoutMs, onClaim: devices.onClaim, signal };
   }
 
   function profileOf({ pod }: PodInfo) {
@@ -239,12 +274,13 @@ export async function startScheduler(options: SchedulerOptions): Promise<Schedul
     if (placement.node) {
       // From here on everybody counts with it, before the API server has heard of it.
       const reservation = cycle.reserve(pod.info, placement.node);
+      const allocated = cycle.allocate(pod.info, placement.node);
       cluster.setPod(pod.info, placement.node.name);
       happened({ type: 'pod placed', pod: pod.info });
       // Volumes may take minutes; who waits for them holds up nobody.
-      const slots = reservation ? 0 : 1;
+      const slots = reservation || allocated ? 0 : 1;
       binding += slots;
-      void bind(pod, placement.node.name, reservation)
+      void bind(pod, placement.node.name, reservation, allocated)
         .then(attempted)
         .finally(() => {
           binding -= slots;
@@ -265,7 +301,12 @@ export async function startScheduler(options: SchedulerOptions): Promise<Schedul
     void refuse(pod, placement.rejections);
   }
 
-  async function bind({ info }: QueuedPod, nodeName: string, volumes?: VolumeReservation): Promise<AttemptResult> {
+  async function bind(
+    { info }: QueuedPod,
+    nodeName: string,
+    volumes?: VolumeReservation,
+    allocated?: DeviceReservation,
+  ): Promise<AttemptResult> {
     const { namespace = '', name = '', uid } = info.pod.metadata;
     const body = {
       apiVersion: 'v1',
@@ -274,6 +315,8 @@ export async function startScheduler(options: SchedulerOptions): Promise<Schedul
       target: { apiVersion: 'v1', kind: 'Node', name: nodeName },
     };
     const release = volumes && reserveVolumes(cluster.storage, nodeName, volumes);
+    const keep = allocated && promiseDevices(cluster.devices, allocated);
+    let claimed: Awaited<ReturnType<typeof bindClaims>> = [];
     try {
       if (volumes)
         await bindVolumes(
@@ -281,14 +324,19 @@ export async function startScheduler(options: SchedulerOptions): Promise<Schedul
           nodeName,
           volumes,
         );
+      if (allocated) claimed = await bindClaims(claimBinder(info), info.pod, allocated);
       await client.createSubresource(Pod, name, 'binding', body, { namespace, signal });
       queue.remove(info.key);
       events.event(info.pod, 'Normal', 'Scheduled', `Successfully assigned ${namespace}/${name} to ${nodeName}`);
       return 'scheduled';
     } catch (error) {
       freeRoomOf(info.key);
+      if (!signal.aborted && claimed.length > 0)
+        await unbindClaims(claimBinder(info), info.pod, claimed).catch((failure: unknown) =>
+          log.warn('cannot give devices back', { pod: info.key, error: failure }),
+        );
       // A volume that is not found is another matter: the pod is still there.
-      if (signal.aborted || (!volumes && isReason(error, 'NotFound'))) queue.remove(info.key);
+      if (signal.aborted || (!volumes && !allocated && isReason(error, 'NotFound'))) queue.remove(info.key);
       else {
         log.warn('cannot bind a pod', { pod: info.key, node: nodeName, error });
         queue.requeue(info.key);
@@ -296,17 +344,30 @@ export async function startScheduler(options: SchedulerOptions): Promise<Schedul
       return 'error';
     } finally {
       release?.();
+      keep?.();
     }
   }
 
   async function refuse(pod: QueuedPod, rejections: ReadonlyMap<string, Rejection>): Promise<void> {
     const { info } = pod;
+    const stuck = usesClaims(info) && usesDevices(info) && claimToDeallocate(info, cluster.nodes, cluster.devices);
+    if (stuck) {
+      await deallocateClaim(claimBinder(info), stuck).catch((error: unknown) => {
+        if (!signal.aborted && !isReason(error, 'NotFound') && !isReason(error, 'Conflict'))
+          log.warn('cannot give the devices of a claim back', { pod: info.key, error });
+      });
+    }
     const result =
       rejections.size === 0 || !profileOf(info).profile.preempts
         ? undefined
         : preempt(info, rejections, cluster, [...budgets.objects.values()], rejectionOf);
     if (result) metrics?.preempted(result.found?.victims.length ?? 0);
-    const why = result?.found ? '' : `no new claims to deallocate, preemption: ${result?.why ?? ''}`;
+    const claimsWhy = stuck
+      ? 'deallocation of ResourceClaim completed'
+      : usesClaims(info)
+        ? 'still not schedulable'
+        : 'no new claims to deallocate';
+    const why = result?.found ? '' : `${claimsWhy}, preemption: ${result?.why ?? ''}`;
     const message = fitErrorMessage(rejections, why);
     try {
       if (result?.found) await makeRoom(info, result.found);

@@ -9,6 +9,9 @@ import { PersistentVolumeClaim } from '#api/core/v1/persistent-volume-claim.ts';
 import { PersistentVolume } from '#api/core/v1/persistent-volume.ts';
 import { Pod } from '#api/core/v1/pod.ts';
 import { PodDisruptionBudget } from '#api/policy/v1/pod-disruption-budget.ts';
+import { DeviceClass } from '#api/resource/v1/device-class.ts';
+import { ResourceClaim } from '#api/resource/v1/resource-claim.ts';
+import { ResourceSlice } from '#api/resource/v1/resource-slice.ts';
 import { CSIDriver } from '#api/storage/v1/csi-driver.ts';
 import { CSINode } from '#api/storage/v1/csi-node.ts';
 import { CSIStorageCapacity } from '#api/storage/v1/csi-storage-capacity.ts';
@@ -30,17 +33,26 @@ export interface Snapshot {
 const pageSize = 500;
 
 export async function readSnapshot(client: Client, signal?: AbortSignal): Promise<Snapshot> {
-  const [nodes, pods, namespaces, budgets, storage, workloads] = await Promise.all([
+  const [nodes, pods, namespaces, budgets, storage, workloads, devices] = await Promise.all([
     listAll(client, Node, signal),
     listAll(client, Pod, signal),
     listAll(client, Namespace, signal),
     listAll(client, PodDisruptionBudget, signal),
     readStorage(client, signal),
     readWorkloads(client, signal),
+    Promise.all([
+      listAll(client, DeviceClass, signal),
+      listAll(client, ResourceSlice, signal),
+      listAll(client, ResourceClaim, signal),
+    ]),
   ]);
   const cluster = new ClusterState();
   cluster.storage.objects = storage;
   cluster.workloads = workloads;
+  const [classes, slices, claims] = devices;
+  for (const each of classes) cluster.devices.setClass(each);
+  for (const each of slices) cluster.devices.setSlice(each);
+  for (const each of claims) cluster.devices.setClaim(each);
   for (const { metadata } of namespaces) cluster.namespaceLabels.set(metadata.name ?? '', metadata.labels ?? {});
   for (const node of nodes) cluster.setNode(node);
   for (const pod of pods) {

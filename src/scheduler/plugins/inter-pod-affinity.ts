@@ -33,7 +33,7 @@ export function interPodAffinityWith(given: InterPodAffinityArguments): ClusterP
 }
 
 function hint(event: ClusterEvent, pod: PodInfo, { namespaceLabels }: ClusterState): boolean {
-  if (event.type === 'nodes changed') return false;
+  if (event.type === 'nodes changed' || event.type === 'devices changed') return false;
   if (event.type === 'namespace relabelled') return true;
   const other = event.pod;
   const matches = (terms: readonly PodAffinityTerm[] | undefined, owner: PodInfo, candidate: PodInfo) =>

@@ -121,8 +121,12 @@ function insufficient({ requests }: PodInfo, node: NodeInfo): readonly Insuffici
   check('cpu', requests.milliCPU, allocatable.milliCPU, requested.milliCPU);
   check('memory', requests.memoryBytes, allocatable.memoryBytes, requested.memoryBytes);
   check('ephemeral-storage', requests.ephemeralBytes, allocatable.ephemeralBytes, requested.ephemeralBytes);
-  for (const [name, wanted] of requests.scalar)
-    check(name, wanted, allocatable.scalar.get(name) ?? 0, requested.scalar.get(name) ?? 0);
+  for (const [name, wanted] of requests.scalar) {
+    const total = allocatable.scalar.get(name) ?? 0;
+    // DynamicResources looks for devices then.
+    if (total === 0 && wanted > 0 && node.servedByDevices(name)) continue;
+    check(name, wanted, total, requested.scalar.get(name) ?? 0);
+  }
   return lacking;
 }
 

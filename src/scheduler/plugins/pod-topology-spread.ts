@@ -52,7 +52,7 @@ export function podTopologySpreadWith({ defaults }: SpreadArguments): ClusterPlu
 
 function hint(event: ClusterEvent, pod: PodInfo): boolean {
   if (event.type === 'nodes changed') return true;
-  if (event.type === 'namespace relabelled') return false;
+  if (event.type === 'namespace relabelled' || event.type === 'devices changed') return false;
   const own = pod.pod.spec.topologySpreadConstraints ?? [];
   if (event.pod.pod.metadata.namespace !== pod.pod.metadata.namespace) return false;
   // Without own constraints the profile's hold, for the pods of the same workload.
