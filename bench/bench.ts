@@ -1,15 +1,25 @@
-/** `npm run bench [-- NAME…]`: measures, prints tables and appends them to bench/RESULTS.md. */
+/** `npm run bench [-- NAME…]`: measures, prints tables and appends them to bench/RESULTS.md. `NAME=PART,PART` runs parts; `--dry` appends nothing. */
 import { benches } from './benches.ts';
+import { recordNothing } from './harness.ts';
 
-const wanted = process.argv.slice(2);
-const unknown = wanted.filter(name => !benches.some(each => each.name === name));
+const given = process.argv.slice(2);
+if (given.includes('--dry')) recordNothing();
+const wanted = given
+  .filter(argument => argument !== '--dry')
+  .map(argument => {
+    const [name = '', parts] = argument.split('=', 2);
+    return { name, parts: parts?.split(',') ?? [] };
+  });
+const unknown = wanted.filter(({ name }) => !benches.some(each => each.name === name));
 if (unknown.length > 0) {
   process.stderr.write(
-    `there is no bench ${unknown.join(', ')}; there are ${benches.map(each => each.name).join(', ')}\n`,
+    `there is no bench ${unknown.map(({ name }) => name).join(', ')}; there are ${benches.map(each => each.name).join(', ')}\n`,
   );
   process.exit(2);
 }
-for (const bench of benches.filter(each => wanted.length === 0 || wanted.includes(each.name))) {
+for (const bench of benches) {
+  const asked = wanted.find(({ name }) => name === bench.name);
+  if (wanted.length > 0 && !asked) continue;
   process.stdout.write(`— ${bench.name}: ${bench.measures}\n`);
-  await bench.run();
+  await bench.run(asked?.parts ?? []);
 }

@@ -131,6 +131,13 @@ export interface Row {
   readonly against?: string;
 }
 
+let recording = true;
+
+/** From now on tables are printed only. */
+export function recordNothing(): void {
+  recording = false;
+}
+
 /** Prints a table and appends it to RESULTS.md with machine, date and commit. */
 export async function record(name: string, rows: readonly Row[]): Promise<void> {
   const { stdout } = await run('git', ['rev-parse', '--short', 'HEAD'], { cwd: root });
@@ -147,5 +154,5 @@ export async function record(name: string, rows: readonly Row[]): Promise<void> 
     '',
   ];
   process.stdout.write(`${lines.join('\n')}\n`);
-  appendFileSync(join(root, 'bench', 'RESULTS.md'), `${lines.join('\n')}`);
+  if (recording) appendFileSync(join(root, 'bench', 'RESULTS.md'), `${lines.join('\n')}`);
 }
