@@ -109,18 +109,20 @@ function overlaps(a: Ranges, b: Ranges): boolean {
 
 /** Whether an address lies in one of the ranges, which all start at 10.x. */
 function covers({ podCIDR, serviceCIDR }: Ranges, address: string): boolean {
-  const [first, second = '0'] = address.split('.');
+  const [first, second = '0', third = '0'] = address.split('.');
   if (first !== '10') return false;
   const octet = Number(second);
   const pod = Number(podCIDR.split('.')[1]);
   const service = Number(serviceCIDR.split('.')[1]);
-  return octet === pod || (octet >= service && octet < service + 16);
+  // Nodes beside each other on one machine have addresses there (nodes.ts).
+  const isOfNodes = octet === 252 && Number(third) === pod - 244;
+  return octet === pod || isOfNodes || (octet >= service && octet < service + 16);
 }
 
 /** Addresses of this machine, without its loopback and without the bridges of clusters. */
 export function ipv4Addresses(): readonly string[] {
   return Object.entries(networkInterfaces())
-    .filter(([name]) => !name.startsWith('wl-') && !name.startsWith('veth'))
+    .filter(([name]) => !/^(w[lnx]-|veth)/.test(name))
     .flatMap(([, addresses]) => addresses ?? [])
     .filter(each => each.family === 'IPv4' && !each.internal)
     .map(each => each.address);

@@ -7,7 +7,11 @@ import { localNodes, machineNames } from './nodes.ts';
 
 /** The cluster's certificates, those of this machine's nodes among them, and the admin's kubeconfig. */
 export async function openClusterPki(dir: DataDir, config: ClusterConfig, clock: Clock): Promise<Pki> {
-  const { hosts, ips } = machineNames();
+  const nodes = localNodes(dir, config);
+  const machine = machineNames();
+  const { hosts } = machine;
+  // The address that nodes of this machine call; its link may not be there yet.
+  const ips = [...new Set([...machine.ips, ...nodes.slice(0, 1).flatMap(({ address }) => address ?? [])])];
   const pki = await ensurePki(dir.pki, {
     clock,
     hosts,
@@ -17,7 +21,7 @@ export async function openClusterPki(dir: DataDir, config: ClusterConfig, clock:
     serviceIp: config.serviceIP,
   });
   writeKubeconfig(dir, config, pki);
-  for (const { name } of localNodes(config)) await pki.node(name, { hosts, ips });
+  for (const { name, place } of nodes) await pki.node(name, place ? { ips: [place.address] } : { hosts, ips });
   if (config.nodes > 0) await pki.client('kube-proxy', networkUser);
   return pki;
 }

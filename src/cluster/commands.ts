@@ -71,6 +71,12 @@ const shapeFlags: readonly Flag[] = [
     does: 'where the CRI runtime listens (default unix:///run/containerd/containerd.sock)',
   },
   {
+    name: 'network',
+    type: 'text',
+    choices: ['vxlan', 'hostgw'],
+    does: "how nodes reach each other's pods: packed into UDP, or by routes, where nodes are neighbours (default vxlan)",
+  },
+  {
     name: 'load-balancer-pool',
     type: 'text',
     value: 'CIDR,…',
@@ -200,7 +206,11 @@ export const commands: readonly Command[] = [
     usage: 'node-agent --data-dir DIR',
     does: 'runs the nodes of a cluster that are on this machine',
     hidden: true,
-    flags: [dataDir, { name: 'clean', type: 'boolean', does: 'only remove what the nodes left on this machine' }],
+    flags: [
+      dataDir,
+      { name: 'node', type: 'text', does: 'the node that has the network namespace in which this is started' },
+      { name: 'clean', type: 'boolean', does: 'only remove what the nodes left on this machine' },
+    ],
     run: async flags => (await import('./roles/node-agent.ts')).nodeAgent(flags),
   },
 ];

@@ -34,6 +34,8 @@ export interface ClusterConfig {
   readonly hollowNodes: number;
   readonly runtime: 'oci' | 'cri' | 'hollow';
   readonly runtimeEndpoint: string;
+  /** How packets get from one node's pods to another's; absent: `vxlan`. */
+  readonly network?: 'vxlan' | 'hostgw';
   /** CIDRs for the addresses of load balancers; absent: they have the nodes' own. */
   readonly loadBalancerPool?: readonly string[];
   /** `etcd://host:port,…`; absent: a file in the data directory. */

@@ -112,6 +112,8 @@ async function publish(client: Client, node: Node): Promise<void> {
         addresses: [address],
         nodeName: node.metadata.name ?? '',
         conditions: { ready, serving: ready, terminating: false },
+        // Pods ask the node they run on: the answer is a look-up away, and no policy stands between them.
+        hints: { forNodes: [{ name: node.metadata.name ?? '' }] },
       },
     ],
     ports,

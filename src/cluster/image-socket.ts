@@ -1,5 +1,5 @@
 import { createServer, request, type IncomingMessage, type Server } from 'node:http';
-import { rmSync, chmodSync } from 'node:fs';
+import { chmodSync, readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { PassThrough, type Readable } from 'node:stream';
 import type { Image, ImageLoader, ImageService } from '#runtime/runtime.ts';
@@ -11,8 +11,15 @@ export interface ImageSocket extends AsyncDisposable {}
 /** Runtimes that speak CRI have no way to take an archive. */
 export type NodeImages = ImageService & Partial<ImageLoader>;
 
-export function imageSocketPath(dir: DataDir): string {
-  return join(dir.run, 'images.sock');
+/** Of the agent of a node with a number, or of the first agent. */
+export function imageSocketPath(dir: DataDir, number?: number): string {
+  return join(dir.run, number === undefined ? 'images.sock' : `images-${number}.sock`);
+}
+
+/** Of all agents of this machine, the first one's first. */
+export function imageSocketPaths(dir: DataDir): readonly string[] {
+  const sockets = readdirSync(dir.run).filter(name => /^images-\d+\.sock$/.test(name));
+  return [imageSocketPath(dir), ...sockets.map(name => join(dir.run, name))];
 }
 
 /** Serves `POST /load` (an archive), `GET /` , `POST /pull?name=`, `DELETE /?name=`; errors are sentences with 400. */
@@ -85,7 +92,35 @@ export interface ImageSocketClient {
   remove(name: string): Promise<void>;
 }
 
-export function imageSocketClient(path: string): ImageSocketClient {
+/** What changes images changes them on all nodes; the first tells what there is. */
+export function imageSocketClient([first, ...others]: readonly string[]): ImageSocketClient {
+  if (first === undefined) throw new Error('cannot reach images: no node runs on this machine');
+  const one = clientAt(first);
+  if (others.length === 0) return one;
+  const all = [one, ...others.map(clientAt)];
+  return {
+    list: () => one.list(),
+    async load(archive) {
+      const [names] = await Promise.all(all.map(each => each.load(archive.pipe(new PassThrough()))));
+      return names ?? [];
+    },
+    async pull(name) {
+      const [pulled] = await Promise.all(all.map(each => each.pull(name)));
+      return pulled as Image;
+    },
+    async remove(name) {
+      await one.remove(name);
+      // A node that has started later may never have had it.
+      await Promise.all(all.slice(1).map(each => each.remove(name).catch(ignoreAbsent)));
+    },
+  };
+}
+
+function ignoreAbsent(error: unknown): void {
+  if (!(error instanceof Error && error.message.includes('it is not here'))) throw error;
+}
+
+function clientAt(path: string): ImageSocketClient {
   const call = (method: string, target: string, body?: Readable) =>
     new Promise<unknown>((resolve, reject) => {
       const outgoing = request({ socketPath: path, method, path: target }, incoming => {

@@ -1,7 +1,7 @@
 import { createReadStream, existsSync } from 'node:fs';
 import type { Flags } from './commands.ts';
 import { dataDirFrom, livePid } from './data-dir.ts';
-import { imageSocketClient, imageSocketPath, type ImageSocketClient } from './image-socket.ts';
+import { imageSocketClient, imageSocketPaths, type ImageSocketClient } from './image-socket.ts';
 
 /** `windlass image load FILE | list | pull NAME | rm NAME`, on the nodes of this machine. */
 export async function image(flags: Flags): Promise<number> {
@@ -10,7 +10,7 @@ export async function image(flags: Flags): Promise<number> {
     throw new Error(
       `cannot reach images: no node of the cluster in ${dir.path} runs on this machine; start it with \`windlass up\``,
     );
-  const images = imageSocketClient(imageSocketPath(dir));
+  const images = imageSocketClient(imageSocketPaths(dir));
   const [verb = '', argument] = flags.words;
   switch (verb) {
     case 'list':

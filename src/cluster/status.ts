@@ -49,7 +49,9 @@ async function look(dir: DataDir): Promise<Report> {
     const signal = AbortSignal.timeout(answerMsMax);
     const nodes = await client.list(Node, { signal });
     const pods = await client.list(Pod, { signal, limit: 1 });
-    const missing = localNodes(config).filter(local => !nodes.items.some(node => node.metadata.name === local.name));
+    const missing = localNodes(dir, config).filter(
+      local => !nodes.items.some(node => node.metadata.name === local.name),
+    );
     return {
       ...known,
       state: 'running',

@@ -3,6 +3,7 @@ import { openSync, closeSync } from 'node:fs';
 import { join } from 'node:path';
 import { exponentialBackoff } from '#base/backoff.ts';
 import { systemClock, type Clock } from '#base/clock.ts';
+import { silentLog } from '#base/log.ts';
 import { claimRanges, releaseRanges } from './addresses.ts';
 import type { Flags } from './commands.ts';
 import {
@@ -15,6 +16,7 @@ import {
   type DataDir,
 } from './data-dir.ts';
 import type { FromRole, ToRole } from './messages.ts';
+import { localNodes, machineNetwork, nodeNamespaces } from './nodes.ts';
 import { cleanNodes } from './orphans.ts';
 import { progressTo, type Progress } from './progress.ts';
 
@@ -79,12 +81,32 @@ export function startSupervisor(options: {
   const context = { dir, progress, clock };
   const controlPlane = new Role(context, 'control-plane', ['control-plane', '--data-dir', dir.path]);
   // The node agent loads while the control plane starts, and waits for its word to go on.
-  const agents = config.nodes > 0 ? [new Role(context, 'node-agent', ['node-agent', '--data-dir', dir.path])] : [];
-  const all = [controlPlane, ...agents];
-  for (const role of all) role.start();
+  const first = config.nodes > 0 ? [new Role(context, 'node-agent', ['node-agent', '--data-dir', dir.path])] : [];
+  for (const role of [controlPlane, ...first]) role.start();
+  // Each node with a network namespace of its own has an agent of its own, which is born there.
+  const network = machineNetwork(dir, config);
+  const beside = localNodes(dir, config).flatMap(({ name, place }) =>
+    place
+      ? [
+          new Role(
+            context,
+            `node-agent-${place.number}`,
+            ['node-agent', '--data-dir', dir.path, '--node', name],
+            place.netnsPath,
+          ),
+        ]
+      : [],
+  );
+  const agents = [...first, ...beside];
+  const networked = (async () => {
+    if (!network) return;
+    const { makeMachineNetwork } = await import('#network/between/machine.ts');
+    await makeMachineNetwork(network);
+    for (const role of beside) role.start();
+  })();
 
   const ready = (async () => {
-    await controlPlane.ready;
+    await Promise.all([controlPlane.ready, networked]);
     for (const agent of agents) agent.go();
     await Promise.all(agents.map(agent => agent.ready));
   })();
@@ -94,16 +116,26 @@ export function startSupervisor(options: {
   return {
     ready,
     async stop() {
+      await networked.catch(() => undefined);
       const cleanly = await Promise.all(agents.map(agent => agent.stop()));
       await controlPlane.stop();
       try {
         if (cleanly.includes(false)) await cleanNodes(dir, config);
+        else await removeNodeNamespaces(dir);
       } finally {
         if (config.nodes > 0) releaseRanges(dir);
         removePid(dir, 'supervisor');
       }
     },
   };
+}
+
+/** Also those of a cluster that was killed and had more nodes then. */
+async function removeNodeNamespaces(dir: DataDir): Promise<void> {
+  const paths = nodeNamespaces(dir);
+  if (paths.length === 0) return;
+  const { removeMachineNetwork } = await import('#network/between/machine.ts');
+  await removeMachineNetwork(dir.id, paths, silentLog);
 }
 
 /** The heap grows in small steps, and its young part stays small: what a burst of requests needed would stay taken. */
@@ -124,6 +156,7 @@ class Role {
   readonly #context: RoleContext;
   readonly #name: string;
   readonly #args: readonly string[];
+  readonly #netnsPath: string | undefined;
   readonly #backoff = exponentialBackoff({ initialMs: 100, maxMs: 10_000 });
   #child: ChildProcess | undefined;
   #going = false;
@@ -133,10 +166,11 @@ class Role {
   #resolve: () => void = () => {};
   #reject: (error: Error) => void = () => {};
 
-  constructor(context: RoleContext, name: string, args: readonly string[]) {
+  constructor(context: RoleContext, name: string, args: readonly string[], netnsPath?: string) {
     this.#context = context;
     this.#name = name;
     this.#args = args;
+    this.#netnsPath = netnsPath;
     this.ready = new Promise((resolve, reject) => {
       this.#resolve = resolve;
       this.#reject = reject;
@@ -147,8 +181,12 @@ class Role {
   start(): void {
     const { dir } = this.#context;
     const log = openSync(join(dir.logs, `${this.#name}.log`), 'a', 0o600);
+    const words = [...process.execArgv, ...frugal];
     const child = fork(join(import.meta.dirname, 'cli.ts'), [...this.#args], {
-      execArgv: [...process.execArgv, ...frugal],
+      // `nsenter` becomes the process that it is told of: the channel and the pid are that one's.
+      ...(this.#netnsPath === undefined
+        ? { execArgv: words }
+        : { execPath: 'nsenter', execArgv: [`--net=${this.#netnsPath}`, '--', process.execPath, ...words] }),
       env: { ...process.env, MALLOC_ARENA_MAX: '2' },
       stdio: ['ignore', log, log, 'ipc'],
       // A Ctrl-C goes to the terminal's whole group; the supervisor alone decides what it means.

@@ -20,6 +20,7 @@ import { decideComponentWords } from './flags/components.ts';
 import { etcdServersIn } from './datastore.ts';
 import type { FromRole } from './messages.ts';
 import { endOrphans } from './orphans.ts';
+import { nodesMax } from './nodes.ts';
 import { installPackages, nodePackages } from './packages.ts';
 import { progressOn, type Progress } from './progress.ts';
 import { startSupervisor } from './supervise.ts';
@@ -149,6 +150,8 @@ function decideConfig(dir: DataDir, flags: Flags): { config: ClusterConfig; lack
   if (lacking && flags.given('nodes')) throw new Error(`cannot run real containers: ${lacking}`);
   const real = wantsReal && !lacking;
   const nodes = real ? (flags.number('nodes') ?? (before?.nodes || 1)) : 0;
+  if (nodes > nodesMax) throw new Error(`cannot run ${nodes} nodes on one machine: at most ${nodesMax}`);
+  const network = (flags.text('network') as ClusterConfig['network']) ?? before?.network;
   const datastore = decideDatastore(flags, before);
   const pool = decidePool(flags, before);
   const ranges = before ?? (real ? claimFreeRanges(dir) : (rangeChoices[0] as NonNullable<(typeof rangeChoices)[0]>));
@@ -164,6 +167,7 @@ function decideConfig(dir: DataDir, flags: Flags): { config: ClusterConfig; lack
     runtime,
     runtimeEndpoint:
       flags.text('runtime-endpoint') ?? before?.runtimeEndpoint ?? 'unix:///run/containerd/containerd.sock',
+    ...(network !== undefined && { network }),
     ...(datastore !== undefined && { datastore }),
     ...(pool !== undefined && { loadBalancerPool: pool }),
     components: decideComponentWords(flags, before?.components),

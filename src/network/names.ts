@@ -21,6 +21,26 @@ export function policyTable(clusterId: string): string {
   return `windlass-${clusterId}-policies`;
 }
 
+/** The link of a node that leads to the pods of other machines. */
+export function tunnelLink(clusterId: string): string {
+  return `wx-${clusterId}`;
+}
+
+/** What joins the nodes of one machine that have network namespaces of their own. */
+export function nodeBridge(clusterId: string): string {
+  return `wn-${clusterId}`;
+}
+
+/** The machine's end of the link of its `number`th node. */
+export function nodeLink(clusterId: string, number: number): string {
+  return `wn${clusterId}-${number}`;
+}
+
+/** The table by which those nodes reach the outside. */
+export function nodeTable(clusterId: string): string {
+  return `windlass-${clusterId}-nodes`;
+}
+
 /** How the host's ends of a cluster's pod links begin. */
 export function podLinkPrefix(clusterId: string): string {
   return `wv${clusterId}`;

@@ -13,8 +13,8 @@ export function leftBehind(dataDir: string, nodeNames: readonly string[] = []): 
   // The first node carries the cluster's id, the others one of their own.
   const ids = [id, ...nodeNames.map(name => createHash('sha256').update(`${path}\0${name}`).digest('hex').slice(0, 6))];
   const ours = (text: string) => text.includes(path) || ids.some(each => text.includes(`windlass-${each}`));
-  const ourLink = (text: string) => ids.some(each => text.includes(`wl-${each}`) || text.includes(`wv${each}`));
-  const ourTable = (text: string) => ids.some(each => text.includes(`windlass-${each}`) || text.includes(`wl-${each}`));
+  const ourLink = (text: string) => ids.some(each => new RegExp(`w[lnx]-${each}|w[nv]${each}`).test(text));
+  const ourTable = (text: string) => ids.some(each => new RegExp(`(windlass|w[lnx])-${each}`).test(text));
   return [
     ...processes().filter(ours),
     ...lines(readFileSync('/proc/self/mountinfo', 'utf8'))

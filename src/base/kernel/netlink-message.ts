@@ -14,6 +14,17 @@ export type LinkChange =
       readonly peer: { readonly name: string; readonly mac?: string; readonly netnsPath: string };
     }
   | {
+      readonly do: 'addVxlan';
+      readonly name: string;
+      readonly mtu: number;
+      readonly mac: string;
+      /** The network's number, 24 bits. */
+      readonly vni: number;
+      readonly port: number;
+      /** The address that this machine sends from. Nothing is learned from what arrives. */
+      readonly local: string;
+    }
+  | {
       readonly do: 'setLink';
       readonly name: string;
       readonly up?: boolean;
@@ -43,6 +54,10 @@ export type LinkChange =
       readonly gateway?: string;
       /** The gateway is reachable on the link though no address says so. */
       readonly onLink?: boolean;
+      /** What the machine's own packets say where they come from. */
+      readonly source?: string;
+      /** Who has made the route, a number above 4; routes are found again by it. Adding replaces what is there. */
+      readonly protocol?: number;
     }
   | {
       readonly do: 'addNeighbour' | 'deleteNeighbour';
@@ -51,7 +66,14 @@ export type LinkChange =
       readonly mac: string;
     }
   /** An entry of the bridge's forwarding table for one of its ports. */
-  | { readonly do: 'addForwarding'; readonly link: string; readonly mac: string };
+  | { readonly do: 'addForwarding'; readonly link: string; readonly mac: string }
+  /** An entry of a VXLAN link's forwarding table: the machine behind which a hardware address is. */
+  | {
+      readonly do: 'addTunnelEnd' | 'deleteTunnelEnd';
+      readonly link: string;
+      readonly mac: string;
+      readonly machine: string;
+    };
 
 export interface Link {
   readonly index: number;
@@ -126,6 +148,26 @@ export function encodeChange(change: LinkChange, context: EncodeContext): Buffer
       if (master !== undefined) attributes.push(attribute(linkAttribute.master, u32(context.indexOf(master))));
       return message(messageType.newLink, create, linkHeader({ up: true }), ...attributes);
     }
+    case 'addVxlan': {
+      const { name, mtu, mac, vni, port, local } = change;
+      const [id, localV4, learning, destinationPort, localV6] = [1, 4, 7, 15, 17];
+      const { bytes, family: ofFamily } = addressBytes(local);
+      return message(
+        messageType.newLink,
+        create,
+        linkHeader({ up: true }),
+        attribute(linkAttribute.name, text(name)),
+        attribute(linkAttribute.mtu, u32(mtu)),
+        attribute(linkAttribute.address, hardware(mac)),
+        info(
+          'vxlan',
+          attribute(id, u32(vni)),
+          attribute(ofFamily === family.inet ? localV4 : localV6, bytes),
+          attribute(learning, u8(false)),
+          attribute(destinationPort, u16BigEndian(port)),
+        ),
+      );
+    }
     case 'setLink': {
       const { name, up, mtu, master, group } = change;
       const attributes: Buffer[] = [];
@@ -155,7 +197,11 @@ export function encodeChange(change: LinkChange, context: EncodeContext): Buffer
       return encodeAddress(change, context, change.do === 'addAddress' ? create : ack);
     case 'addRoute':
     case 'deleteRoute':
-      return encodeRoute(change, context, change.do === 'addRoute' ? create : ack);
+      return encodeRoute(
+        change,
+        context,
+        change.do === 'deleteRoute' ? ack : change.protocol === undefined ? create : ack | flag.create | flag.replace,
+      );
     case 'addNeighbour':
     case 'deleteNeighbour': {
       const address = addressBytes(change.address);
@@ -173,6 +219,20 @@ export function encodeChange(change: LinkChange, context: EncodeContext): Buffer
       const header = neighbourHeader(family.bridge, context.indexOf(change.link), permanentNoArp, ofMaster);
       const flags = ack | flag.create | flag.replace;
       return message(messageType.newNeighbour, flags, header, attribute(linkLayer, hardware(change.mac)));
+    }
+    case 'addTunnelEnd':
+    case 'deleteTunnelEnd': {
+      const [destination, linkLayer, ofLink, permanentNoArp] = [1, 2, 2, 0xc0];
+      const header = neighbourHeader(family.bridge, context.indexOf(change.link), permanentNoArp, ofLink);
+      const [type, flags] =
+        change.do === 'addTunnelEnd'
+          ? [messageType.newNeighbour, ack | flag.create | flag.replace]
+          : [messageType.deleteNeighbour, ack];
+      const attributes = [
+        attribute(linkLayer, hardware(change.mac)),
+        attribute(destination, addressBytes(change.machine).bytes),
+      ];
+      return message(type, flags, header, ...attributes);
     }
   }
 }
@@ -205,6 +265,52 @@ export function decodeAnswer(datagram: Buffer): Answer {
   return { links, done: false, errno: 0 };
 }
 
+/** Something that is no more, or no more up. */
+export interface Loss {
+  readonly of: 'link' | 'address' | 'route' | 'neighbour';
+  /** The link, by number; 0 where none is told. */
+  readonly index: number;
+  /** Of links. */
+  readonly name: string;
+  /** Of routes: who had made it. */
+  readonly protocol: number;
+}
+
+/** What one datagram of the kernel's announcements says has gone. */
+export function decodeLosses(datagram: Buffer): readonly Loss[] {
+  const losses: Loss[] = [];
+  for (let at = 0; at + 16 <= datagram.length; ) {
+    const length = datagram.readUInt32LE(at);
+    if (length < 16) break;
+    const body = datagram.subarray(at + 16, at + length);
+    const loss = decodeLoss(datagram.readUInt16LE(at + 4), body);
+    if (loss) losses.push(loss);
+    at += aligned(length);
+  }
+  return losses;
+}
+
+function decodeLoss(type: number, body: Buffer): Loss | undefined {
+  switch (type) {
+    case messageType.newLink:
+    case messageType.deleteLink: {
+      const { index, name, up } = decodeLink(body);
+      return type === messageType.newLink && up ? undefined : { of: 'link', index, name, protocol: 0 };
+    }
+    case messageType.deleteAddress:
+      return { of: 'address', index: body.readInt32LE(4), name: '', protocol: 0 };
+    case messageType.deleteNeighbour:
+      return { of: 'neighbour', index: body.readInt32LE(4), name: '', protocol: 0 };
+    case messageType.deleteRoute: {
+      const outInterface = 4;
+      const index = attributesOf(body.subarray(12)).get(outInterface)?.readUInt32LE(0) ?? 0;
+      return { of: 'route', index, name: '', protocol: body[5] ?? 0 };
+    }
+    default:
+      return undefined;
+  }
+}
+
 /** The same change for `ip -batch`; `undefined` where it takes the tool `bridge`. */
 export function changeWords(change: LinkChange): readonly string[] {
   const optional = (name: string, value: string | number | undefined) =>
@@ -232,6 +338,11 @@ export function changeWords(change: LinkChange): readonly string[] {
         ...end,
         ...optional('address', peer.mac),
       ];
+    }
+    case 'addVxlan': {
+      const { name, mtu, mac, vni, port, local } = change;
+      const tunnel = ['type vxlan id', String(vni), 'local', local, 'dstport', String(port), 'nolearning'];
+      return ['link add', name, 'up mtu', String(mtu), 'address', mac, ...tunnel];
     }
     case 'setLink': {
       const { name, up, mtu, master, group } = change;
@@ -277,7 +388,9 @@ export function changeWords(change: LinkChange): readonly string[] {
     }
     case 'addRoute':
     case 'deleteRoute': {
-      const verb = change.do === 'addRoute' ? 'route add' : 'route del';
+      const { protocol, source } = change;
+      const adding = protocol === undefined ? 'route add' : 'route replace';
+      const verb = change.do === 'addRoute' ? adding : 'route del';
       return [
         verb,
         change.destination,
@@ -285,6 +398,8 @@ export function changeWords(change: LinkChange): readonly string[] {
         'dev',
         change.link,
         ...(change.onLink ? ['onlink'] : []),
+        ...optional('src', source),
+        ...optional('proto', protocol),
       ];
     }
     case 'addNeighbour':
@@ -293,6 +408,10 @@ export function changeWords(change: LinkChange): readonly string[] {
       return ['neighbour del', change.address, 'dev', change.link];
     case 'addForwarding':
       return ['fdb replace', change.mac, 'dev', change.link, 'master static'];
+    case 'addTunnelEnd':
+      return ['fdb replace', change.mac, 'dev', change.link, 'dst', change.machine, 'self permanent'];
+    case 'deleteTunnelEnd':
+      return ['fdb del', change.mac, 'dev', change.link, 'dst', change.machine, 'self'];
   }
 }
 
@@ -319,14 +438,15 @@ function encodeRoute(change: RouteChange, context: EncodeContext, flags: number)
   header[0] = ofFamily;
   header[1] = network.prefixLength;
   header[4] = mainTable;
-  header[5] = staticProtocol;
+  header[5] = change.protocol ?? staticProtocol;
   header[6] = change.gateway === undefined && ofFamily === family.inet ? linkScope : 0;
   header[7] = unicast;
   header.writeUInt32LE(change.onLink ? onLink : 0, 8);
-  const [destination, outInterface, gateway] = [1, 4, 5];
+  const [destination, outInterface, gateway, preferredSource] = [1, 4, 5, 7];
   const attributes = [attribute(outInterface, u32(context.indexOf(change.link)))];
   if (network.prefixLength > 0) attributes.push(attribute(destination, bytes));
   if (change.gateway !== undefined) attributes.push(attribute(gateway, addressBytes(change.gateway).bytes));
+  if (change.source !== undefined) attributes.push(attribute(preferredSource, addressBytes(change.source).bytes));
   const type = change.do === 'addRoute' ? messageType.newRoute : messageType.deleteRoute;
   return message(type, flags, header, ...attributes);
 }
@@ -433,6 +553,12 @@ function textOf(bytes: Buffer | undefined): string {
 function u32(value: number): Buffer {
   const bytes = Buffer.alloc(4);
   bytes.writeUInt32LE(value, 0);
+  return bytes;
+}
+
+function u16BigEndian(value: number): Buffer {
+  const bytes = Buffer.alloc(2);
+  bytes.writeUInt16BE(value, 0);
   return bytes;
 }
 

@@ -109,8 +109,10 @@ async function applyBySpawning({ netnsPath, changes, tolerate = [] }: Step): Pro
 }
 
 function toolOf(change: LinkChange | undefined): 'ip' | 'bridge' {
-  return change?.do === 'addForwarding' ? 'bridge' : 'ip';
+  return change && forwardingChanges.has(change.do) ? 'bridge' : 'ip';
 }
+
+const forwardingChanges: ReadonlySet<LinkChange['do']> = new Set(['addForwarding', 'addTunnelEnd', 'deleteTunnelEnd']);
 
 function batchesByTool(changes: readonly LinkChange[]): LinkChange[][] {
   const batches: LinkChange[][] = [];

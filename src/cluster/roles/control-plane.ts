@@ -80,7 +80,7 @@ async function start(
       clusterDomain: config.clusterDomain,
       ...(config.loadBalancerPool !== undefined && { loadBalancerPool: config.loadBalancerPool }),
       // A Service that took them would cut off the cluster, or whoever keeps the machine.
-      reservedPorts: [sshPort, config.port, ...localNodes(config).map(node => node.kubeletPort)],
+      reservedPorts: [sshPort, config.port, ...new Set(localNodes(dir, config).map(node => node.kubeletPort))],
       identity: { hostname: hostname(), identity: serverIdentity(hostname(), `:${config.port}`) },
       advertise: real ? { address: machineAddress(), port: config.port } : undefined,
       apiServerArguments: argumentsOf('kube-apiserver', config.components),

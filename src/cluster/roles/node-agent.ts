@@ -2,9 +2,11 @@ import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
+import type { Duplex } from 'node:stream';
 import { userAgentOf } from '#api/machinery/version.ts';
 import type { Clock } from '#base/clock.ts';
 import { unmountTree } from '#base/kernel/mount.ts';
+import { Namespaces } from '#base/kernel/namespace.ts';
 import { Netlink } from '#base/kernel/netlink.ts';
 import { awaitShutdown } from '#base/kernel/shutdown-notice.ts';
 import { Lifetime } from '#base/lifetime.ts';
@@ -12,15 +14,17 @@ import { openLog, silentLog, type Log } from '#base/log.ts';
 import { systemRandom } from '#base/random.ts';
 import type { CertifiedKey } from '#auth/certificates/certificate.ts';
 import { ConfigMap } from '#api/core/v1/config-map.ts';
+import { Node } from '#api/core/v1/node.ts';
 import { Service } from '#api/core/v1/service.ts';
 import { followPair } from '#auth/certificates/keep.ts';
 import { httpsClient, type HttpsClient } from '#client/https.ts';
-import { openInformers } from '#client/informers.ts';
+import { openInformers, type Informers } from '#client/informers.ts';
 import { announceLoadBalancers } from '#cloud/announcement.ts';
 import { corefileConfigMap } from '#dns/corefile-config-map.ts';
 import { startDns } from '#dns/dns.ts';
 import { startKubelet } from '#kubelet/kubelet.ts';
 import { nodeLabel } from '#kubelet/pods/names.ts';
+import { removeNodeRoutes, startNodeRoutes, tunnelOf } from '#network/between/routes.ts';
 import { bridgeNetwork, removeBridgeNetwork, type BridgeNetwork } from '#network/cni/bridge.ts';
 import { bridgeName } from '#network/names.ts';
 import { openNetworkPolicies, removeNetworkPolicies, type NetworkPolicies } from '#network/policy/policies.ts';
@@ -35,7 +39,7 @@ import { dataDirFrom, readConfig, writeAtomically, type ClusterConfig, type Data
 import { dnsNodeLabel } from '../dns-service.ts';
 import { argumentsOf } from '../flags/components.ts';
 import { imageSocketPath, serveImages, type NodeImages } from '../image-socket.ts';
-import { localNodes, machineAddress, type LocalNode } from '../nodes.ts';
+import { localNodes, machineAddress, machineNetwork, nodeNamespaces, type LocalNode } from '../nodes.ts';
 import { programVersion } from '../version.ts';
 import { kubeletConfiguration } from './kubelet-configuration.ts';
 import { roleProcess, type RoleProcess } from './role.ts';
@@ -43,22 +47,31 @@ import { roleProcess, type RoleProcess } from './role.ts';
 interface Agent {
   readonly dir: DataDir;
   readonly config: ClusterConfig;
+  /** The nodes of this process: one with a network namespace of its own, or those in the machine's. */
+  readonly locals: readonly LocalNode[];
   readonly clock: Clock;
   readonly log: Log;
 }
 
-/** `windlass node-agent`: the kubelets of this machine with runtime and pod network, the service proxy and DNS. */
+/**
+ * `windlass node-agent`: the kubelets of this machine with runtime and pod network, the service proxy and DNS. With
+ * `--node` it is in the network namespace of that node, which is its only one.
+ */
 export async function nodeAgent(flags: Flags): Promise<number> {
   const dir = dataDirFrom(flags);
   const config = readConfig(dir);
   if (!config) throw new Error(`cannot run a node: there is no cluster in ${dir.path}`);
   const role = roleProcess();
   if (flags.has('clean')) {
-    await clean({ dir, config, clock: role.clock, log: silentLog });
+    await cleanMachine({ dir, config, locals: localNodes(dir, config), clock: role.clock, log: silentLog });
     role.release();
     return 0;
   }
-  const agent = { dir, config, clock: role.clock, log: openLog() };
+  const named = flags.text('node');
+  const locals = localNodes(dir, config).filter(({ name, place }) =>
+    named === undefined ? place === undefined : name === named,
+  );
+  const agent = { dir, config, locals, clock: role.clock, log: openLog() };
   try {
     const lifetime = new Lifetime();
     let how: 'stop' | 'leave' = 'leave';
@@ -95,24 +108,25 @@ async function start(agent: Agent, role: RoleProcess, lifetime: Lifetime): Promi
   // What needs no API server is made while that one starts.
   const policies = lifetime.own(
     openNetworkPolicies({
-      clusterId: dir.id,
-      nodeNames: localNodes(config).map(({ name }) => name),
+      clusterId: agentId(agent),
+      nodeNames: agent.locals.map(({ name }) => name),
       connectedByOthers: config.runtime === 'cri',
       clock,
       log,
     }),
   );
   const nodes = await Promise.all(
-    localNodes(config).map(local =>
+    agent.locals.map(local =>
       progress.run(`runtime of ${local.name}`, () => openNode(agent, local, lifetime, policies)),
     ),
   );
   await untilAborted(role.go, lifetime.signal);
   const [first] = nodes;
   if (!first) throw new Error('cannot run a node: the cluster has none on this machine');
+  const { place } = first.local;
   lifetime.own(
     await serveImages(
-      imageSocketPath(dir),
+      imageSocketPath(dir, place?.number),
       nodes.map(({ runtime }) => runtime),
     ),
   );
@@ -126,7 +140,7 @@ async function start(agent: Agent, role: RoleProcess, lifetime: Lifetime): Promi
     await startServiceProxy({
       informers,
       nodeName: first.local.name,
-      clusterId: dir.id,
+      clusterId: agentId(agent),
       beside: nodes.slice(1).map(({ local }) => ({ nodeName: local.name, id: networkId(agent, local) })),
       clusterCidrs: [config.podCIDR],
       serviceCidrs: [config.serviceCIDR],
@@ -158,7 +172,9 @@ async function start(agent: Agent, role: RoleProcess, lifetime: Lifetime): Promi
       }),
     );
     await proxy.ready;
-    if (config.loadBalancerPool === undefined) return;
+    await joinNodes(agent, first, informers, lifetime);
+    // The first node answers for the addresses of the pool: it is where the machine is.
+    if (config.loadBalancerPool === undefined || place) return;
     const netlink = lifetime.own(new Netlink());
     lifetime.own(
       announceLoadBalancers({
@@ -182,6 +198,39 @@ async function start(agent: Agent, role: RoleProcess, lifetime: Lifetime): Promi
   role.ready();
 }
 
+/** Leads to the pods of the machine's other nodes, where those have networks of their own. */
+async function joinNodes(
+  agent: Agent,
+  { local, network }: NodeParts,
+  informers: Informers,
+  lifetime: Lifetime,
+): Promise<void> {
+  const { dir, config, clock, log } = agent;
+  const machine = machineNetwork(dir, config);
+  if (!machine || local.address === undefined) return;
+  const { keepMachineNetwork } = await import('#network/between/machine.ts');
+  if (!local.place) lifetime.own(await keepMachineNetwork(machine, { podCidrs: [config.podCIDR], clock, log }));
+  const routes = startNodeRoutes({
+    mode: config.network ?? 'vxlan',
+    clusterId: dir.id,
+    // Simulated nodes have no pods that could be reached.
+    nodes: informers.of(Node, { labelSelector: `${dnsNodeLabel}=true` }),
+    nodeName: local.name,
+    nodeAddress: local.address,
+    nodesChanged: change => network.nodesChanged(change),
+    clock,
+    log,
+  });
+  lifetime.own(routes);
+  await untilAborted(routes.settled(), lifetime.signal);
+}
+
+/** What things on the network carry that are there once for all nodes of a process. */
+function agentId(agent: Agent): string {
+  const [first] = agent.locals;
+  return first?.place ? networkId(agent, first) : agent.dir.id;
+}
+
 function untilAborted<Value>(promise: Promise<Value>, signal: AbortSignal): Promise<Value> {
   return new Promise((resolve, reject) => {
     const abort = () => reject(signal.reason as Error);
@@ -200,6 +249,7 @@ async function openNode(
 ): Promise<NodeParts> {
   const { dir, config, clock, log } = agent;
   const root = dir.nodeDir(local.name);
+  const tunnel = local.address === undefined ? undefined : tunnelOf(config.network ?? 'vxlan', dir.id);
   const network = lifetime.own(
     await bridgeNetwork({
       clusterId: networkId(agent, local),
@@ -207,15 +257,21 @@ async function openNode(
       clusterCidrs: [config.podCIDR],
       stateDir: join(root, 'network'),
       connectedByOthers: config.runtime === 'cri',
+      ...(tunnel && { tunnel }),
       ...(policies && { gate: policies }),
       clock,
       log,
     }),
   );
-  return { local, network, runtime: lifetime.own(await openRuntime(agent, local, network)) };
+  return { local, network, runtime: lifetime.own(await openRuntime(agent, local, network, lifetime)) };
 }
 
-async function openRuntime(agent: Agent, local: LocalNode, network: BridgeNetwork): Promise<Runtime & NodeImages> {
+async function openRuntime(
+  agent: Agent,
+  local: LocalNode,
+  network: BridgeNetwork,
+  lifetime: Lifetime,
+): Promise<Runtime & NodeImages> {
   const { dir, config, clock, log } = agent;
   if (config.runtime === 'cri') return openCriRuntime({ endpoint: config.runtimeEndpoint, clock, log });
   const registries = join(dir.path, 'registries.json');
@@ -227,7 +283,15 @@ async function openRuntime(agent: Agent, local: LocalNode, network: BridgeNetwor
     log,
     version: programVersion(),
     ...(existsSync(registries) && { registries: readRegistries(registries) }),
+    ...(local.place && { connectLoopback: machineLoopback(lifetime) }),
   });
+}
+
+/** `localhost:5000` in an image's name means the machine; its supervisor, whose child this process is, is there. */
+function machineLoopback(lifetime: Lifetime): (port: number) => Promise<Duplex> {
+  const namespaces = lifetime.own(new Namespaces());
+  const machine = `/proc/${process.ppid}/ns/net`;
+  return port => namespaces.connect(machine, port);
 }
 
 /** Where a runtime that speaks CRI looks for its network. */
@@ -266,13 +330,13 @@ async function startNode(
   const file = `kubelet-${encodeURIComponent(local.name)}`;
   const client = lifetime.own(clientOf(agent, `${file}-client`));
   const serving = readPair(dir, `${file}-serving`);
-  const isFirst = local.name === localNodes(config)[0]?.name;
+  const isFirst = local.name === agent.locals[0]?.name;
   const kubelet = await startKubelet(
     {
       client,
       runtime,
       nodeName: local.name,
-      nodeIPs: [machineAddress()],
+      nodeIPs: [local.address ?? machineAddress()],
       rootDir: join(dir.nodeDir(local.name), 'kubelet'),
       clock,
       random: systemRandom,
@@ -282,7 +346,7 @@ async function startNode(
       cgroupParent: `/windlass-${networkId(agent, local)}`,
       configuration: kubeletConfiguration(argumentsOf('kubelet', config.components), log),
       shutdownNotice: () => awaitShutdown('kubelet', 'Kubelet needs time to handle node shutdown'),
-      // DNS runs once on a machine, on the bridge of its first node.
+      // DNS runs once for a process, on the bridge of its first node.
       ...(isFirst && { labels: { [dnsNodeLabel]: 'true' } }),
       ...(config.runtime === 'cri' && {
         podCIDRs(podCidrs: readonly string[]) {
@@ -320,24 +384,44 @@ function isFree(port: number): Promise<boolean> {
   });
 }
 
-/** Ends what runs, and takes everything of this machine's nodes off it; their images stay. */
+/** Ends what runs, and takes everything of this process's nodes off the machine; their images stay. */
 async function clean(agent: Agent): Promise<void> {
-  const { dir, config } = agent;
-  await removeServiceProxy(dir.id);
-  await removeNetworkPolicies(dir.id);
-  const known = localNodes(config);
-  // One that was killed may have had more nodes, or another host name.
+  const { dir, config, locals } = agent;
+  const all = localNodes(dir, config);
+  // One that was killed may have had more nodes, or another host name: the first takes care of those.
   const names = existsSync(dir.nodeDir('')) ? readdirSync(dir.nodeDir('')) : [];
-  if (!names.includes(known[0]?.name ?? '')) await removeBridgeNetwork(dir.id);
+  const forgotten = locals.some(({ place }) => place)
+    ? []
+    : names.filter(name => !all.some(each => each.name === name));
+  await cleanNodes(agent, [
+    ...locals.filter(({ name }) => names.includes(name)),
+    ...forgotten.map(name => ({ name, kubeletPort: 0 })),
+  ]);
+}
+
+/** The same for all nodes of the machine, whose processes have ended: the namespaces of nodes are taken away, too. */
+async function cleanMachine(agent: Agent): Promise<void> {
+  await clean(agent);
+  const paths = nodeNamespaces(agent.dir);
+  if (paths.length === 0) return;
+  const { removeMachineNetwork } = await import('#network/between/machine.ts');
+  await removeMachineNetwork(agent.dir.id, paths, agent.log);
+}
+
+async function cleanNodes(agent: Agent, nodes: readonly LocalNode[]): Promise<void> {
+  const { dir, config } = agent;
+  await removeServiceProxy(agentId(agent));
+  await removeNetworkPolicies(agentId(agent));
+  await removeNodeRoutes(dir.id);
+  if (!nodes.some(({ name }) => name === agent.locals[0]?.name)) await removeBridgeNetwork(agentId(agent));
   await Promise.all(
-    names.map(async name => {
-      const local = known.find(each => each.name === name) ?? { name, kubeletPort: 0 };
+    nodes.map(async local => {
       try {
         await endSandboxes(agent, local);
       } catch (error) {
         // What runs in a runtime that cannot be reached is out of our hands; the rest is not.
         if (config.runtime !== 'cri' || !isRuntimeError(error, 'Unavailable')) throw error;
-        agent.log.warn('cannot end the pods of a node', { node: name, error });
+        agent.log.warn('cannot end the pods of a node', { node: local.name, error });
       }
       rmSync(cniFile(agent, local), { force: true });
       await removeBridgeNetwork(networkId(agent, local));
@@ -372,15 +456,16 @@ async function endContainers(runtime: Runtime, podSandboxId: string): Promise<vo
 
 /** The first node's things carry the cluster's id, those of others one of their own: names on a host are short. */
 function networkId({ dir, config }: Agent, local: LocalNode): string {
-  if (local.name === localNodes(config)[0]?.name) return dir.id;
+  if (local.name === localNodes(dir, config)[0]?.name) return dir.id;
   return createHash('sha256').update(`${dir.path}\0${local.name}`).digest('hex').slice(0, 6);
 }
 
-function clientOf({ dir, config, clock }: Agent, identity: string): HttpsClient {
+function clientOf({ dir, config, clock, locals: [first] }: Agent, identity: string): HttpsClient {
+  const machine = first?.place ? localNodes(dir, config)[0]?.address : undefined;
   const { certPem, keyPem } = readPair(dir, identity);
   const caPem = readFileSync(join(dir.pki, 'ca.crt'), 'utf8');
   return httpsClient({
-    server: `https://127.0.0.1:${config.port}`,
+    server: `https://${machine ?? '127.0.0.1'}:${config.port}`,
     caPem,
     certPem,
     keyPem,

@@ -1,4 +1,5 @@
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync } from 'node:fs';
+import { networkInterfaces } from 'node:os';
 import { join } from 'node:path';
 import {
   addressAt,
@@ -11,17 +12,19 @@ import {
   type IpNetwork,
 } from '#base/ip.ts';
 import { systemClock, type Clock } from '#base/clock.ts';
-import { Netlink, type LinkChange } from '#base/kernel/netlink.ts';
+import { watchLinks, type Loss } from '#base/kernel/link-watch.ts';
+import { Netlink, type LinkChange, type Step } from '#base/kernel/netlink.ts';
 import { silentLog, type Log } from '#base/log.ts';
 import { forgetConnections } from '../conntrack.ts';
 import { bridgeName, linkGroup, podLink, podLinkPrefix, podTable } from '../names.ts';
+import { setSysctl, uplinkMtu } from '../host.ts';
 import { deleteTable } from '../nftables/run.ts';
 import { NftTable } from '../nftables/table.ts';
 import { closeFirewall, openFirewall } from './firewall.ts';
 import { Leases, type Lease } from './leases.ts';
 import { LinkRemover } from './link-remover.ts';
 import type { LeasedPod, NetworkedSandbox, PodGate, PodNetwork } from './pod-network.ts';
-import { hostPortElements, linkRules, podRules, senderElement, type PodElement } from './rules.ts';
+import { hostPortElements, linkRules, nodeElement, podRules, senderElement, type PodElement } from './rules.ts';
 
 export interface BridgeNetworkOptions {
   readonly clusterId: string;
@@ -33,6 +36,8 @@ export interface BridgeNetworkOptions {
   readonly stateDir: string;
   /** Absent: that of the default route's link. */
   readonly mtu?: number;
+  /** How packets to other nodes' pods travel: in others, which makes them smaller, to this port of UDP. */
+  readonly tunnel?: { readonly overheadBytes: number; readonly port: number };
   /** Network policies; absent: none are kept. */
   readonly gate?: PodGate;
   /** Somebody else connects pods to the bridge, with hardware addresses of their own. */
@@ -45,6 +50,8 @@ export interface BridgeNetwork extends PodNetwork, AsyncDisposable {
   /** The node's own address on the bridge, one a family: where DNS listens. */
   readonly gateways: readonly string[];
   readonly mtu: number;
+  /** The cluster's nodes: pods reach these addresses with their own, and the tunnel takes packets from nobody else. */
+  nodesChanged(change: { readonly come?: readonly string[]; readonly gone?: readonly string[] }): Promise<void>;
 }
 
 /**
@@ -101,6 +108,12 @@ class Bridge implements BridgeNetwork {
   #mac = '';
   /** Addresses whose hardware address follows from them, written once: most pods need no change of the table. */
   #knownSenders: ReadonlySet<string> = new Set();
+  readonly #nodeAddresses = new Set<string>();
+  /** Sandboxes whose network is on its way out. */
+  readonly #closing = new Set<string>();
+  #watch: Disposable | undefined;
+  #bridgeIndex: number | undefined;
+  #repairing: Promise<void> | undefined;
 
   constructor(options: BridgeNetworkOptions) {
     this.#options = options;
@@ -129,6 +142,20 @@ class Bridge implements BridgeNetwork {
     await this.#makeBridge(ranges);
     await this.#loadRules(ranges);
     this.#ranges = ranges;
+    this.#watch ??= watchLinks({
+      clock: this.#options.clock ?? systemClock,
+      lost: losses => this.#lost(losses),
+    });
+  }
+
+  async nodesChanged({ come = [], gone = [] }: Parameters<BridgeNetwork['nodesChanged']>[0]): Promise<void> {
+    for (const ip of come) this.#nodeAddresses.add(ip);
+    for (const ip of gone) this.#nodeAddresses.delete(ip);
+    const table = this.#table;
+    if (!table) return;
+    this.#want(table, come.map(nodeElement));
+    for (const { set, key } of gone.map(nodeElement)) table.delete(set, key);
+    await table.flush();
   }
 
   async setup(sandbox: NetworkedSandbox, signal?: AbortSignal): Promise<{ ips: readonly string[] }> {
@@ -157,6 +184,16 @@ class Bridge implements BridgeNetwork {
   async teardown({ id }: { readonly id: string }): Promise<void> {
     const lease = this.#leases.get(id);
     if (!lease) return;
+    this.#closing.add(id);
+    try {
+      await this.#disconnect(lease);
+    } finally {
+      this.#closing.delete(id);
+    }
+  }
+
+  async #disconnect(lease: Lease): Promise<void> {
+    const id = lease.sandboxId;
     await this.#closePorts(lease);
     const mac = macOf(lease.ips[0] ?? '');
     await this.#remover.remove(podLink(this.#options.clusterId, id));
@@ -202,6 +239,8 @@ class Bridge implements BridgeNetwork {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    this.#watch?.[Symbol.dispose]();
+    await this.#repairing;
     await this.#table?.[Symbol.asyncDispose]();
     await this.#linkTable?.[Symbol.asyncDispose]();
     await this.#remover.idle();
@@ -234,7 +273,7 @@ class Bridge implements BridgeNetwork {
   }
 
   async #makeBridge(ranges: readonly Range[]): Promise<void> {
-    this.#mtu = this.#options.mtu ?? (await this.#uplinkMtu());
+    this.#mtu = this.#options.mtu ?? (await uplinkMtu(this.#netlink)) - (this.#options.tunnel?.overheadBytes ?? 0);
     // A bridge without an address of its own takes that of a port, and changes it with the ports.
     this.#mac = macOf(ranges[0]?.gateway ?? '');
     await this.#netlink.apply([
@@ -253,7 +292,9 @@ class Bridge implements BridgeNetwork {
       },
     ]);
     // One that was there before may have another address.
-    this.#mac = (await this.#netlink.links()).find(link => link.name === this.#name)?.mac ?? this.#mac;
+    const bridge = (await this.#netlink.links()).find(link => link.name === this.#name);
+    this.#mac = bridge?.mac ?? this.#mac;
+    this.#bridgeIndex = bridge?.index;
     if (ranges.some(range => range.network.address.family === 4)) {
       setSysctl('net/ipv4/ip_forward', '1');
       // Lets processes of the node reach host ports and node ports of pods at 127.0.0.1; `guard-loopback` keeps pods out.
@@ -276,6 +317,50 @@ class Bridge implements BridgeNetwork {
     );
   }
 
+  #lost(losses: readonly Loss[] | undefined): void {
+    const isOurs = ({ of, index, name }: Loss) =>
+      of === 'link' ? name === this.#name : index === this.#bridgeIndex && of !== 'route';
+    if (losses !== undefined && !losses.some(isOurs)) return;
+    // What is taken away while it is mended is told by the next look.
+    this.#repairing ??= this.#repair()
+      .catch((error: unknown) => this.#log.error('cannot mend the bridge', { bridge: this.#name, error }))
+      .finally(() => {
+        this.#repairing = undefined;
+      });
+  }
+
+  /** Makes what is missing of the bridge, and puts back the pods' links, whoever has taken it away. */
+  async #repair(): Promise<void> {
+    const before = await this.#netlink.links();
+    const bridge = before.find(link => link.name === this.#name);
+    const addresses = networkInterfaces()[this.#name]?.map(({ address }) => address);
+    if (!bridge?.up || !this.gateways.every(gateway => addresses?.includes(gateway))) {
+      this.#log.warn('somebody else has changed the bridge; making it anew', { bridge: this.#name });
+      await this.#makeBridge(this.#ranges);
+    }
+    const leases = this.#leases.all().filter(({ sandboxId }) => !this.#closing.has(sandboxId));
+    await this.#netlink.apply(
+      leases.map(({ sandboxId, ips }): Step => {
+        const name = podLink(this.#options.clusterId, sandboxId);
+        const mac = macOf(ips[0] ?? '');
+        const port = before.find(link => link.name === name);
+        const isPort = port !== undefined && port.master !== undefined && port.master === bridge?.index;
+        return {
+          changes: [
+            ...(isPort ? [] : this.#joinBridge(name, mac)),
+            ...ips.map((address): LinkChange => ({ do: 'addNeighbour', link: this.#name, address, mac })),
+          ],
+          // A pod whose link is just being made has all of this from there.
+          tolerate: ['ENODEV'],
+        };
+      }),
+    );
+  }
+
+  #joinBridge(name: string, mac: string): readonly LinkChange[] {
+    return [{ do: 'setLink', name, master: this.#name }, ...asPort(name, mac)];
+  }
+
   async #loadRules(ranges: readonly Range[]): Promise<void> {
     const podCidrs = ranges.map(range => range.cidr);
     const { clusterId, clusterCidrs = podCidrs, connectedByOthers = false, clock = systemClock } = this.#options;
@@ -287,12 +372,14 @@ class Bridge implements BridgeNetwork {
         podCidrs,
         clusterCidrs,
         checkSenders: !connectedByOthers,
+        ...(this.#options.tunnel && { tunnelPort: this.#options.tunnel.port }),
       }),
       clock,
       log: this.#log,
     });
     this.#knownSenders = new Set(ranges.slice(0, 1).filter(hasFewAddresses).flatMap(addressesOf));
     for (const ip of this.#knownSenders) this.#want(this.#table, [senderElement(macOf(ip), ip)]);
+    this.#want(this.#table, [...this.#nodeAddresses].map(nodeElement));
     for (const lease of this.#leases.all())
       this.#want(this.#table, [...this.#senderElements(lease), ...hostPortElements(lease)]);
     if (!connectedByOthers) await this.#loadLinkRules();
@@ -328,16 +415,7 @@ class Bridge implements BridgeNetwork {
             master: this.#name,
             peer: { name: podInterface, mac, netnsPath },
           },
-          // The bridge is told who sits where and learns nothing from what pods send: none can take another's traffic.
-          {
-            do: 'setBridgePort',
-            name: link,
-            hairpin: true,
-            learning: false,
-            unicastFlood: false,
-            locked: true,
-          },
-          { do: 'addForwarding', link, mac },
+          ...asPort(link, mac),
           ...lease.ips.map((address): LinkChange => ({ do: 'addNeighbour', link: this.#name, address, mac })),
         ],
       },
@@ -412,13 +490,14 @@ class Bridge implements BridgeNetwork {
     if (!range) throw new Error(`cannot connect ${ip}: it is in none of the node's networks`);
     return range;
   }
+}
 
-  /** The MTU of the link that leads outside, so that pods' packets fit. */
-  async #uplinkMtu(): Promise<number> {
-    const uplink = defaultRouteLink();
-    const link = uplink === undefined ? undefined : (await this.#netlink.links()).find(({ name }) => name === uplink);
-    return link ? Math.min(link.mtu, 65_535) : 1500;
-  }
+/** The bridge is told who sits where and learns nothing from what pods send: none can take another's traffic. */
+function asPort(link: string, mac: string): readonly LinkChange[] {
+  return [
+    { do: 'setBridgePort', name: link, hairpin: true, learning: false, unicastFlood: false, locked: true },
+    { do: 'addForwarding', link, mac },
+  ];
 }
 
 /** A /24 at most: of larger ranges only the leased addresses are written. */
@@ -444,20 +523,4 @@ function macOf(ip: string): string {
   const value = parseIp(ip)?.value ?? 0n;
   const low = (value & 0xffff_ffffn).toString(16).padStart(8, '0');
   return `0a:58:${low.match(/../g)?.join(':')}`;
-}
-
-/** `/proc/net/route`: the first line with destination and mask 0, by metric. */
-function defaultRouteLink(): string | undefined {
-  const routes = readFileSync('/proc/net/route', 'latin1')
-    .split('\n')
-    .slice(1)
-    .map(line => line.split('\t'))
-    .filter(([, destination, , , , , , mask]) => destination === '00000000' && mask === '00000000');
-  return routes.toSorted((left, right) => Number(left[6]) - Number(right[6]))[0]?.[0];
-}
-
-function setSysctl(path: string, value: string): void {
-  const file = `/proc/sys/${path}`;
-  // Writing is refused where somebody has set it for us already, as in a container.
-  if (readFileSync(file, 'latin1').trim() !== value) writeFileSync(file, value);
 }

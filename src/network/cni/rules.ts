@@ -8,22 +8,25 @@ export interface PodRulesOptions {
   readonly clusterCidrs: readonly string[];
   /** Pods send from the addresses of their elements in `senders` only. */
   readonly checkSenders: boolean;
+  /** Where packets from other nodes' pods arrive, packed into others. */
+  readonly tunnelPort?: number;
 }
 
 /** The chains of the pod network: masquerading to the outside, host ports, and what pods must not send. */
-export function podRules({ bridge, podCidrs, clusterCidrs, checkSenders }: PodRulesOptions): string {
+export function podRules({ bridge, podCidrs, clusterCidrs, checkSenders, tunnelPort }: PodRulesOptions): string {
   const families = [family4, family6];
   const of = (cidrs: readonly string[], { isOf }: Family) => cidrs.filter(isOf);
   const outward = families.flatMap(family => {
     const inside = of(clusterCidrs, family);
     return of(podCidrs, family).map(cidr => {
       const elsewhere = [...inside, family.multicast].join(', ');
-      return `oifname != "${bridge}" ${family.ip} saddr ${cidr} ${family.ip} daddr != { ${elsewhere} } masquerade`;
+      return `oifname != "${bridge}" ${family.ip} saddr ${cidr} ${family.ip} daddr != { ${elsewhere} } ${family.ip} daddr != @nodes${family.suffix} masquerade`;
     });
   });
   return `
     ${families.map(family => portMaps(family)).join('\n')}
     ${families.map(({ suffix, type }) => `set senders${suffix} { type ether_addr . ${type}; }`).join('\n')}
+    ${families.map(({ suffix, type }) => `set nodes${suffix} { type ${type}; }`).join('\n')}
     chain hostports {
       ${families.map(hostPortRules).join('\n')}
     }
@@ -48,6 +51,7 @@ export function podRules({ bridge, podCidrs, clusterCidrs, checkSenders }: PodRu
       iifname "${bridge}" ip saddr 127.0.0.0/8 drop
       ${checkSenders ? families.map(({ suffix, ip }) => `iifname "${bridge}" ether saddr . ${ip} saddr != @senders${suffix} drop`).join('\n') : ''}
     }
+    ${tunnelPort === undefined ? '' : guardTunnel(tunnelPort)}
     chain no-redirects {
       type filter hook output priority filter; policy accept;
       oifname "${bridge}" icmp type redirect drop
@@ -99,6 +103,20 @@ export function hostPortElements({ ips, portMappings }: Lease): readonly PodElem
 /** A pod's hardware address goes with each of its addresses: ports are locked to the one, this set to the other. */
 export function senderElement(mac: string, ip: string): PodElement {
   return { set: `senders${ip.includes(':') ? 6 : 4}`, key: `${mac} . ${ip}`, value: '' };
+}
+
+/** A node that takes part. */
+export function nodeElement(ip: string): PodElement {
+  return { set: `nodes${ip.includes(':') ? 6 : 4}`, key: ip, value: '' };
+}
+
+/** What a tunnel carries is not asked where it comes from: only nodes may send through it, least of all pods. */
+function guardTunnel(port: number): string {
+  return `
+    chain guard-tunnel {
+      type filter hook prerouting priority raw; policy accept;
+      ${[family4, family6].map(({ suffix, ip }) => `udp dport ${port} fib daddr type local ${ip} saddr != @nodes${suffix} drop`).join('\n')}
+    }`;
 }
 
 interface Family {

@@ -15,7 +15,7 @@ export interface NftTableOptions {
 }
 
 /** Between two looks at whether somebody else has emptied our table. */
-const checkEveryMs = 3_000;
+const checkEveryMs = 1_000;
 /** So many elements go into one command: nft's grammar takes any number, its messages repeat the command. */
 const elementsPerCommandMax = 1_000;
 

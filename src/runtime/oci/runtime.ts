@@ -71,7 +71,7 @@ import { findDevices } from './devices.ts';
 import { execIn, execToEnd } from './exec.ts';
 import { Filters } from './filters.ts';
 import { Images, type ResolvedImage } from './images/images.ts';
-import type { Registries } from './images/registries.ts';
+import type { HostConfig, Registries } from './images/registries.ts';
 import { readBootId, readMachine } from './machine.ts';
 import {
   buildSandbox,
@@ -119,6 +119,8 @@ export interface OciRuntimeOptions {
   readonly log: Log;
   readonly version: string;
   readonly registries?: Registries;
+  /** For a node in a network namespace: how it reaches registries on the machine's loopback. */
+  readonly connectLoopback?: HostConfig['connectLoopback'];
   readonly programs?: Programs;
 }
 

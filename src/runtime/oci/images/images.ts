@@ -23,7 +23,7 @@ import {
   parseManifest,
 } from './manifest.ts';
 import { digestName, parseReference, type Reference, tagName } from './reference.ts';
-import { type Endpoint, endpointsFor, noRegistries, type Registries } from './registries.ts';
+import { type Endpoint, endpointsFor, type HostConfig, noRegistries, type Registries } from './registries.ts';
 import { manifestBytesMax, Repository } from './registry.ts';
 import { SharedWork } from './shared.ts';
 import { Snapshots, snapshotNames } from './snapshots.ts';
@@ -54,6 +54,7 @@ export interface ImagesOptions {
   readonly clock: Clock;
   readonly log: Log;
   readonly registries?: Registries;
+  readonly connectLoopback?: HostConfig['connectLoopback'];
 }
 
 const configBytesMax = 8 * 1024 * 1024;
@@ -133,9 +134,11 @@ export class Images implements AsyncDisposable {
     const what = `failed to pull and unpack image "${tagName(reference) ?? spec.image}"`;
     return this.#arriving(async () => {
       let failure: unknown;
-      for (const endpoint of endpointsFor(this.#options.registries ?? noRegistries, reference.host)) {
+      const { registries = noRegistries, connectLoopback } = this.#options;
+      for (const endpoint of endpointsFor(registries, reference.host)) {
         try {
-          return await this.#pullFrom(endpoint, reference, auth, signal);
+          const reached = { ...endpoint, config: { ...endpoint.config, connectLoopback } };
+          return await this.#pullFrom(reached, reference, auth, signal);
         } catch (error) {
           signal?.throwIfAborted();
           this.#options.log.debug('cannot pull from an endpoint', { endpoint: endpoint.url.origin, error });

@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs';
+import type { Duplex } from 'node:stream';
 import { load } from 'js-yaml';
 import { type AuthConfig, RuntimeError } from '../../runtime.ts';
 import { isLoopback } from './reference.ts';
@@ -24,6 +25,8 @@ export interface HostConfig {
   readonly cert?: string;
   readonly key?: string;
   readonly insecureSkipVerify?: boolean;
+  /** A way to a port of the machine's loopback, for a node whose own loopback is another. */
+  readonly connectLoopback?: ((port: number) => Promise<Duplex>) | undefined;
 }
 
 /** One address to try, in order. */

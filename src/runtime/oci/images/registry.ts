@@ -1,8 +1,10 @@
-import { type IncomingMessage, request as httpRequest } from 'node:http';
+import { type IncomingMessage, request as httpRequest, type RequestOptions } from 'node:http';
 import { request as httpsRequest } from 'node:https';
+import type { Duplex } from 'node:stream';
 import type { AuthConfig } from '../../runtime.ts';
 import { RuntimeError } from '../../runtime.ts';
 import { mediaTypes } from './manifest.ts';
+import { isLoopback } from './reference.ts';
 import type { Endpoint, HostConfig } from './registries.ts';
 
 /** The documents a manifest request accepts. */
@@ -197,6 +199,7 @@ function send(
       key: config.key,
       rejectUnauthorized: !config.insecureSkipVerify,
       timeout: silenceMsMax,
+      ...(config.connectLoopback && isLoopback(url.host) && connecting(config.connectLoopback, url)),
     });
     request.on('timeout', () => request.destroy(new Error(`no answer for ${silenceMsMax / 1000} s`)));
     request.on('response', resolve);
@@ -213,6 +216,22 @@ function send(
     });
     request.end(body);
   });
+}
+
+type Connected = (error: Error | null, socket: Duplex) => void;
+
+/** Only without TLS: with it, a registry on this machine is asked at one of its addresses. */
+function connecting(connect: NonNullable<HostConfig['connectLoopback']>, url: URL): RequestOptions {
+  if (url.protocol !== 'http:') return {};
+  return {
+    createConnection(_, connected: Connected) {
+      connect(Number(url.port || 80)).then(
+        socket => connected(null, socket),
+        (error: Error) => connected(error, undefined as unknown as Duplex),
+      );
+      return undefined;
+    },
+  };
 }
 
 async function refusal(response: IncomingMessage, url: URL, name: string): Promise<RuntimeError> {
