@@ -1,6 +1,11 @@
 /** Windlass as a library: a cluster inside a test. */
-export { startCluster, type Cluster, type ClusterOptions } from './cluster/start-cluster.ts';
-export { kinds } from './api/kinds.ts';
-export { ManualClock } from './base/clock.ts';
-export { ApiError } from './api/machinery/errors.ts';
+import type * as library from './cluster/library.ts';
+import { loadProgram } from './cluster/compiled.ts';
+
+const loaded: typeof library = await loadProgram('library', () => import('./cluster/library.ts'));
+
+export const { startCluster, kinds, ManualClock, ApiError } = loaded;
+export type ManualClock = library.ManualClock;
+export type ApiError = library.ApiError;
+export type { Cluster, ClusterOptions } from './cluster/start-cluster.ts';
 export type { Client } from './client/client.ts';
