@@ -6,6 +6,7 @@ import { decodeYaml } from '#api/machinery/yaml.ts';
 import type { Log } from '#base/log.ts';
 import { thresholdsOf } from './eviction/thresholds.ts';
 import type { VerificationPolicy } from './pods/pulled-images.ts';
+import { parseCpus } from './resources/machine-topology.ts';
 
 /** What of upstream's KubeletConfiguration is heeded here, with its names, texts and defaults. */
 export interface KubeletConfiguration {
@@ -45,6 +46,17 @@ export interface KubeletConfiguration {
   readonly imagePullCredentialsVerificationPolicy: VerificationPolicy;
   readonly preloadedImagesVerificationAllowlist: readonly string[];
   readonly crashLoopBackOff: { readonly maxContainerRestartPeriod: string };
+  readonly cpuManagerPolicy: 'none' | 'static';
+  readonly cpuManagerPolicyOptions: Readonly<Record<string, string>>;
+  readonly reservedSystemCPUs: string;
+  readonly memoryManagerPolicy: 'None' | 'Static';
+  readonly reservedMemory: readonly { readonly numaNode: number; readonly limits: Readonly<Record<string, string>> }[];
+  readonly topologyManagerPolicy: 'none' | 'best-effort' | 'restricted' | 'single-numa-node';
+  readonly topologyManagerScope: 'container' | 'pod';
+  readonly userNamespaces: { readonly idsPerPod?: number };
+  readonly staticPodURL: string;
+  readonly staticPodURLHeader: Readonly<Record<string, readonly string[]>>;
+  readonly httpCheckFrequency: string;
 }
 
 export const defaultKubeletConfiguration: KubeletConfiguration = {
@@ -91,6 +103,17 @@ export const defaultKubeletConfiguration: KubeletConfiguration = {
   imagePullCredentialsVerificationPolicy: 'NeverVerifyPreloadedImages',
   preloadedImagesVerificationAllowlist: [],
   crashLoopBackOff: { maxContainerRestartPeriod: '5m0s' },
+  cpuManagerPolicy: 'none',
+  cpuManagerPolicyOptions: {},
+  reservedSystemCPUs: '',
+  memoryManagerPolicy: 'None',
+  reservedMemory: [],
+  topologyManagerPolicy: 'none',
+  topologyManagerScope: 'container',
+  userNamespaces: {},
+  staticPodURL: '',
+  staticPodURLHeader: {},
+  httpCheckFrequency: '20s',
 };
 
 /** Values below zero, between zero and one, and the like, in one sentence each. */
@@ -113,6 +136,12 @@ const texts: Rule = value =>
   typeof value === 'object' && value !== null && Object.values(value).every(each => typeof each === 'string')
     ? undefined
     : 'must be a map of texts';
+
+const oneOf =
+  (...known: readonly string[]): Rule =>
+  value =>
+    known.includes(String(value)) ? undefined : `must be one of ${known.join(', ')}`;
+const object: Rule = value => (isMap(value) ? undefined : 'must be a map');
 
 const verificationPolicies = [
   'NeverVerify',
@@ -160,7 +189,30 @@ const rules: { readonly [Name in keyof KubeletConfiguration]: Rule } = {
   preloadedImagesVerificationAllowlist: list,
   crashLoopBackOff: value =>
     typeof value === 'object' && value !== null ? undefined : 'must have maxContainerRestartPeriod',
+  cpuManagerPolicy: oneOf('none', 'static'),
+  cpuManagerPolicyOptions: value => {
+    const unknown = isMap(value) ? Object.keys(value).filter(name => !cpuPolicyOptions.includes(name)) : [];
+    return unknown.length > 0 ? `must be of ${cpuPolicyOptions.join(', ')}` : texts(value);
+  },
+  reservedSystemCPUs: value => (fails(() => parseCpus(String(value))) ? 'must be CPUs such as 0-1,4' : undefined),
+  memoryManagerPolicy: oneOf('None', 'Static'),
+  reservedMemory: list,
+  topologyManagerPolicy: oneOf('none', 'best-effort', 'restricted', 'single-numa-node'),
+  topologyManagerScope: oneOf('container', 'pod'),
+  userNamespaces: value => {
+    const ids = isMap(value) && 'idsPerPod' in value ? value.idsPerPod : idsPerPodUnit;
+    const isWhole = Number.isInteger(ids) && Number(ids) >= idsPerPodUnit && Number(ids) % idsPerPodUnit === 0;
+    return isMap(value) && isWhole ? undefined : `must have idsPerPod as a multiple of ${idsPerPodUnit}`;
+  },
+  staticPodURL: words,
+  staticPodURLHeader: object,
+  httpCheckFrequency: span,
 };
+
+/** Of the static policy; others are refused, because pods would get something else than they were promised. */
+const cpuPolicyOptions = ['full-pcpus-only', 'strict-cpu-reservation'];
+/** User ids that a pod with a user namespace gets at least, and its step. */
+export const idsPerPodUnit = 65_536;
 
 export interface ConfigurationSources {
   /** A KubeletConfiguration, YAML or JSON. */
@@ -194,6 +246,8 @@ export function readConfiguration(sources: ConfigurationSources, log?: Log): Kub
       throw new Error(
         `cannot use the kubelet configuration: grace period must be specified for the soft eviction threshold ${signal}`,
       );
+  if (configuration.cpuManagerPolicy === 'none' && Object.keys(configuration.cpuManagerPolicyOptions).length > 0)
+    throw new Error('cannot use the kubelet configuration: cpuManagerPolicyOptions need cpuManagerPolicy static');
   // What is wrong with them is said now, not when the node runs short.
   thresholdsOf(configuration);
   return configuration;
@@ -255,7 +309,7 @@ function fails(run: () => unknown): boolean {
 }
 
 /** What is not for pods: `systemReserved` and `kubeReserved` together. */
-export function reservedOf({ systemReserved, kubeReserved }: KubeletConfiguration): {
+export function reservedOf({ systemReserved, kubeReserved, reservedSystemCPUs }: KubeletConfiguration): {
   readonly cpuMilli: number;
   readonly memoryBytes: number;
   readonly ephemeralStorageBytes: number;
@@ -266,7 +320,8 @@ export function reservedOf({ systemReserved, kubeReserved }: KubeletConfiguratio
       0,
     );
   return {
-    cpuMilli: sum('cpu', milliValue),
+    // CPUs that are named are what is reserved, whatever amounts are given beside them.
+    cpuMilli: reservedSystemCPUs === '' ? sum('cpu', milliValue) : parseCpus(reservedSystemCPUs).length * 1000,
     memoryBytes: sum('memory', wholeValue),
     ephemeralStorageBytes: sum('ephemeral-storage', wholeValue),
   };

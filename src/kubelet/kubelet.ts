@@ -33,6 +33,8 @@ import { isMirror, isStatic, labels as runtimeLabels, nodeLabel, sourceAnnotatio
 import { sysctlRefusal } from './pods/sysctls.ts';
 import { PulledImages } from './pods/pulled-images.ts';
 import { resizeRefusal } from './pods/resize.ts';
+import { Allocations } from './resources/allocations.ts';
+import type { MachineTopology } from './resources/machine-topology.ts';
 import { PodWorker, type PodHost } from './pods/worker.ts';
 import { mirrorOf, StaticPods } from './static-pods.ts';
 import { LogRotation } from './streams/log-rotation.ts';
@@ -59,6 +61,8 @@ export interface KubeletOptions {
   readonly taints?: readonly { readonly key: string; readonly value?: string; readonly effect: string }[];
   /** Everything else that upstream's kubelet is told by a file. */
   readonly configuration?: KubeletConfiguration;
+  /** Its processors and memory; absent: read from the kernel. */
+  readonly machine?: MachineTopology;
   /** How the machine says that it goes down; asked only when pods are to be given time then. */
   readonly shutdownNotice?: () => Promise<ShutdownNotice>;
   /** Told when the API has given the node its range; the runtime is told as well. */
@@ -127,6 +131,7 @@ async function start(options: KubeletOptions, lifetime: Lifetime, signal?: Abort
       configuration,
       pressures: () => evictor?.pressures ?? new Set<Pressure>(),
       isShuttingDown: () => shuttingDown,
+      devices: () => allocations.devices.amounts(),
       podCidrs: cidrs => {
         options.podCIDRs?.(cidrs);
         const told = runtime.updateRuntimeConfig({ podCidrs: cidrs });
@@ -143,6 +148,26 @@ async function start(options: KubeletOptions, lifetime: Lifetime, signal?: Abort
       log,
       node: () => node.current,
       changed: uid => workers.get(uid)?.objectChanged(),
+    }),
+  );
+  const allocations = lifetime.own(
+    new Allocations({
+      client,
+      nodeName,
+      rootDir,
+      configuration,
+      clock,
+      log,
+      ...(options.machine && { machine: options.machine }),
+      amountsChanged: () => {
+        if (node.current) node.refresh().catch((error: unknown) => log.warn('cannot tell of devices', { error }));
+      },
+      sharedCpusChanged: () => {
+        for (const worker of workers.values())
+          worker.sharedCpusChanged().catch((error: unknown) => log.warn('cannot move a container', { error }));
+      },
+      podChanged: uid => workers.get(uid)?.devicesChanged(),
+      pods: () => [...workers.values()].filter(each => !each.isOver).map(each => each.pod),
     }),
   );
   const reserved = reservedOf(configuration);
@@ -174,6 +199,7 @@ async function start(options: KubeletOptions, lifetime: Lifetime, signal?: Abort
     objects,
     paths,
     images,
+    allocations,
     restartDelayMsMax: parseGoDuration(configuration.crashLoopBackOff.maxContainerRestartPeriod),
     facts: {
       nodeName,
@@ -237,6 +263,8 @@ async function start(options: KubeletOptions, lifetime: Lifetime, signal?: Abort
   };
   const pods: Pods = lifetime.own(new Pods(host, workers, node, events, refuse, lifetime.signal, random));
   await pods.look();
+  lifetime.defer(() => listening);
+  const listening = allocations.start();
   // They wait for nobody: the API server itself may be one of them.
   if (configuration.staticPodPath !== '') {
     const everyMs = parseGoDuration(configuration.fileCheckFrequency);
@@ -382,10 +410,14 @@ class Pods implements AsyncDisposable {
     });
     informer.synced.then(known.resolve, known.reject);
     informer.synced.then(
-      () =>
+      () => {
+        // A former agent may have told containers of other CPUs.
+        for (const worker of this.#workers.values())
+          worker.sharedCpusChanged().catch((error: unknown) => log.warn('cannot move a container', { error }));
         this.#removeOrphans(this.#found).catch((error: unknown) =>
           log.error('cannot remove what pods have left', { error }),
-        ),
+        );
+      },
       () => undefined,
     );
   }
@@ -473,7 +505,26 @@ class Pods implements AsyncDisposable {
     const others = [...this.#workers.values()].filter(each => !each.isOver).map(each => each.pod);
     const refused = isNew ? (this.#refuse(pod) ?? refusal(pod, this.#node.current, others)) : undefined;
     this.#workers.set(uid, worker);
-    if (!refused) return worker.begin();
+    if (!refused) {
+      const admission = isNew ? this.#host.allocations.admit(pod) : undefined;
+      if (!admission) return worker.begin();
+      worker.hold();
+      admission.then(
+        failure => {
+          if (failure) this.#refused(pod, worker, failure);
+          else worker.begin();
+        },
+        (error: unknown) => {
+          const message = `Pod was rejected: ${error instanceof Error ? error.message : String(error)}`;
+          this.#refused(pod, worker, { reason: 'UnexpectedAdmissionError', message });
+        },
+      );
+      return;
+    }
+    this.#refused(pod, worker, refused);
+  }
+
+  #refused(pod: Pod, worker: PodWorker, refused: Failure): void {
     this.#events.event(
       { ...pod, kind: 'Pod', apiVersion: 'v1' },
       'Warning',
@@ -542,7 +593,7 @@ class Pods implements AsyncDisposable {
 
   /** Pods that were deleted while no agent was there. */
   async #removeOrphans(found: ReadonlyMap<string, Found>): Promise<void> {
-    const { runtime, paths, log } = this.#host;
+    const { runtime, paths, log, allocations } = this.#host;
     for (const [uid, { sandboxes, containers }] of found) {
       if (this.#workers.has(uid)) continue;
       log.info('removing a pod that the API does not know', { uid });
@@ -553,6 +604,8 @@ class Pods implements AsyncDisposable {
         await runtime.removePodSandbox(id);
       }
     }
+    const known = new Set(this.#workers.keys());
+    allocations.keepOnly(known);
     for (const uid of await readdir(paths.pods))
       if (!this.#workers.has(uid)) await tearDownVolumes(join(paths.pods, uid));
     const logs = new Set([...this.#workers.values()].map(({ pod }) => logDirectory(paths, pod)));

@@ -340,6 +340,8 @@ export interface ContainerConfig {
   readonly envs?: readonly { readonly key: string; readonly value: string }[];
   readonly mounts?: readonly Mount[];
   readonly devices?: readonly Device[];
+  /** Devices of the Container Device Interface by their full names: `vendor.com/class=name`. */
+  readonly cdiDevices?: readonly string[];
   readonly labels?: Labels;
   readonly annotations?: Labels;
   /** Relative to the sandbox's log directory; empty: no log. */

@@ -14,7 +14,9 @@ import { spawnToEnd } from '#base/kernel/process.ts';
 import { systemRandom } from '#base/random.ts';
 import { startControlPlane } from '#cluster/control-plane.ts';
 import type { Client } from '#client/client.ts';
+import { defaultKubeletConfiguration, type KubeletConfiguration } from '#kubelet/configuration.ts';
 import { startKubelet, type Kubelet } from '#kubelet/kubelet.ts';
+import type { MachineTopology } from '#kubelet/resources/machine-topology.ts';
 import { bridgeNetwork, removeBridgeNetwork } from '#network/cni/bridge.ts';
 import { openOciRuntime } from '#runtime/oci/runtime.ts';
 import { openMemoryStorage } from '#storage/memory/memory-storage.ts';
@@ -30,12 +32,18 @@ export interface RealNode extends AsyncDisposable {
     args: readonly string[],
     options?: { readonly spdy?: boolean; readonly signal?: AbortSignal },
   ): Promise<{ readonly exitCode: number; readonly stdout: string; readonly stderr: string }>;
-  /** Ends the agent with its runtime and starts both again. */
-  restartAgent(): Promise<Kubelet>;
+  /** Ends the agent with its runtime, does what is to be done meanwhile, and starts both again. */
+  restartAgent(meanwhile?: () => Promise<void>): Promise<Kubelet>;
+}
+
+export interface RealNodeOptions {
+  /** Over the defaults. */
+  readonly configuration?: Partial<KubeletConfiguration>;
+  readonly machine?: MachineTopology;
 }
 
 /** A control plane and one node with real containers, in this process, with the test images present. */
-export async function startRealNode(): Promise<RealNode> {
+export async function startRealNode(options: RealNodeOptions = {}): Promise<RealNode> {
   const lifetime = new Lifetime();
   const outside = { clock: systemClock, random: systemRandom };
   const directory = await mkdtemp(join(tmpdir(), 'windlass-node-'));
@@ -85,7 +93,14 @@ export async function startRealNode(): Promise<RealNode> {
       });
       agent.own(network);
       const runtime = agent.own(
-        await openOciRuntime({ ...outside, root: join(directory, 'runtime'), network, log, version: '0.0.0' }),
+        await openOciRuntime({
+          ...outside,
+          root: join(directory, 'runtime'),
+          network,
+          log,
+          version: '0.0.0',
+          cdiDirectories: [join(directory, 'cdi')],
+        }),
       );
       const kubelet = await startKubelet({
         ...outside,
@@ -98,6 +113,8 @@ export async function startRealNode(): Promise<RealNode> {
         clusterDNS: ['10.111.0.10'],
         clusterDomain: 'cluster.local',
         cgroupParent: `/windlass-${clusterId}`,
+        configuration: { ...defaultKubeletConfiguration, ...options.configuration },
+        ...(options.machine && { machine: options.machine }),
         server: {
           port: 0,
           address: '127.0.0.1',
@@ -127,9 +144,10 @@ export async function startRealNode(): Promise<RealNode> {
         const { exitCode, stdout, stderr } = await spawnToEnd('env', words, signal);
         return { exitCode, stdout: stdout.toString(), stderr: stderr.toString() };
       },
-      async restartAgent() {
+      async restartAgent(meanwhile = async () => {}) {
         await running.kubelet[Symbol.asyncDispose]();
         await running.agent[Symbol.asyncDispose]();
+        await meanwhile();
         running = await startAgent();
         return running.kubelet;
       },

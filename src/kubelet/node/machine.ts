@@ -1,10 +1,13 @@
 import { readFileSync, statfsSync } from 'node:fs';
 import os from 'node:os';
+import { readHugepages } from '../resources/machine-topology.ts';
 
 /** What the machine has, and has left. */
 export interface Machine {
   readonly cpuCount: number;
   readonly memoryBytes: number;
+  /** Bytes of huge pages by the names of their resources. */
+  readonly hugepages: ReadonlyMap<string, number>;
   readonly memoryAvailableBytes: number;
   readonly diskBytes: number;
   readonly diskAvailableBytes: number;
@@ -19,6 +22,7 @@ export function measureMachine(directory: string): Machine {
   return {
     cpuCount: os.availableParallelism(),
     memoryBytes: os.totalmem(),
+    hugepages: readHugepages(),
     memoryAvailableBytes: memoryAvailable(),
     diskBytes: disk.blocks * disk.bsize,
     diskAvailableBytes: disk.bavail * disk.bsize,

@@ -30,6 +30,8 @@ export interface OwnNodeOptions {
   readonly configuration: KubeletConfiguration;
   readonly pressures: () => ReadonlySet<Pressure>;
   readonly isShuttingDown: () => boolean;
+  /** What device plugins bring. */
+  readonly devices: () => ReadonlyMap<string, { readonly capacity: number; readonly allocatable: number }>;
   /** Rejects when the network could not be made; then it is told again. */
   readonly podCidrs: (podCidrs: readonly string[]) => Promise<void>;
 }
@@ -152,7 +154,7 @@ export class OwnNode implements AsyncDisposable {
   }
 
   async #status(): Promise<NodeStatus> {
-    const { runtime, rootDir, clock, port, pressures, isShuttingDown, ...rest } = this.#options;
+    const { runtime, rootDir, clock, port, pressures, isShuttingDown, devices, ...rest } = this.#options;
     const [version, status, images] = await Promise.all([runtime.version(), runtime.status(), runtime.listImages()]);
     const machine = measureMachine(rootDir);
     const view = {
@@ -161,6 +163,7 @@ export class OwnNode implements AsyncDisposable {
       port: port(),
       pressures: pressures(),
       isShuttingDown: isShuttingDown(),
+      devices: devices(),
       machine,
       identity: this.#identity,
       version,

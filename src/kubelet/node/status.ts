@@ -1,4 +1,5 @@
 import type { Node, NodeCondition, NodeStatus } from '#api/core/v1/node.ts';
+import { canonicalQuantity } from '#api/machinery/quantity.ts';
 import { formatTime } from '#api/machinery/time.ts';
 import { kubernetesVersion } from '#api/machinery/version.ts';
 import type { Image, RuntimeStatus, RuntimeVersion } from '#runtime/runtime.ts';
@@ -15,6 +16,7 @@ export interface NodeView {
   readonly configuration: KubeletConfiguration;
   readonly pressures: ReadonlySet<Pressure>;
   readonly isShuttingDown: boolean;
+  readonly devices: ReadonlyMap<string, { readonly capacity: number; readonly allocatable: number }>;
   readonly machine: Machine;
   readonly identity: MachineIdentity;
   readonly version: RuntimeVersion;
@@ -50,17 +52,24 @@ export function nodeStatus(view: NodeView, old: Node | undefined, nowMs: number)
   };
 }
 
-function amounts({ machine, configuration }: NodeView) {
+const noHugepages = [
+  ['hugepages-1Gi', 0],
+  ['hugepages-2Mi', 0],
+] as const;
+
+function amounts({ machine, configuration, devices }: NodeView) {
   const kibi = (bytes: number) => `${Math.floor(bytes / 1024)}Ki`;
   const { maxPods, podsPerCore } = configuration;
   const pods = podsPerCore > 0 ? Math.min(maxPods, podsPerCore * machine.cpuCount) : maxPods;
+  const hugepages = new Map([...noHugepages, ...machine.hugepages]);
+  const pagesBytes = [...hugepages.values()].reduce((sum, bytes) => sum + bytes, 0);
   const capacity = {
     cpu: String(machine.cpuCount),
     'ephemeral-storage': kibi(machine.diskBytes),
-    'hugepages-1Gi': '0',
-    'hugepages-2Mi': '0',
+    ...Object.fromEntries([...hugepages].map(([name, bytes]) => [name, canonicalQuantity(`${bytes / 1024}Ki`) ?? '0'])),
     memory: kibi(machine.memoryBytes),
     pods: String(pods),
+    ...Object.fromEntries([...devices].map(([name, each]) => [name, String(each.capacity)])),
   };
   const reserved = reservedOf(configuration);
   // What is evicted for is not for pods either.
@@ -68,13 +77,16 @@ function amounts({ machine, configuration }: NodeView) {
     thresholdsOf(configuration)
       .filter(each => each.isHard && each.signal === signal)
       .reduce((most, { below }) => Math.max(most, amountIn(below, of)), 0);
-  const memory = machine.memoryBytes - reserved.memoryBytes - kept('memory.available', machine.memoryBytes);
+  // Memory in huge pages is nothing else.
+  const memory =
+    machine.memoryBytes - pagesBytes - reserved.memoryBytes - kept('memory.available', machine.memoryBytes);
   const disk = machine.diskBytes - reserved.ephemeralStorageBytes - kept('nodefs.available', machine.diskBytes);
   const allocatable = {
     ...capacity,
     cpu: reserved.cpuMilli === 0 ? capacity.cpu : `${Math.max(0, machine.cpuCount * 1000 - reserved.cpuMilli)}m`,
     'ephemeral-storage': String(Math.max(0, Math.floor(disk))),
     memory: kibi(Math.max(0, memory)),
+    ...Object.fromEntries([...devices].map(([name, each]) => [name, String(each.allocatable)])),
   };
   return { capacity, allocatable };
 }

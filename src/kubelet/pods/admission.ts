@@ -2,7 +2,7 @@ import type { Node } from '#api/core/v1/node.ts';
 import type { NodeSelectorTerm } from '#api/core/v1/node-selector-term.ts';
 import type { Pod } from '#api/core/v1/pod.ts';
 import type { PodSpec } from '#api/core/v1/pod-spec.ts';
-import { aggregateRequests } from '#api/core/v1/pod-resources.ts';
+import { aggregateRequests, isExtendedResource } from '#api/core/v1/pod-resources.ts';
 import { milliValue, wholeValue } from '#api/machinery/quantity.ts';
 import type { Waiting } from './decide.ts';
 
@@ -27,7 +27,9 @@ function shortage(spec: PodSpec, node: Node, others: readonly Pod[]): Waiting | 
     const value = name === 'cpu' ? milliValue : wholeValue;
     const requested = value(amount);
     const capacity = value(allocatable[name]);
-    if (requested === 0 || (allocatable[name] === undefined && name === 'ephemeral-storage')) continue;
+    // What the node has never told of is no concern of its own, as upstream has it: a driver may bring it.
+    const isUntold = allocatable[name] === undefined && (name === 'ephemeral-storage' || isExtendedResource(name));
+    if (requested === 0 || isUntold) continue;
     const used = others.reduce((sum, other) => {
       if (name === 'pods') return sum + 1;
       return sum + (other.spec ? value(aggregateRequests(other.spec)[name]) : 0);

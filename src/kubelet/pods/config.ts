@@ -2,11 +2,19 @@ import { join } from 'node:path';
 import type { Pod } from '#api/core/v1/pod.ts';
 import type { Container } from '#api/core/v1/pod-spec.ts';
 import { qosClass } from '#api/core/v1/pod-resources.ts';
-import type { ContainerConfig, DnsConfig, Image, Mount, PodSandboxConfig } from '#runtime/runtime.ts';
+import type {
+  ContainerConfig,
+  DnsConfig,
+  Image,
+  LinuxContainerResources,
+  Mount,
+  PodSandboxConfig,
+} from '#runtime/runtime.ts';
 import { expand } from '../env/expansion.ts';
 import { hostNames } from './hosts-file.ts';
 import { annotations, containerHash, labels, nodeLabel } from './names.ts';
-import { containerResources, podResources } from './resources.ts';
+import type { Extras } from '../resources/allocations.ts';
+import { podResources } from './resources.ts';
 import { containerSecurity, sandboxSecurity, type SecurityDefaults } from './security.ts';
 
 /** Where a node keeps its pods. */
@@ -104,10 +112,13 @@ export interface ContainerParts {
   readonly mounts: readonly Mount[];
   /** The id of the container whose processes an ephemeral one sees. */
   readonly targetId: string | undefined;
+  /** What plugins add. */
+  readonly extras: Extras;
+  readonly resources: LinuxContainerResources;
 }
 
 export function containerConfig(parts: ContainerParts, paths: NodePaths, facts: NodeFacts): ContainerConfig {
-  const { pod, container, attempt, imageRef, environment, mounts, targetId } = parts;
+  const { pod, container, attempt, imageRef, environment, mounts, targetId, extras, resources } = parts;
   const { metadata, spec } = pod;
   const lookUp = (name: string) => environment.get(name);
   const { name, image = '', workingDir, stdin, stdinOnce, tty, lifecycle } = container;
@@ -120,8 +131,11 @@ export function containerConfig(parts: ContainerParts, paths: NodePaths, facts: 
     ...(command?.length && { command }),
     ...(args?.length && { args }),
     ...(workingDir && { workingDir }),
-    envs: [...environment].map(([key, value]) => ({ key, value })),
-    mounts,
+    // What the pod says itself wins.
+    envs: [...extras.envs, ...[...environment].map(([key, value]) => ({ key, value }))],
+    mounts: [...extras.mounts, ...mounts],
+    ...(extras.devices.length > 0 && { devices: extras.devices }),
+    ...(extras.cdiDevices.length > 0 && { cdiDevices: extras.cdiDevices }),
     labels: {
       [labels.containerName]: name,
       [labels.podName]: metadata.name ?? '',
@@ -130,6 +144,7 @@ export function containerConfig(parts: ContainerParts, paths: NodePaths, facts: 
       [nodeLabel]: facts.nodeName,
     },
     annotations: {
+      ...extras.annotations,
       [annotations.hash]: containerHash(container),
       [annotations.restartCount]: String(attempt),
       [annotations.terminationMessagePath]: container.terminationMessagePath,
@@ -142,7 +157,7 @@ export function containerConfig(parts: ContainerParts, paths: NodePaths, facts: 
     tty: tty ?? false,
     ...(lifecycle?.stopSignal && { stopSignal: lifecycle.stopSignal }),
     linux: {
-      ...(spec && { resources: containerResources(spec, container, facts.memoryCapacityBytes) }),
+      resources,
       securityContext: containerSecurity(pod, container, targetId, security(paths)),
     },
   };

@@ -12,6 +12,7 @@ import type {
   ContainerStatus,
   DnsConfig,
   LinuxContainerResources,
+  PodSandboxConfig,
   PodSandboxStatus,
   Runtime,
 } from '#runtime/runtime.ts';
@@ -41,6 +42,8 @@ import {
   type Stopping,
   type Waiting,
 } from './decide.ts';
+import type { Allocations } from '../resources/allocations.ts';
+import { claimNames } from '../resources/claims.ts';
 import { runHook } from './hooks.ts';
 import { ImageError, type Images } from './images.ts';
 import { mountsOf } from './mounts.ts';
@@ -71,6 +74,7 @@ export interface PodHost {
   readonly events: EventRecorder;
   readonly objects: Objects;
   readonly images: Images;
+  readonly allocations: Allocations;
   readonly paths: NodePaths;
   readonly facts: NodeFacts;
   readonly nodeIps: readonly string[];
@@ -134,16 +138,23 @@ export class PodWorker {
   #resizing: Waiting | undefined;
   readonly #probeCounts = new Map<string, ProbeCount>();
   readonly #gave = new Map<string, LinuxContainerResources>();
+  /** The CPUs that running containers were told. */
+  readonly #cpus = new Map<string, string>();
   /** What the pod's own control group was told last. */
   #podLimits: LinuxContainerResources;
   #volumes: PodVolumes | undefined;
   #volumesStale = false;
+  /** Until it is known whether the node has what the pod wants for itself, nothing happens to it. */
+  #isHeld = false;
+  #claimsReady: boolean;
   #stopping: Stopping | undefined;
   #stopNow = new AbortController();
   #failure: Failure | undefined;
   #removed = false;
   #initialized = false;
   #torn = false;
+  /** Nothing is mounted any more, and the devices are given back. */
+  #isUnmounted = false;
   /** What is left on the node is being removed; the status stays as it was written last. */
   #leaving = false;
   #finished = false;
@@ -157,7 +168,8 @@ export class PodWorker {
     this.#uid = pod.metadata.uid ?? '';
     this.#allocation = readAllocation(this.#allocationFile) ?? allocationOf(pod);
     this.#pod = granted(pod, this.#allocation);
-    this.#podLimits = podResources(this.#pod.spec);
+    this.#podLimits = this.#limitsOfPod();
+    this.#claimsReady = claimNames(pod).length === 0 && !pod.spec?.resourceClaims?.length;
     this.#startTimeMs = timeMs(pod.status?.startTime ?? '') || host.clock.now();
     const { client, clock, log, mirror } = host;
     const { signal } = this.#abort;
@@ -197,7 +209,13 @@ export class PodWorker {
     }
   }
 
+  /** Nothing is done until `begin` or `fail`. */
+  hold(): void {
+    this.#isHeld = true;
+  }
+
   begin(): void {
+    this.#isHeld = false;
     const { phase } = this.#pod.status ?? {};
     if (phase === 'Succeeded' || phase === 'Failed') this.#stop(this.#grace());
     this.update(this.#pod);
@@ -226,9 +244,28 @@ export class PodWorker {
 
   /** Ends the pod for a reason of the node's own: it is then Failed. */
   fail(failure: Failure, graceSeconds = this.#grace()): void {
+    this.#isHeld = false;
     this.#failure ??= failure;
     this.#stop(graceSeconds);
     this.#turn();
+  }
+
+  /** What the pod's devices are like has changed. */
+  devicesChanged(): void {
+    this.#turn();
+  }
+
+  /** The CPUs that containers share have changed: those that run are moved to them. */
+  async sharedCpusChanged(): Promise<void> {
+    const { runtime, allocations } = this.#host;
+    await Promise.all(
+      this.running.map(async ({ id, metadata }) => {
+        const bound = allocations.bound(this.#pod, metadata.name);
+        if (bound.cpusetCpus === undefined || this.#cpus.get(id) === bound.cpusetCpus) return;
+        await runtime.updateContainerResources(id, bound);
+        this.#cpus.set(id, bound.cpusetCpus);
+      }),
+    );
   }
 
   /** Something has become free on the node. */
@@ -375,13 +412,14 @@ export class PodWorker {
     this.#failed.delete(id);
     this.#before.delete(id);
     this.#gave.delete(id);
+    this.#cpus.delete(id);
     this.#probers.get(id)?.[Symbol.dispose]();
     this.#probers.delete(id);
   }
 
   /** Many things at once make one turn. */
   #turn(): void {
-    if (this.#turnDue || this.#finished) return;
+    if (this.#turnDue || this.#finished || this.#isHeld) return;
     this.#turnDue = true;
     queueMicrotask(() => {
       this.#turnDue = false;
@@ -416,7 +454,7 @@ export class PodWorker {
       containers: this.#byName(),
       health: id => ({ started: this.#isStarted(id), failed: this.#failed.get(id) }),
       backoff: this.#backoff,
-      volumesReady: this.#volumes !== undefined,
+      volumesReady: this.#volumes !== undefined && this.#claimsReady,
       stopping: this.#stopping,
     };
   }
@@ -495,6 +533,27 @@ export class PodWorker {
   #prepare(decision: Decision): void {
     if (decision.completed) return;
     if (!this.#volumes || this.#volumesStale) this.#refreshVolumes();
+    if (!this.#claimsReady) this.#prepareClaims();
+  }
+
+  /** Drivers make the devices of the pod's claims ready before anything of it starts. */
+  #prepareClaims(): void {
+    this.#run(
+      'claims',
+      async () => {
+        await this.#host.allocations.claims.prepare(this.#pod);
+        this.#claimsReady = true;
+        this.#retries.delete('claims');
+      },
+      error => {
+        this.#event(
+          'Warning',
+          'FailedPrepareDynamicResources',
+          `Failed to prepare dynamic resources: ${textOf(error)}`,
+        );
+        this.#retryLater('claims', 1000);
+      },
+    );
   }
 
   #refreshVolumes(): void {
@@ -603,9 +662,35 @@ export class PodWorker {
     this.#cancelWake = this.#host.clock.after(Math.max(0, Math.min(...times) - nowMs), () => this.#turn());
   }
 
-  async #createSandbox(attempt: number): Promise<void> {
-    const { runtime, paths, facts, dns, objects } = this.#host;
+  #sandboxConfig(attempt: number): PodSandboxConfig {
+    const { paths, facts, dns } = this.#host;
     const config = sandboxConfig(this.#pod, attempt, dns(this.#pod), paths, facts);
+    return { ...config, linux: { ...config.linux, resources: { ...config.linux?.resources, ...this.#limitsOfPod() } } };
+  }
+
+  /** What the pod's own control group is to have. One whose containers have CPUs for themselves is not held back. */
+  #limitsOfPod(): LinuxContainerResources {
+    const limits = podResources(this.#pod.spec);
+    const { containers = [] } = this.#pod.spec ?? {};
+    const isFree = containers.some(({ name }) => this.#host.allocations.hasOwnCpus(this.#pod, name));
+    return isFree ? { ...limits, cpuQuota: -1 } : limits;
+  }
+
+  /** What a container is to have. */
+  #limitsOf(container: Container): LinuxContainerResources {
+    const { allocations, facts } = this.#host;
+    const limits = containerResources(this.#pod.spec, container, facts.memoryCapacityBytes);
+    const isFree = allocations.hasOwnCpus(this.#pod, container.name);
+    return {
+      ...limits,
+      ...(isFree && { cpuQuota: -1 }),
+      ...allocations.bound(this.#pod, container.name),
+    };
+  }
+
+  async #createSandbox(attempt: number): Promise<void> {
+    const { runtime, paths, objects } = this.#host;
+    const config = this.#sandboxConfig(attempt);
     await mkdir(logDirectory(paths, this.#pod), { recursive: true, mode: 0o755 });
     const { runtimeClassName = '' } = this.#pod.spec ?? {};
     const handler = runtimeClassName === '' ? undefined : await objects.runtimeHandler(runtimeClassName);
@@ -641,13 +726,7 @@ export class PodWorker {
     };
     const event = (type: 'Normal' | 'Warning', reason: string, message: string) =>
       this.#event(type, reason, message, action);
-    const config = sandboxConfig(
-      this.#pod,
-      sandbox.metadata.attempt,
-      this.#host.dns(this.#pod),
-      this.#host.paths,
-      this.#host.facts,
-    );
+    const config = this.#sandboxConfig(sandbox.metadata.attempt);
     let present;
     try {
       present = await this.#host.images.ensure(this.#pod, container, config, event, signal);
@@ -684,6 +763,11 @@ export class PodWorker {
       return fail('RunContainerError', error);
     }
     event('Normal', 'Started', 'Container started');
+    // What all share may have changed since it was told.
+    const told = wanted.linux?.resources?.cpusetCpus;
+    if (told !== undefined) this.#cpus.set(id, told);
+    if (told !== this.#host.allocations.bound(this.#pod, name).cpusetCpus)
+      this.#background(() => this.sharedCpusChanged());
     this.#waiting.delete(name);
     this.#retries.delete(name);
     this.#told.delete(name);
@@ -709,7 +793,9 @@ export class PodWorker {
       ({ name }) => name === container.name,
     )?.targetContainerName;
     const targetId = targetName ? this.container(targetName)?.id : undefined;
-    return containerConfig({ ...parts, image, imageRef: ref, mounts, targetId }, paths, facts);
+    const extras = await this.#host.allocations.extras(this.#pod, container, this.#starting.signal);
+    const resources = this.#limitsOf(container);
+    return containerConfig({ ...parts, image, imageRef: ref, mounts, targetId, extras, resources }, paths, facts);
   }
 
   /** The images that are mounted as volumes must be there, too. */
@@ -824,16 +910,14 @@ export class PodWorker {
     const asked = allocationOf(this.#asked);
     if (isSame(asked, this.#allocation)) this.#resizePending = undefined;
     else this.#grant(asked);
-    const { spec } = this.#pod;
-    const memoryBytes = this.#host.facts.memoryCapacityBytes;
     const changing = allContainers(this.#pod).flatMap(({ kind, container }) => {
       const running = kind === 'ephemeral' ? undefined : this.container(container.name);
       if (running?.state !== 'running') return [];
-      const wanted = containerResources(spec, container, memoryBytes);
+      const wanted = this.#limitsOf(container);
       const actual = this.#given(running, wanted);
       return differs(wanted, actual) ? [{ container, running, wanted, actual }] : [];
     });
-    const limits = podResources(spec);
+    const limits = this.#limitsOfPod();
     if (changing.length === 0 && !differs(limits, this.#podLimits)) {
       if (this.#resizing && !this.#busy.has('resize')) {
         this.#resizing = undefined;
@@ -878,7 +962,7 @@ export class PodWorker {
   }
 
   #isResized(container: Container, status: ContainerStatus): boolean {
-    const wanted = containerResources(this.#pod.spec, container, this.#host.facts.memoryCapacityBytes);
+    const wanted = this.#limitsOf(container);
     return !differs(wanted, this.#given(status, wanted));
   }
 
@@ -891,7 +975,7 @@ export class PodWorker {
   }
 
   #grant(asked: Allocation): void {
-    const refused = this.#host.resizeRefusal(this.#asked);
+    const refused = this.#host.allocations.resizeRefusal(this.#asked) ?? this.#host.resizeRefusal(this.#asked);
     if (refused) {
       if (this.#resizePending?.reason !== refused.reason || this.#resizePending.message !== refused.message)
         this.#event('Warning', `Resize${refused.reason}`, resizeMessage(refused.reason, this.#asked, refused.message));
@@ -949,26 +1033,30 @@ export class PodWorker {
 
   /** The work is done: the status stays, the volumes go. */
   #tearDown(): void {
+    if (this.#isUnmounted) return;
+    this.#run('volumes', () => this.#unmount());
     if (this.#torn) return;
     this.#torn = true;
-    this.#run('volumes', () => this.#unmount());
     this.#turn();
   }
 
   async #unmount(): Promise<void> {
+    const { allocations } = this.#host;
+    if (this.#isUnmounted) return;
+    await allocations.claims.unprepare(this.#uid);
+    allocations.release(this.#uid);
     await tearDownVolumes(podDirectory(this.#host.paths, this.#uid));
     this.#host.objects.release(this.#uid);
+    this.#isUnmounted = true;
+    this.#retries.delete('volumes');
   }
 
   /** Everything has stopped. What the API still has to hear, it hears; then nothing of the pod stays. */
   #finish(): void {
     const isDeleted = this.#pod.metadata.deletionTimestamp !== undefined;
-    if (!this.#torn) {
-      this.#torn = true;
-      this.#run('volumes', () => this.#unmount());
-      return this.#turn();
-    }
+    this.#tearDown();
     if (!this.#removed && !this.#leaving) this.#writer.write(this.#status());
+    if (!this.#isUnmounted) return;
     if (!isDeleted && !this.#removed) return;
     this.#run('finish', async () => {
       await this.#writer.flushed();

@@ -67,6 +67,7 @@ export function containerConfigMessage(config: ContainerConfig): Message<'Contai
     working_dir: config.workingDir,
     envs: config.envs?.map(({ key, value }) => ({ key, value: Buffer.from(value) })),
     mounts: config.mounts?.map(mountMessage),
+    CDI_devices: config.cdiDevices?.map(name => ({ name })),
     devices: config.devices?.map(({ containerPath, hostPath, permissions }) => ({
       container_path: containerPath,
       host_path: hostPath,

@@ -1,4 +1,4 @@
-import type { Stats } from 'node:fs';
+import { type Stats, statSync } from 'node:fs';
 import { lstat, readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Device, RuntimeError } from '../runtime.ts';
@@ -44,6 +44,15 @@ async function devicesBelow(directory: string): Promise<OciDevice[]> {
       return device ? [{ ...device, path, access: 'rwm' }] : [];
     });
   return (await Promise.all(found)).flat();
+}
+
+/** What a path of the host is. Throws `InvalidArgument` when it is no device. */
+export function describeDevice(path: string): Omit<OciDevice, 'path' | 'access'> {
+  const found = statSync(path, { throwIfNoEntry: false });
+  const device = found && describe(found);
+  if (device) return device;
+  const why = found ? 'it is not a device' : 'it does not exist';
+  throw new RuntimeError('InvalidArgument', `cannot use device ${path}: ${why}`);
 }
 
 function describe(found: Stats): Omit<OciDevice, 'path' | 'access'> | undefined {

@@ -66,6 +66,7 @@ import {
   type RuntimeVersion,
 } from '../runtime.ts';
 import { attachTo } from './attach.ts';
+import { withCdiDevices } from './cdi.ts';
 import { decideCapabilities } from './capabilities.ts';
 import { findDevices } from './devices.ts';
 import { execIn, execToEnd } from './exec.ts';
@@ -122,6 +123,8 @@ export interface OciRuntimeOptions {
   /** For a node in a network namespace: how it reaches registries on the machine's loopback. */
   readonly connectLoopback?: HostConfig['connectLoopback'];
   readonly programs?: Programs;
+  /** Where the files of the Container Device Interface are; absent: the usual places. */
+  readonly cdiDirectories?: readonly string[];
 }
 
 /** Why the embedded runtime cannot run here, in one sentence each; empty when it can. */
@@ -740,7 +743,7 @@ export class OciRuntime implements Runtime, ImageLoader {
       devices: await findDevices(config.devices ?? [], security?.privileged ?? false),
       seccomp: await this.#seccomp(config),
     });
-    return this.#filters.precompile(spec);
+    return this.#filters.precompile(withCdiDevices(spec, config.cdiDevices ?? [], this.#options.cdiDirectories));
   }
 
   #processNamespace(config: ContainerConfig, sandbox: SandboxRecord): { pid?: string } {

@@ -20,6 +20,8 @@ export interface OciSpec {
   readonly root: { readonly path: string; readonly readonly: boolean };
   readonly mounts: readonly OciMount[];
   readonly annotations?: Readonly<Record<string, string>>;
+  /** Programs of the host that are run at points of a container's life, by the specification's names of those. */
+  readonly hooks?: Readonly<Record<string, readonly object[]>>;
   readonly linux: {
     readonly cgroupsPath: string;
     readonly namespaces: readonly { readonly type: string; readonly path?: string }[];
