@@ -26,6 +26,9 @@ export interface BenchCluster extends AsyncDisposable {
   token(): Promise<string>;
 }
 
+/** No nodes at all: pods stay Pending, and only the control plane works. */
+export const controlPlaneOnly = ['--nodes', '0', '--runtime', 'hollow', '--hollow-nodes', '0'];
+
 export async function startBenchCluster(...flags: readonly string[]): Promise<BenchCluster> {
   const dataDir = mkdtempSync(join(tmpdir(), 'windlass-bench-'));
   const port = await freePort();

@@ -6,7 +6,7 @@ import { systemClock } from '../src/base/clock.ts';
 import type { Client } from '../src/client/client.ts';
 import { httpsClientFor } from '../src/cluster/clients.ts';
 import type { Bench } from './benches.ts';
-import { quantile, record, startBenchCluster, usageOf, type Row } from './harness.ts';
+import { controlPlaneOnly, quantile, record, startBenchCluster, usageOf, type Row } from './harness.ts';
 import { load, megabytes, milliseconds, perSecond } from './load.ts';
 
 /** One of upstream's scheduler_perf workloads of 5,000 nodes (test/integration/scheduler_perf). */
@@ -150,11 +150,9 @@ export const schedulerShapes: Bench = {
   name: 'scheduler-shapes',
   measures: 'the workloads of upstream’s scheduler_perf on 5,000 nodes, created through the API',
   async run(names) {
-    await using cluster = await startBenchCluster(
-      ...['--nodes', '0', '--runtime', 'hollow', '--hollow-nodes', '0'],
-      // Nobody sends heartbeats for the nodes.
-      ...['--kube-controller-manager-arg', 'node-monitor-grace-period=24h'],
-    );
+    // Nobody sends heartbeats for the nodes.
+    const patient = ['--kube-controller-manager-arg', 'node-monitor-grace-period=24h'];
+    await using cluster = await startBenchCluster(...controlPlaneOnly, ...patient);
     const pid = cluster.pids()['control-plane'] ?? 0;
     await using client = await httpsClientFor(cluster.kubeconfig, systemClock);
     await client.create(PriorityClass, { metadata: { name: 'high' }, value: 1_000 });

@@ -1,5 +1,6 @@
 import type { PodAffinityTerm } from '#api/core/v1/pod-spec.ts';
 import { affinityTerm, type AffinityTerm } from './affinity-term.ts';
+import { DomainTally } from './node-domains.ts';
 import type { NodeInfo } from './node-info.ts';
 import { domainOf } from './pod-counts.ts';
 import type { PodInfo } from './pod-info.ts';
@@ -11,7 +12,7 @@ export interface CarriedTerm {
   readonly weight: number;
   /** Required affinity: a profile may weigh it otherwise. */
   readonly required: boolean;
-  readonly byDomain: Map<string, number>;
+  readonly tally: DomainTally;
 }
 
 /**
@@ -51,11 +52,9 @@ export class AntiAffinityIndex {
     const domain = domainOf(node, term.topologyKey);
     if (domain === undefined) return;
     const id = `${term.id}\n${weight}\n${required}`;
-    const carried = table.get(id) ?? { term, weight, required, byDomain: new Map<string, number>() };
+    const carried = table.get(id) ?? { term, weight, required, tally: new DomainTally() };
     table.set(id, carried);
-    const left = (carried.byDomain.get(domain) ?? 0) + sign;
-    if (left > 0) carried.byDomain.set(domain, left);
-    else carried.byDomain.delete(domain);
-    if (carried.byDomain.size === 0) table.delete(id);
+    carried.tally.change(domain, sign);
+    if (carried.tally.byDomain.size === 0) table.delete(id);
   }
 }

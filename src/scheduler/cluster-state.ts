@@ -1,4 +1,5 @@
 import type { Node } from '#api/core/v1/node.ts';
+import { NodeDomains } from './node-domains.ts';
 import { NodeInfo } from './node-info.ts';
 import type { ClusterView } from './plugin.ts';
 import { domainOf, PodCounts } from './pod-counts.ts';
@@ -26,7 +27,7 @@ export class ClusterState implements ClusterView {
   workloads: Workloads = noWorkloads;
   /** Labels of namespaces, for terms that select namespaces. */
   readonly namespaceLabels = new Map<string, Readonly<Record<string, string>>>();
-  readonly #domains = new Map<string, ReadonlySet<string>>();
+  readonly #domains = new Map<string, NodeDomains>();
   /** The topology for which the domains were collected. */
   #domainsOf = -1;
   readonly #byName = new Map<string, NodeInfo>();
@@ -48,14 +49,14 @@ export class ClusterState implements ClusterView {
   }
 
   /** All domains of a topology that the nodes have. */
-  domains(topologyKey: string): ReadonlySet<string> {
+  domains(topologyKey: string): NodeDomains {
     if (this.#domainsOf !== this.topology) {
       this.#domains.clear();
       this.#domainsOf = this.topology;
     }
     const known = this.#domains.get(topologyKey);
     if (known) return known;
-    const found = new Set(this.nodes.flatMap(node => domainOf(node, topologyKey) ?? []));
+    const found = new NodeDomains(this.nodes.map(node => domainOf(node, topologyKey)));
     this.#domains.set(topologyKey, found);
     return found;
   }

@@ -22,7 +22,10 @@ export class SchedulingCycle {
   readonly #cluster: ClusterState;
   readonly #random: Random;
   readonly #classes = new Map<string, ClassOfPods>();
-  /** Indexes of the best nodes, written anew for each pod. */
+  /** Written anew for each pod: indexes of the nodes that fit, their scores, what one plugin says of them, and the best. */
+  #fitting = new Int32Array(0);
+  #scores = new Float64Array(0);
+  #raw = new Float64Array(0);
   #tied = new Int32Array(0);
 
   constructor(
@@ -43,30 +46,29 @@ export class SchedulingCycle {
     const everywhere = everywhereOf(prepared);
     if (everywhere) return { node: undefined, rejections: new Map(nodes.map(node => [node.name, everywhere])) };
     const known = this.#upToDate(pod);
-    const refused = filterAll(nodes, known.rejections, prepared);
-    const { rejections } = known;
-    const fits = (index: number) =>
-      rejections[index] === undefined && (refused === undefined || refused[index] === undefined);
-    const total = known.totals(fits);
-    const more = scoreAll(nodes, fits, prepared);
+    this.#makeRoom(nodes.length);
+    const fitting = this.#fitting.subarray(0, fill(this.#fitting, nodes, known.rejections, prepared));
+    const scores = this.#scores.subarray(0, fitting.length);
+    known.score(fitting, scores);
+    for (const each of prepared) addScores(each, nodes, fitting, scores, this.#raw);
     let bestScore = Number.NEGATIVE_INFINITY;
     let ties = 0;
-    if (this.#tied.length < nodes.length) this.#tied = new Int32Array(nodes.length * 2);
-    for (let index = 0; index < nodes.length; index++) {
-      if (rejections[index] !== undefined || (refused !== undefined && refused[index] !== undefined)) continue;
-      const score = more === undefined ? total(index) : total(index) + (more[index] as number);
+    for (let at = 0; at < fitting.length; at++) {
+      const score = scores[at] as number;
       if (score < bestScore) continue;
       if (score > bestScore) {
         ties = 0;
         bestScore = score;
       }
-      this.#tied[ties++] = index;
+      this.#tied[ties++] = fitting[at] as number;
     }
     // Among equals each has the same chance.
     const best = ties === 0 ? undefined : nodes[this.#tied[Math.floor(this.#random.next() * ties)] as number];
     if (best) return { node: best, score: bestScore };
-    const why = nodes.map((node, index) => [node.name, known.rejections[index] ?? refused?.[index]] as const);
-    return { node: undefined, rejections: new Map(why as [string, Rejection][]) };
+    const filters = filtersOf(prepared);
+    const why = (node: NodeInfo, index: number) => known.rejections[index] ?? refusalBy(filters, node, index);
+    const rejections = nodes.map((node, index) => [node.name, why(node, index)] as [string, Rejection]);
+    return { node: undefined, rejections: new Map(rejections) };
   }
 
   /** Would this one node take the pod? For deciding whether an event is worth another try. */
@@ -112,6 +114,14 @@ export class SchedulingCycle {
     });
   }
 
+  #makeRoom(nodeCount: number): void {
+    if (this.#fitting.length >= nodeCount) return;
+    this.#fitting = new Int32Array(nodeCount * 2);
+    this.#tied = new Int32Array(nodeCount * 2);
+    this.#scores = new Float64Array(nodeCount * 2);
+    this.#raw = new Float64Array(nodeCount * 2);
+  }
+
   #upToDate(pod: PodInfo): ClassOfPods {
     const { nodes, topology } = this.#cluster;
     let known = this.#classes.get(pod.classKey);
@@ -138,51 +148,61 @@ function everywhereOf(plugins: readonly Weighted[]): Rejection | undefined {
   return undefined;
 }
 
-/** What the cluster-wide plugins refuse, by index; `undefined` when they refuse nothing at all. */
-function filterAll(
+type Filter = NonNullable<Prepared['filter']>;
+
+function filtersOf(plugins: readonly Weighted[]): readonly Filter[] {
+  return plugins.flatMap(({ prepared }) => prepared.filter?.bind(prepared) ?? []);
+}
+
+function refusalBy(filters: readonly Filter[], node: NodeInfo, index: number): Rejection | undefined {
+  for (const filter of filters) {
+    const rejection = filter(node, index);
+    if (rejection) return rejection;
+  }
+  return undefined;
+}
+
+/** Writes the indexes of the nodes that nobody refuses, and returns how many they are. */
+function fill(
+  fitting: Int32Array,
   nodes: readonly NodeInfo[],
   rejected: readonly (Rejection | undefined)[],
   plugins: readonly Weighted[],
-): readonly (Rejection | undefined)[] | undefined {
-  const filters = plugins.flatMap(({ prepared }) => prepared.filter?.bind(prepared) ?? []);
-  if (filters.length === 0) return undefined;
-  return nodes.map((node, index) => {
-    if (rejected[index] !== undefined) return undefined;
-    for (const filter of filters) {
-      const rejection = filter(node);
-      if (rejection) return rejection;
-    }
-    return undefined;
-  });
+): number {
+  const filters = filtersOf(plugins);
+  let count = 0;
+  for (let index = 0; index < nodes.length; index++) {
+    if (rejected[index] !== undefined) continue;
+    if (filters.length > 0 && refusalBy(filters, nodes[index] as NodeInfo, index) !== undefined) continue;
+    fitting[count++] = index;
+  }
+  return count;
 }
 
-/** The weighted scores of the cluster-wide plugins, by index; `undefined` when none scores. */
-function scoreAll(
+/** Adds the weighted scores of a cluster-wide plugin. */
+function addScores(
+  { prepared, weight }: Weighted,
   nodes: readonly NodeInfo[],
-  fits: (index: number) => boolean,
-  plugins: readonly Weighted[],
-): Float64Array | undefined {
-  let sums: Float64Array | undefined;
-  for (const { prepared, weight } of plugins) {
-    const { score, normalize } = prepared;
-    if (!score || !normalize) continue;
-    sums ??= new Float64Array(nodes.length);
-    const raw = new Float64Array(nodes.length);
-    let min = Number.POSITIVE_INFINITY;
-    let max = Number.NEGATIVE_INFINITY;
-    for (let index = 0; index < nodes.length; index++) {
-      if (!fits(index)) continue;
-      const value = score(nodes[index] as NodeInfo);
-      raw[index] = value ?? Number.NaN;
-      if (value === undefined) continue;
-      if (value < min) min = value;
-      if (value > max) max = value;
-    }
-    for (let index = 0; index < nodes.length; index++)
-      if (fits(index) && !Number.isNaN(raw[index]))
-        sums[index] = (sums[index] ?? 0) + weight * normalize(raw[index] ?? 0, min, max);
+  fitting: Int32Array,
+  scores: Float64Array,
+  raw: Float64Array,
+): void {
+  const { score, normalize } = prepared;
+  if (!score || !normalize) return;
+  let min = Number.POSITIVE_INFINITY;
+  let max = Number.NEGATIVE_INFINITY;
+  for (let at = 0; at < fitting.length; at++) {
+    const index = fitting[at] as number;
+    const value = score(nodes[index] as NodeInfo, index);
+    raw[at] = value ?? Number.NaN;
+    if (value === undefined) continue;
+    if (value < min) min = value;
+    if (value > max) max = value;
   }
-  return sums;
+  for (let at = 0; at < fitting.length; at++) {
+    const value = raw[at] as number;
+    if (!Number.isNaN(value)) scores[at] = (scores[at] as number) + weight * normalize(value, min, max);
+  }
 }
 
 class ClassOfPods {
@@ -221,26 +241,21 @@ class ClassOfPods {
       (this.#raw[at] as Float64Array)[index] = plugin.score?.(pod, node, cluster) ?? 0;
   }
 
-  /** The score of a node by its index, with the relative scores brought to 0..100 over the nodes that fit. */
-  totals(fits: (index: number) => boolean): (index: number) => number {
-    const relative = this.#relative.flatMap((plugin, at) => {
-      const raw = this.#raw[at] as Float64Array;
+  /** The scores of the nodes that fit, with the relative ones brought to 0..100 over them. */
+  score(fitting: Int32Array, scores: Float64Array): void {
+    for (let at = 0; at < fitting.length; at++) scores[at] = this.#fixed[fitting[at] as number] as number;
+    for (const [which, plugin] of this.#relative.entries()) {
+      const raw = this.#raw[which] as Float64Array;
       let max = 0;
-      for (let index = 0; index < raw.length; index++)
-        if ((raw[index] as number) > max && fits(index)) max = raw[index] as number;
+      for (let at = 0; at < fitting.length; at++) max = Math.max(max, raw[fitting[at] as number] as number);
       // All alike: it cannot change who wins.
-      return max === 0 ? [] : [{ raw, max, weight: plugin.weight ?? 1, reversed: plugin.normalize === 'reversed' }];
-    });
-    const fixed = this.#fixed;
-    if (relative.length === 0) return index => fixed[index] as number;
-    return index => {
-      let sum = fixed[index] as number;
-      for (const { raw, max, weight, reversed } of relative) {
-        const scaled = Math.floor((100 * (raw[index] as number)) / max);
-        sum += weight * (reversed ? 100 - scaled : scaled);
+      if (max === 0) continue;
+      const weight = plugin.weight ?? 1;
+      for (let at = 0; at < fitting.length; at++) {
+        const scaled = Math.floor((100 * (raw[fitting[at] as number] as number)) / max);
+        scores[at] = (scores[at] as number) + weight * (plugin.normalize === 'reversed' ? 100 - scaled : scaled);
       }
-      return sum;
-    };
+    }
   }
 }
 

@@ -102,9 +102,10 @@ export interface DeviceReservation {
 export interface Prepared {
   /** The pod fits nowhere, whatever the node. */
   readonly everywhere?: Rejection & { readonly everywhere: true };
-  filter?(node: NodeInfo): Rejection | undefined;
+  /** `index`: the node's among those of the cluster; absent for one that is only thought of. */
+  filter?(node: NodeInfo, index?: number): Rejection | undefined;
   explain?(node: NodeInfo): Refusal;
   /** Raw scores; `normalize` brings the lowest and highest of them to 0..100. `undefined` is 0 in the end. */
-  score?(node: NodeInfo): number | undefined;
+  score?(node: NodeInfo, index?: number): number | undefined;
   normalize?(raw: number, min: number, max: number): number;
 }

@@ -1,5 +1,6 @@
 import type { LabelSelector } from '#api/meta/v1/label-selector.ts';
 import { compileLabelSelector, type LabelPredicate } from '#api/machinery/selector.ts';
+import { DomainTally } from './node-domains.ts';
 import type { NodeInfo } from './node-info.ts';
 import type { PodInfo } from './pod-info.ts';
 
@@ -30,15 +31,14 @@ export class PodCounts {
     this.#nodes = nodes;
   }
 
-  /** Domain → number of pods. A domain without pods may be missing. */
-  of(topologyKey: string, selection: PodSelection): ReadonlyMap<string, number> {
+  of(topologyKey: string, selection: PodSelection): DomainTally {
     const id = `${topologyKey}\n${selection.id}`;
     let count = this.#counts.get(id);
     if (count) this.#counts.delete(id);
     else count = this.#counted(topologyKey, selection);
     this.#counts.set(id, count);
     if (this.#counts.size > countsMax) this.#counts.delete(this.#counts.keys().next().value ?? '');
-    return count.byDomain;
+    return count.tally;
   }
 
   podChanged(pod: PodInfo, node: NodeInfo, sign: 1 | -1): void {
@@ -58,7 +58,7 @@ export class PodCounts {
 }
 
 class DomainCount {
-  readonly byDomain = new Map<string, number>();
+  readonly tally = new DomainTally();
   readonly #topologyKey: string;
   readonly #selection: PodSelection;
 
@@ -69,10 +69,7 @@ class DomainCount {
 
   change(pod: PodInfo, node: NodeInfo, sign: 1 | -1): void {
     const domain = domainOf(node, this.#topologyKey);
-    if (domain === undefined || !this.#selection.matches(pod)) return;
-    const left = (this.byDomain.get(domain) ?? 0) + sign;
-    if (left > 0) this.byDomain.set(domain, left);
-    else this.byDomain.delete(domain);
+    if (domain !== undefined && this.#selection.matches(pod)) this.tally.change(domain, sign);
   }
 }
 

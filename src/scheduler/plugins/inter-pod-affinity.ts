@@ -1,7 +1,7 @@
 import type { PodAffinityTerm } from '#api/core/v1/pod-spec.ts';
-import type { CarriedTerm } from '../anti-affinity-index.ts';
 import { affinityTerm, selectionOf } from '../affinity-term.ts';
 import type { ClusterState } from '../cluster-state.ts';
+import type { DomainTally, NodeDomains } from '../node-domains.ts';
 import type { NodeInfo } from '../node-info.ts';
 import type { ClusterEvent, ClusterPlugin, Prepared, Refusal, Rejection, Remedy } from '../plugin.ts';
 import { domainOf } from '../pod-counts.ts';
@@ -57,7 +57,9 @@ function prepare(
   const count = (term: PodAffinityTerm) => countsOf(term, pod, cluster);
   const wanted = (podAffinity?.requiredDuringSchedulingIgnoredDuringExecution ?? []).map(count);
   const unwanted = (podAntiAffinity?.requiredDuringSchedulingIgnoredDuringExecution ?? []).map(count);
-  const closed = [...refusing.values()].filter(each => each.term.matches(pod, cluster.namespaceLabels));
+  const closed = [...refusing.values()]
+    .filter(each => each.term.matches(pod, cluster.namespaceLabels))
+    .map(({ term, tally }) => placesOf(term.topologyKey, tally, cluster));
   const prefers =
     (podAffinity?.preferredDuringSchedulingIgnoredDuringExecution?.length ?? 0) +
       (podAntiAffinity?.preferredDuringSchedulingIgnoredDuringExecution?.length ?? 0) >
@@ -74,31 +76,31 @@ function prepare(
     })),
     ...carried
       .filter(each => each.term.matches(pod, cluster.namespaceLabels))
-      .map(({ term, weight, required, byDomain }) => ({
+      .map(({ term, weight, required, tally }) => ({
         weight: required ? hardPodAffinityWeight : weight,
-        byDomain,
-        topologyKey: term.topologyKey,
         self: false,
+        ...placesOf(term.topologyKey, tally, cluster),
       })),
   ];
   const filters = wanted.length + unwanted.length + closed.length > 0;
   if (!filters && likes.length === 0) return undefined;
   // The first of a group that wants to be together has nobody to be near to yet.
-  const first = wanted.every(each => each.self && each.byDomain.size === 0);
+  const first = wanted.every(each => each.self && each.tally.byDomain.size === 0);
   return {
     ...(filters && {
-      filter(node) {
-        if (!first || wanted.some(each => domainOf(node, each.topologyKey) === undefined))
-          if (!wanted.every(each => occupied(node, each))) return withoutFriends;
-        if (unwanted.some(each => occupied(node, each))) return besideEnemies;
-        if (closed.some(({ term, byDomain }) => occupied(node, { topologyKey: term.topologyKey, byDomain })))
-          return refusedByOthers;
+      filter(node, index) {
+        for (const each of wanted) {
+          const count = countAt(each, node, index);
+          if (first ? count === undefined : (count ?? 0) === 0) return withoutFriends;
+        }
+        for (const each of unwanted) if ((countAt(each, node, index) ?? 0) > 0) return besideEnemies;
+        for (const each of closed) if ((countAt(each, node, index) ?? 0) > 0) return refusedByOthers;
         return undefined;
       },
       explain: node => explained(node, { wanted, unwanted, closed, first }),
     }),
     ...(likes.length > 0 && {
-      score: node => liking(node, likes),
+      score: (node, index) => liking(likes, node, index),
       normalize: (raw, min, max) => (max === min ? 0 : Math.floor((100 * (raw - min)) / (max - min))),
     }),
   };
@@ -114,7 +116,7 @@ function explained(
   }: {
     readonly wanted: readonly Counts[];
     readonly unwanted: readonly Counts[];
-    readonly closed: readonly CarriedTerm[];
+    readonly closed: readonly Places[];
     readonly first: boolean;
   },
 ): Refusal {
@@ -132,14 +134,13 @@ function explained(
   }
   for (const each of unwanted) {
     if (!occupied(node, each)) continue;
-    const count = each.byDomain.get(domainOf(node, each.topologyKey) ?? '') ?? 0;
+    const count = countAt(each, node) ?? 0;
     details.push(`${count} pod(s) that it must not be near are in ${where(each.topologyKey)}`);
     remedies.push(withoutTerm('podAntiAffinity', each, `its anti-affinity by ${each.topologyKey} were preferred only`));
   }
-  for (const { term, byDomain } of closed) {
-    if (!occupied(node, { topologyKey: term.topologyKey, byDomain })) continue;
-    const count = byDomain.get(domainOf(node, term.topologyKey) ?? '') ?? 0;
-    details.push(`${count} pod(s) in ${where(term.topologyKey)} refuse such a pod near them`);
+  for (const each of closed) {
+    const count = countAt(each, node) ?? 0;
+    if (count > 0) details.push(`${count} pod(s) in ${where(each.topologyKey)} refuse such a pod near them`);
   }
   // What others refuse cannot be healed by this pod.
   return { details, remedies: closed.length > 0 && details.length > remedies.length ? [] : remedies };
@@ -158,11 +159,17 @@ function withoutTerm(sort: 'podAffinity' | 'podAntiAffinity', { given }: Counts,
   };
 }
 
-interface Counts {
+/** Where pods of a term are: by domain, and by the nodes of the cluster. */
+interface Places {
+  readonly topologyKey: string;
+  readonly tally: DomainTally;
+  readonly domains: NodeDomains;
+  readonly counts: Int32Array;
+}
+
+interface Counts extends Places {
   /** As the pod has it. */
   readonly given?: PodAffinityTerm;
-  readonly topologyKey: string;
-  readonly byDomain: ReadonlyMap<string, number>;
   /** The pod matches its own term. */
   readonly self: boolean;
 }
@@ -173,24 +180,35 @@ interface Weighted extends Counts {
 
 function countsOf(term: PodAffinityTerm, pod: PodInfo, cluster: ClusterState): Counts {
   const resolved = affinityTerm(term, pod);
+  const tally = cluster.counts.of(term.topologyKey, selectionOf(resolved, cluster.namespaceLabels));
   return {
     given: term,
-    topologyKey: term.topologyKey,
-    byDomain: cluster.counts.of(term.topologyKey, selectionOf(resolved, cluster.namespaceLabels)),
     self: resolved.matches(pod, cluster.namespaceLabels),
+    ...placesOf(term.topologyKey, tally, cluster),
   };
 }
 
-function occupied(node: NodeInfo, { topologyKey, byDomain }: Omit<Counts, 'self'>): boolean {
-  const domain = domainOf(node, topologyKey);
-  return domain !== undefined && (byDomain.get(domain) ?? 0) > 0;
+function placesOf(topologyKey: string, tally: DomainTally, cluster: ClusterState): Places {
+  const domains = cluster.domains(topologyKey);
+  return { topologyKey, tally, domains, counts: tally.counts(domains) };
 }
 
-function liking(node: NodeInfo, likes: readonly Weighted[]): number {
-  let sum = 0;
-  for (const { topologyKey, byDomain, weight } of likes) {
+/** How many are in the node's domain; `undefined` where it is in none. */
+function countAt({ topologyKey, tally, domains, counts }: Places, node: NodeInfo, index?: number): number | undefined {
+  if (index === undefined) {
     const domain = domainOf(node, topologyKey);
-    if (domain !== undefined) sum += weight * (byDomain.get(domain) ?? 0);
+    return domain === undefined ? undefined : (tally.byDomain.get(domain) ?? 0);
   }
+  const domain = domains.byNode[index] as number;
+  return domain < 0 ? undefined : counts[domain];
+}
+
+function occupied(node: NodeInfo, places: Places): boolean {
+  return (countAt(places, node) ?? 0) > 0;
+}
+
+function liking(likes: readonly Weighted[], node: NodeInfo, index?: number): number {
+  let sum = 0;
+  for (const each of likes) sum += each.weight * (countAt(each, node, index) ?? 0);
   return sum;
 }

@@ -1,5 +1,6 @@
 import type { TopologySpreadConstraint } from '#api/core/v1/pod-spec.ts';
 import type { ClusterState } from '../cluster-state.ts';
+import type { DomainTally, NodeDomains } from '../node-domains.ts';
 import type { NodeInfo } from '../node-info.ts';
 import type { ClusterEvent, ClusterPlugin, Prepared, Refusal, Rejection } from '../plugin.ts';
 import { domainOf, podsInNamespace, type PodSelection } from '../pod-counts.ts';
@@ -73,11 +74,11 @@ function prepare(
     .map(each => counted(each, pod, cluster));
   return {
     ...(required.length > 0 && {
-      filter: node => refusal(node, required),
+      filter: (node, index) => refusal(required, node, index),
       explain: node => explained(node, required),
     }),
     ...(preferred.length > 0 && {
-      score: node => crowding(node, preferred, allLabels),
+      score: (node, index) => crowding(preferred, allLabels, node, index),
       // The emptier the domain, the better.
       normalize: (raw, min, max) => (max === 0 ? 100 : Math.floor((100 * (max + min - raw)) / max)),
     }),
@@ -86,7 +87,10 @@ function prepare(
 
 interface Counted {
   readonly constraint: TopologySpreadConstraint;
-  readonly byDomain: ReadonlyMap<string, number>;
+  readonly tally: DomainTally;
+  /** The same by the nodes of the cluster. */
+  readonly domains: NodeDomains;
+  readonly counts: Int32Array;
   /** The emptiest domain's count. */
   readonly minimum: number;
   /** The pod itself counts where it goes. */
@@ -97,14 +101,29 @@ interface Counted {
 
 function counted(constraint: TopologySpreadConstraint, pod: PodInfo, cluster: ClusterState): Counted {
   const selection = selectionFor(constraint, pod);
-  const byDomain = cluster.counts.of(constraint.topologyKey, selection);
-  const domains = eligibleDomains(constraint, pod, cluster);
+  const tally = cluster.counts.of(constraint.topologyKey, selection);
+  const domains = cluster.domains(constraint.topologyKey);
+  const counts = tally.counts(domains);
+  const eligible = eligibleDomains(constraint, pod, cluster);
+  const size = eligible?.size ?? domains.size;
   // Only a filter asks for the emptiest one, and there may be as many domains as nodes.
   let minimum = constraint.whenUnsatisfiable === 'DoNotSchedule' ? Number.POSITIVE_INFINITY : 0;
-  if (minimum > 0) for (const domain of domains) minimum = Math.min(minimum, byDomain.get(domain) ?? 0);
+  if (minimum > 0 && eligible) for (const domain of eligible) minimum = Math.min(minimum, counts[domain] as number);
+  else if (minimum > 0) for (const count of counts) minimum = Math.min(minimum, count);
   // KEP-3022: too few domains count as an empty one.
-  if (domains.size < (constraint.minDomains ?? 1) || domains.size === 0) minimum = 0;
-  return { constraint, byDomain, minimum, self: selection.matches(pod) ? 1 : 0, weight: Math.log(domains.size + 2) };
+  if (size < (constraint.minDomains ?? 1) || size === 0) minimum = 0;
+  const self = selection.matches(pod) ? 1 : 0;
+  return { constraint, tally, domains, counts, minimum, self, weight: Math.log(size + 2) };
+}
+
+/** How many are in the node's domain; `undefined` where it is in none. */
+function countAt({ constraint, tally, domains, counts }: Counted, node: NodeInfo, index?: number): number | undefined {
+  if (index === undefined) {
+    const domain = domainOf(node, constraint.topologyKey);
+    return domain === undefined ? undefined : (tally.byDomain.get(domain) ?? 0);
+  }
+  const domain = domains.byNode[index] as number;
+  return domain < 0 ? undefined : counts[domain];
 }
 
 function selectionFor({ labelSelector, matchLabelKeys }: TopologySpreadConstraint, pod: PodInfo): PodSelection {
@@ -117,26 +136,27 @@ function selectionFor({ labelSelector, matchLabelKeys }: TopologySpreadConstrain
   return podsInNamespace(namespace, labelSelector, extra);
 }
 
-/** Domains of nodes on which the pod could be at all, by the constraint's inclusion policies. KEP-3094. */
+/** Domains of nodes on which the pod could be at all, by the constraint's inclusion policies; `undefined`: all. KEP-3094. */
 function eligibleDomains(
   constraint: TopologySpreadConstraint,
   pod: PodInfo,
   cluster: ClusterState,
-): ReadonlySet<string> {
+): ReadonlySet<number> | undefined {
   const { spec } = pod.pod;
   const honorsTaints = constraint.nodeTaintsPolicy === 'Honor';
   const selects = spec.nodeSelector !== undefined || spec.affinity?.nodeAffinity !== undefined;
   const honorsAffinity = constraint.nodeAffinityPolicy !== 'Ignore' && selects;
-  if (!honorsTaints && !honorsAffinity) return cluster.domains(constraint.topologyKey);
-  const domains = new Set<string>();
-  for (const node of cluster.nodes) {
-    const domain = domainOf(node, constraint.topologyKey);
-    if (domain === undefined || domains.has(domain)) continue;
+  if (!honorsTaints && !honorsAffinity) return undefined;
+  const { byNode } = cluster.domains(constraint.topologyKey);
+  const eligible = new Set<number>();
+  for (const [index, node] of cluster.nodes.entries()) {
+    const domain = byNode[index] as number;
+    if (domain < 0 || eligible.has(domain)) continue;
     if (honorsAffinity && !selectsNode(pod, node.node)) continue;
     if (honorsTaints && untolerated(node, pod)) continue;
-    domains.add(domain);
+    eligible.add(domain);
   }
-  return domains;
+  return eligible;
 }
 
 function untolerated({ node }: NodeInfo, { pod }: PodInfo): boolean {
@@ -144,29 +164,29 @@ function untolerated({ node }: NodeInfo, { pod }: PodInfo): boolean {
   return hard.some(taint => !tolerates(pod.spec.tolerations, taint));
 }
 
-function refusal(node: NodeInfo, constraints: readonly Counted[]): Rejection | undefined {
-  for (const { constraint, byDomain, minimum, self } of constraints) {
-    const domain = domainOf(node, constraint.topologyKey);
-    if (domain === undefined) return withoutLabel;
-    if ((byDomain.get(domain) ?? 0) + self - minimum > constraint.maxSkew) return tooSkewed;
+function refusal(constraints: readonly Counted[], node: NodeInfo, index?: number): Rejection | undefined {
+  for (const each of constraints) {
+    const count = countAt(each, node, index);
+    if (count === undefined) return withoutLabel;
+    if (count + each.self - each.minimum > each.constraint.maxSkew) return tooSkewed;
   }
   return undefined;
 }
 
 function explained(node: NodeInfo, constraints: readonly Counted[]): Refusal {
-  const broken = constraints.filter(each => refusal(node, [each]) !== undefined);
+  const broken = constraints.filter(each => refusal([each], node) !== undefined);
   return {
-    details: broken.map(({ constraint: { topologyKey, maxSkew }, byDomain, minimum, self }) => {
+    details: broken.map(({ constraint: { topologyKey, maxSkew }, tally, minimum, self }) => {
       const domain = domainOf(node, topologyKey);
       if (domain === undefined) return `the node has no label ${topologyKey}`;
-      const count = byDomain.get(domain) ?? 0;
+      const count = tally.byDomain.get(domain) ?? 0;
       return `${topologyKey}=${domain} has ${count} of its pods, the emptiest has ${minimum}: with it the skew is ${count + self - minimum}, at most ${maxSkew} is allowed`;
     }),
-    remedies: broken.flatMap(({ constraint, byDomain, minimum, self }) => {
+    remedies: broken.flatMap(({ constraint, tally, minimum, self }) => {
       const { topologyKey } = constraint;
       const domain = domainOf(node, topologyKey);
       if (domain === undefined) return [];
-      const maxSkew = (byDomain.get(domain) ?? 0) + self - minimum;
+      const maxSkew = (tally.byDomain.get(domain) ?? 0) + self - minimum;
       return {
         change: `it allowed a skew of ${maxSkew} over ${topologyKey} instead of ${constraint.maxSkew}`,
         share: (maxSkew - constraint.maxSkew) / maxSkew,
@@ -184,15 +204,17 @@ function explained(node: NodeInfo, constraints: readonly Counted[]): Refusal {
 }
 
 /** `undefined` for a node that is in none of the domains that matter: it is liked least. */
-function crowding(node: NodeInfo, constraints: readonly Counted[], allLabels: boolean): number | undefined {
+function crowding(
+  constraints: readonly Counted[],
+  allLabels: boolean,
+  node: NodeInfo,
+  index?: number,
+): number | undefined {
   let sum = 0;
-  for (const { constraint, byDomain, weight } of constraints) {
-    const domain = domainOf(node, constraint.topologyKey);
-    if (domain === undefined) {
-      if (allLabels) return undefined;
-      continue;
-    }
-    sum += (byDomain.get(domain) ?? 0) * weight + (constraint.maxSkew - 1);
+  for (const each of constraints) {
+    const count = countAt(each, node, index);
+    if (count !== undefined) sum += count * each.weight + (each.constraint.maxSkew - 1);
+    else if (allLabels) return undefined;
   }
   return Math.round(sum);
 }
