@@ -1,10 +1,10 @@
 import { fork } from 'node:child_process';
-import { closeSync, openSync } from 'node:fs';
+import { closeSync, openSync, readdirSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { systemClock } from '#base/clock.ts';
 import { parseCidr } from '#base/ip.ts';
-import { claimFreeRanges, rangeChoices, releaseRanges } from './addresses.ts';
+import { claimFreeRanges, rangeChoices, releaseRanges, type Ranges } from './addresses.ts';
 import { clockProblem } from './certificate-files.ts';
 import type { Flags } from './commands.ts';
 import {
@@ -39,7 +39,7 @@ export async function up(flags: Flags): Promise<number> {
   await endOrphans(dir);
   const startMs = systemClock.monotonic();
   const progress = progressOn(process.stdout, systemClock);
-  const { config, lacking } = decideConfig(dir, flags);
+  const { config, lacking } = await decideConfig(dir, flags);
   try {
     await checkPort(config.port);
   } catch (error) {
@@ -142,7 +142,10 @@ async function detached(dir: DataDir, progress: Progress, announce: () => void):
 }
 
 /** Flags over what the cluster was made with over defaults; and what this machine lacks, if anything, as a sentence. */
-function decideConfig(dir: DataDir, flags: Flags): { config: ClusterConfig; lacking: string | undefined } {
+async function decideConfig(
+  dir: DataDir,
+  flags: Flags,
+): Promise<{ config: ClusterConfig; lacking: string | undefined }> {
   const before = readConfig(dir);
   const runtime = (flags.text('runtime') as ClusterConfig['runtime'] | undefined) ?? before?.runtime ?? 'oci';
   const wantsReal = runtime !== 'hollow' && (flags.number('nodes') ?? before?.nodes ?? 1) > 0;
@@ -154,7 +157,10 @@ function decideConfig(dir: DataDir, flags: Flags): { config: ClusterConfig; lack
   const network = (flags.text('network') as ClusterConfig['network']) ?? before?.network;
   const datastore = decideDatastore(flags, before);
   const pool = decidePool(flags, before);
-  const ranges = before ?? (real ? claimFreeRanges(dir) : (rangeChoices[0] as NonNullable<(typeof rangeChoices)[0]>));
+  const ranges =
+    before ??
+    (await rangesOf(dir)) ??
+    (real ? claimFreeRanges(dir) : (rangeChoices[0] as NonNullable<(typeof rangeChoices)[0]>));
   const config: ClusterConfig = {
     port: flags.number('port') ?? before?.port ?? 6443,
     podCIDR: ranges.podCIDR,
@@ -173,6 +179,13 @@ function decideConfig(dir: DataDir, flags: Flags): { config: ClusterConfig; lack
     components: decideComponentWords(flags, before?.components),
   };
   return { config, lacking: lacking && `${lacking} Until then pods run on a simulated node.` };
+}
+
+/** What a cluster was made with may have been deleted while its store is here still. */
+async function rangesOf(dir: DataDir): Promise<Ranges | undefined> {
+  if (readdirSync(dir.store).length === 0) return undefined;
+  const { rangesInStore } = await import('./ranges-in-store.ts');
+  return rangesInStore(dir);
 }
 
 /** Undefined: the nodes' own addresses. */
