@@ -13,6 +13,7 @@ import {
 import { defaultIngressClass } from './plugins/default-ingress-class.ts';
 import { defaultStorageClass } from './plugins/default-storage-class.ts';
 import { defaultTolerationSeconds } from './plugins/default-toleration-seconds.ts';
+import { deviceAdminAccess } from './plugins/device-admin-access.ts';
 import { denyServiceExternalIPs } from './plugins/deny-service-external-ips.ts';
 import { eventRateLimit } from './plugins/event-rate-limit.ts';
 import { extendedResourceToleration } from './plugins/extended-resource-toleration.ts';
@@ -153,6 +154,7 @@ export function admissionChain(options: AdmissionOptions): readonly AdmissionPlu
   return [
     // In upstream it is part of the storage of the four kinds: nobody can turn it off.
     ...(checkEscalation ? [rbacEscalation(checkEscalation)] : []),
+    deviceAdminAccess(options),
     ...chosen.flatMap(({ make }) => make(options, configuration) ?? []),
   ];
 }

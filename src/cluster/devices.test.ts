@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Event } from '#api/core/v1/event.ts';
+import { Namespace } from '#api/core/v1/namespace.ts';
 import { Node } from '#api/core/v1/node.ts';
 import { Pod } from '#api/core/v1/pod.ts';
 import type { ApiObject, Kind, Partly } from '#api/machinery/kind.ts';
@@ -215,4 +216,54 @@ test('of nodes that serve other alternatives the one with the best is taken', as
   const claim = await client.get(ResourceClaim, 'any', { namespace });
   assert.equal(claim.status?.allocation?.devices?.results?.[0]?.request, 'gpu/large');
   assert.equal((await client.list(Node)).items.length, 2);
+});
+
+test('a device that breaks is taken from pods that do not tolerate it, and given to none', async () => {
+  await using cluster = await startCluster({ nodes: ['node-1'] });
+  const { client } = cluster;
+  await makeClass(client);
+  await makeSlice(client, 'node-1', { name: 'gpu-0' }, { name: 'gpu-1' });
+  const tolerant = {
+    ...oneGpu.devices.requests[0],
+    exactly: { deviceClassName: 'gpu', tolerations: [{ operator: 'Exists' }] },
+  };
+  const claims = { plain: oneGpu, tolerant: { devices: { requests: [tolerant] } } };
+  for (const [name, spec] of Object.entries(claims)) {
+    await client.create(ResourceClaim, { metadata: { name }, spec } as Partly<ResourceClaim>, { namespace });
+    await client.create(Pod, podWith(name, [{ name: 'gpu', resourceClaimName: name }]), { namespace });
+    await until(client, Pod, name, placed);
+  }
+  const current = await client.get(ResourceSlice, 'node-1-gpu');
+  const taints = [{ key: 'broken', effect: 'NoExecute' }];
+  const devices = current.spec.devices?.map(each => ({ ...each, taints }));
+  await client.update(ResourceSlice, { ...current, spec: { ...current.spec, devices } } as ResourceSlice);
+  const evicted = await until(client, Pod, 'plain', pod => pod.metadata.deletionTimestamp !== undefined);
+  assert.equal(
+    evicted.status.conditions?.find(each => each.type === 'DisruptionTarget')?.reason,
+    'DeletionByDeviceTaintManager',
+  );
+  await until(client, ResourceClaim, 'plain', claim => claim.status?.allocation === undefined);
+  assert.equal((await client.get(Pod, 'tolerant', { namespace })).metadata.deletionTimestamp, undefined);
+  await client.create(Pod, podWith('next', [{ name: 'gpu', resourceClaimName: 'plain' }]), { namespace });
+  await until(client, Pod, 'next', refused);
+});
+
+test('administrators look at devices from namespaces that are labelled for it', async () => {
+  await using cluster = await startCluster({ nodes: 0 });
+  const { client } = cluster;
+  const exactly = { deviceClassName: 'gpu', adminAccess: true };
+  const spec = { devices: { requests: [{ name: 'gpu', exactly }] } };
+  const claim = { metadata: { name: 'look' }, spec } as Partly<ResourceClaim>;
+  await assert.rejects(client.create(ResourceClaim, claim, { namespace }), {
+    message:
+      'ResourceClaim.resource.k8s.io "look" is invalid: spec.devices.requests[0].exactly.adminAccess: Forbidden: admin access to devices requires the `resource.kubernetes.io/admin-access: true` label on the containing namespace',
+  });
+  const template = { metadata: { name: 'look' }, spec: { spec } } as Partly<ResourceClaimTemplate>;
+  await assert.rejects(
+    client.create(ResourceClaimTemplate, template, { namespace }),
+    /spec\.spec\.devices\.requests\[0\]/,
+  );
+  const labels = { 'resource.kubernetes.io/admin-access': 'true' };
+  await client.create(Namespace, { metadata: { name: 'admin', labels } });
+  await client.create(ResourceClaim, claim, { namespace: 'admin' });
 });

@@ -48,6 +48,7 @@ import { nodeLifecycleController } from './node/node-lifecycle.ts';
 import { taintEvictionController } from './node/taint-eviction.ts';
 import { disruptionController } from './policy/disruption.ts';
 import { clusterRoleAggregationController } from './rbac/cluster-role-aggregation.ts';
+import { deviceTaintEvictionController } from './resource/device-taint-eviction.ts';
 import { resourceClaimController } from './resource/resource-claim.ts';
 
 /**
@@ -92,6 +93,7 @@ export const controllers: readonly Controller[] = [
   // Nodes that fail, and the pods on them.
   nodeLifecycleController,
   taintEvictionController,
+  deviceTaintEvictionController,
   podGarbageCollector,
   ttlAfterFinishedController,
   claimProtectionController,

@@ -273,7 +273,8 @@ function isDone(pod: Pod): boolean {
   return isTerminal(pod) || (pod.metadata.deletionTimestamp !== undefined && (pod.spec?.nodeName ?? '') === '');
 }
 
-function claimKeysOf(pod: Pod): string[] {
+/** The claims that a pod uses or will use, as far as they have names. */
+export function claimKeysOf(pod: Pod): string[] {
   const { namespace } = pod.metadata;
   const extended = pod.status?.extendedResourceClaimStatus?.resourceClaimName;
   return [

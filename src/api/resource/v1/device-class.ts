@@ -1,8 +1,9 @@
 import { defineKind, type ObjectOf } from '../../machinery/kind.ts';
 import { embedded, list, object, string, struct, type TypeOf } from '../../machinery/schema.ts';
 import { ageColumn, nameColumn } from '../../machinery/columns.ts';
+import { isExtendedResource } from '../../core/v1/pod-resources.ts';
 import { ObjectMeta } from '../../meta/v1/object-meta.ts';
-import { validateSelectors } from './claim-rules.ts';
+import { validateConfiguration, validateSelectors } from './claim-rules.ts';
 import { DeviceSelector } from './device-selector.ts';
 import { OpaqueDeviceConfiguration } from './opaque-device-configuration.ts';
 
@@ -34,6 +35,11 @@ export const DeviceClass = defineKind({
   columns: [nameColumn, ageColumn],
   validate({ spec }, report) {
     validateSelectors(spec.selectors ?? [], report.at('spec', 'selectors'));
+    for (const [index, each] of (spec.config ?? []).entries())
+      validateConfiguration(each, report.at('spec', 'config').index(index));
+    const { extendedResourceName: name } = spec;
+    if (name !== undefined && !isExtendedResource(name))
+      report.at('spec', 'extendedResourceName').invalid(name, 'must be a valid extended resource name');
   },
 });
 export type DeviceClass = ObjectOf<typeof DeviceClass>;

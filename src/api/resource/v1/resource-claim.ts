@@ -15,7 +15,7 @@ import {
 import { NodeSelector } from '../../core/v1/node-selector.ts';
 import { Condition } from '../../meta/v1/condition.ts';
 import { ageColumn, nameColumn, text } from '../../machinery/columns.ts';
-import { checkFixedSpec, claimState, defaultRequests, validateClaim } from './claim-rules.ts';
+import { checkFixedSpec, claimState, defaultRequests, validateClaim, validateClaimStatus } from './claim-rules.ts';
 import { ObjectMeta } from '../../meta/v1/object-meta.ts';
 import { DeviceToleration } from './device-toleration.ts';
 import { OpaqueDeviceConfiguration } from './opaque-device-configuration.ts';
@@ -123,6 +123,9 @@ export const ResourceClaim = defineKind({
   },
   validateUpdate({ spec }, old, report) {
     checkFixedSpec(spec, old.spec, report.at('spec'));
+  },
+  validateStatusUpdate(claim, old, report) {
+    validateClaimStatus(claim, old, report.at('status'));
   },
 });
 export type ResourceClaim = ObjectOf<typeof ResourceClaim>;

@@ -14,6 +14,7 @@ import {
 import { NodeSelector } from '../../core/v1/node-selector.ts';
 import { ageColumn, nameColumn, text } from '../../machinery/columns.ts';
 import { ObjectMeta } from '../../meta/v1/object-meta.ts';
+import { validateSlice, validateSliceUpdate } from '../v1/slice-rules.ts';
 import { DeviceTaint } from './device-taint.ts';
 
 export const CapacityRequestPolicyRange = object('io.k8s.api.resource.v1beta2.CapacityRequestPolicyRange', {
@@ -129,6 +130,12 @@ export const ResourceSlice = defineKind({
     text('Pool', 'Pool they belong to.', ({ spec }) => spec.pool.name),
     ageColumn,
   ],
+  validate({ spec }, report) {
+    validateSlice(spec, report.at('spec'));
+  },
+  validateUpdate({ spec }, old, report) {
+    validateSliceUpdate(spec, old.spec, report.at('spec'));
+  },
   fieldSelectors: { 'spec.nodeName': ({ spec }) => spec.nodeName ?? '', 'spec.driver': ({ spec }) => spec.driver },
 });
 export type ResourceSlice = ObjectOf<typeof ResourceSlice>;
