@@ -152,7 +152,7 @@ export function admissionChain(options: AdmissionOptions): readonly AdmissionPlu
     ({ name, isDefault }) => choice.enabled.includes(name) || (isDefault && !choice.disabled.includes(name)),
   );
   return [
-    // In upstream it is part of the storage of the four kinds: nobody can turn it off.
+    // In upstream these are part of the storage of the kinds: nobody can turn them off.
     ...(checkEscalation ? [rbacEscalation(checkEscalation)] : []),
     deviceAdminAccess(options),
     ...chosen.flatMap(({ make }) => make(options, configuration) ?? []),
