@@ -26,6 +26,9 @@ const durationBuckets = [
   0.005, 0.025, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1, 1.25, 1.5, 2, 3, 4, 5, 6, 8, 10, 15, 20, 30, 45, 60,
 ];
 
+/** Of every second one: what is looked for are stalls, and an idle process shall sleep. */
+const eventLoopSampleMs = 1000;
+
 /** Upstream's metrics of an API server, under upstream's names. Children of labels are kept: looking them up is what costs. */
 export class ApiMetrics {
   readonly registry = new PrometheusRegistry();
@@ -39,6 +42,7 @@ export class ApiMetrics {
     authorization: { allowed: 0, denied: 0, 'no-opinion': 0, error: 0 },
   };
   #conversion: ReturnType<typeof conversionMetrics> | undefined;
+  #watchesProcess = false;
   readonly #watchSeries = new WeakMap<Kind, WatchTotals>();
   readonly #watchTotals = new Map<
     { readonly group: string; readonly version: string; readonly resource: string },
@@ -47,7 +51,6 @@ export class ApiMetrics {
 
   constructor(cache: () => WatchCache) {
     const registers = [this.registry];
-    collectDefaultMetrics({ register: this.registry });
     const requests = new Counter({
       name: 'apiserver_request_total',
       help: 'Requests by verb, resource, scope and HTTP code.',
@@ -131,6 +134,18 @@ export class ApiMetrics {
           byGroup.set({ group: kind.group, resource: kind.plural }, size);
       },
     });
+  }
+
+  /** All of it as Prometheus reads it. */
+  async text(): Promise<string> {
+    this.#watchesProcess ||= this.#watchProcess();
+    return this.registry.metrics();
+  }
+
+  /** From the first question on: to watch the delay of the event loop wakes the process again and again. */
+  #watchProcess(): true {
+    collectDefaultMetrics({ register: this.registry, eventLoopMonitoringPrecision: eventLoopSampleMs });
+    return true;
   }
 
   /** A request from outside has said who makes it, or has not. */

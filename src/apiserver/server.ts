@@ -333,11 +333,11 @@ function ownChecks(cache: WatchCache, shutdown: Shutdown): readonly HealthCheck[
   ];
 }
 
-function metricsPath({ registry }: ApiMetrics): RawPath {
+function metricsPath(metrics: ApiMetrics): RawPath {
   return {
     path: '/metrics',
     async handle() {
-      return textResponse(200, await registry.metrics(), { 'content-type': registry.contentType });
+      return textResponse(200, await metrics.text(), { 'content-type': metrics.registry.contentType });
     },
   };
 }

@@ -1,8 +1,8 @@
 import { ClusterRole } from '#api/rbac/v1/cluster-role.ts';
+import type { PolicyRule } from '#api/rbac/v1/policy-rule.ts';
 import { compileLabelSelector } from '#api/machinery/selector.ts';
 import { defineController } from '../controller.ts';
 import { watched } from '../reads.ts';
-import { sameApartFromZeros } from '../same.ts';
 
 const isAggregated = (role: ClusterRole) => (role.aggregationRule?.clusterRoleSelectors ?? []).length > 0;
 
@@ -24,23 +24,29 @@ export const clusterRoleAggregationController = defineController({
   },
   writes: [ClusterRole],
   decide(role, { roles }) {
-    const rules: NonNullable<ClusterRole['rules']>[number][] = [];
+    // By their content: the largest role has over a hundred.
+    const rules = new Map<string, PolicyRule>();
     for (const selector of role.aggregationRule?.clusterRoleSelectors ?? []) {
       const matches = compileLabelSelector(selector);
       const found = roles
         .filter(other => other.metadata.name !== role.metadata.name && matches(other.metadata.labels))
         .toSorted((a, b) => ((a.metadata.name ?? '') < (b.metadata.name ?? '') ? -1 : 1));
-      for (const rule of found.flatMap(other => other.rules ?? []))
-        if (!rules.some(known => sameApartFromZeros(known, rule))) rules.push(rule);
+      for (const rule of found.flatMap(other => other.rules ?? [])) {
+        const content = contentOf(rule);
+        if (!rules.has(content)) rules.set(content, rule);
+      }
     }
-    if (sameApartFromZeros(rules, role.rules)) return [];
+    const wanted = [...rules.values()];
+    const present = role.rules ?? [];
+    if (wanted.length === present.length && wanted.every((rule, at) => contentOf(rule) === contentOf(present[at])))
+      return [];
     return [
       {
         do: 'patch',
         kind: ClusterRole,
         object: role,
         // Only the rules: whoever changes the role meanwhile is not in the way.
-        patch: { type: 'merge', patch: { rules } },
+        patch: { type: 'merge', patch: { rules: wanted } },
       },
     ];
   },
@@ -49,4 +55,16 @@ export const clusterRoleAggregationController = defineController({
 function selects(role: ClusterRole, other: ClusterRole): boolean {
   const { clusterRoleSelectors = [] } = role.aggregationRule ?? {};
   return clusterRoleSelectors.some(selector => compileLabelSelector(selector)(other.metadata.labels));
+}
+
+/** Whether a list is absent or empty makes no difference. */
+function contentOf(rule: PolicyRule | undefined): string {
+  const {
+    apiGroups = [],
+    resources = [],
+    resourceNames = [],
+    nonResourceURLs = [],
+    verbs = [],
+  } = rule ?? { verbs: [] };
+  return JSON.stringify([apiGroups, resources, resourceNames, nonResourceURLs, verbs]);
 }
