@@ -4,6 +4,7 @@ import {
   type PolicyRulesWithSubjects,
   type Subject,
 } from '#api/flowcontrol/v1/flow-schema.ts';
+import { mandatoryLevels, mandatorySchemas } from '#api/flowcontrol/v1/mandatory.ts';
 import {
   PriorityLevelConfiguration,
   type PriorityLevelConfigurationSpec,
@@ -28,19 +29,8 @@ export interface FlowSchemaPreset {
 
 /** Upstream's levels of v1.36. */
 export const priorityLevelPresets: readonly PriorityLevelPreset[] = [
-  {
-    name: 'exempt',
-    mandatory: true,
-    spec: { type: 'Exempt', exempt: { nominalConcurrencyShares: 0, lendablePercent: 0 } },
-  },
-  {
-    name: 'catch-all',
-    mandatory: true,
-    spec: {
-      type: 'Limited',
-      limited: { nominalConcurrencyShares: 5, lendablePercent: 0, limitResponse: { type: 'Reject' } },
-    },
-  },
+  { name: 'exempt', mandatory: true, spec: mandatoryLevels.exempt },
+  { name: 'catch-all', mandatory: true, spec: mandatoryLevels['catch-all'] },
   queued('system', 30, 33, 64, 6),
   queued('node-high', 40, 25, 64, 6),
   queued('leader-election', 10, 0, 16, 4),
@@ -49,7 +39,7 @@ export const priorityLevelPresets: readonly PriorityLevelPreset[] = [
   queued('global-default', 20, 50, 128, 6),
 ];
 
-const { masters, nodes, authenticated, unauthenticated, serviceAccounts } = wellKnownGroups;
+const { nodes, authenticated, unauthenticated, serviceAccounts } = wellKnownGroups;
 
 const everyResource = resource(['*'], ['*'], ['*'], true);
 const everyPath = { verbs: ['*'], nonResourceURLs: ['*'] };
@@ -57,7 +47,7 @@ const everything = { resourceRules: [everyResource], nonResourceRules: [everyPat
 
 /** Upstream's schemas of v1.36, in the order in which they are tried. */
 export const flowSchemaPresets: readonly FlowSchemaPreset[] = [
-  schema('exempt', 'exempt', 1, undefined, { subjects: groups(masters), ...everything }, true),
+  { name: 'exempt', mandatory: true, spec: mandatorySchemas.exempt },
   schema('probes', 'exempt', 2, undefined, {
     subjects: groups(unauthenticated, authenticated),
     nonResourceRules: [{ verbs: ['get'], nonResourceURLs: ['/healthz', '/readyz', '/livez'] }],
@@ -91,14 +81,7 @@ export const flowSchemaPresets: readonly FlowSchemaPreset[] = [
     subjects: groups(unauthenticated, authenticated),
     ...everything,
   }),
-  schema(
-    'catch-all',
-    'catch-all',
-    10_000,
-    'ByUser',
-    { subjects: groups(unauthenticated, authenticated), ...everything },
-    true,
-  ),
+  { name: 'catch-all', mandatory: true, spec: mandatorySchemas['catch-all'] },
 ];
 
 /** What counts while nothing of that name is stored. */
@@ -130,11 +113,10 @@ function schema(
   matchingPrecedence: number,
   distinguisher: 'ByUser' | 'ByNamespace' | undefined,
   rule: PolicyRulesWithSubjects,
-  mandatory = false,
 ): FlowSchemaPreset {
   return {
     name,
-    mandatory,
+    mandatory: false,
     spec: {
       priorityLevelConfiguration: { name: level },
       matchingPrecedence,

@@ -1,7 +1,7 @@
 import { defineKind, type ObjectOf } from '../../machinery/kind.ts';
 import { boolean, int32, list, object, string, struct, time, types, type TypeOf } from '../../machinery/schema.ts';
 import { ageColumn, nameColumn, text } from '../../machinery/columns.ts';
-import { validateFlowSchema } from './flow-validation.ts';
+import { validateConditions, validateFlowSchema } from './flow-validation.ts';
 import { ObjectMeta } from '../../meta/v1/object-meta.ts';
 
 export const FlowDistinguisherMethod = object('io.k8s.api.flowcontrol.v1.FlowDistinguisherMethod', {
@@ -129,6 +129,9 @@ export const FlowSchema = defineKind({
   ],
   validate({ metadata, spec }, report) {
     validateFlowSchema(metadata.name ?? '', spec, report.at('spec'));
+  },
+  validateStatusUpdate({ status }, _, report) {
+    validateConditions(status.conditions ?? [], report.at('status', 'conditions'));
   },
 });
 export type FlowSchema = ObjectOf<typeof FlowSchema>;

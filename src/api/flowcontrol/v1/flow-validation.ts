@@ -1,6 +1,9 @@
-import { checkDnsSubdomain } from '../../machinery/checks.ts';
+import { deepEqual } from '#base/deep-equal.ts';
+import { checkDnsLabel, checkDnsSubdomain } from '../../machinery/checks.ts';
+import { isDNS1123Label } from '../../machinery/names.ts';
 import type { Report } from '../../machinery/validation.ts';
 import type { FlowSchemaSpec } from './flow-schema.ts';
+import { mandatoryLevels, mandatorySchemas } from './mandatory.ts';
 import type {
   LimitedPriorityLevelConfiguration,
   PriorityLevelConfigurationSpec,
@@ -25,61 +28,133 @@ export function validateFlowSchema(name: string, spec: FlowSchemaSpec, report: R
   if (priorityLevelConfiguration.name === '') atLevel.required('must reference a priority level');
   else checkDnsSubdomain(priorityLevelConfiguration.name, atLevel);
   for (const [position, rule] of (spec.rules ?? []).entries()) validateRule(rule, report.at('rules').index(position));
+  if (
+    Object.hasOwn(mandatorySchemas, name) &&
+    !deepEqual(spec, mandatorySchemas[name as keyof typeof mandatorySchemas])
+  )
+    report.invalid(spec, `spec of '${name}' must equal the fixed value`);
+}
+
+/** `report` stands at `status.conditions`. */
+export function validateConditions(
+  conditions: readonly { readonly type?: string | undefined }[],
+  report: Report,
+): void {
+  const types = new Set<string>();
+  for (const [position, { type = '' }] of conditions.entries()) {
+    const at = report.index(position).at('type');
+    if (types.has(type)) at.duplicate(type);
+    types.add(type);
+    if (type === '') at.required('must not be empty');
+  }
 }
 
 type Rule = NonNullable<FlowSchemaSpec['rules']>[number];
-const subjectKinds = { Group: 'group', ServiceAccount: 'serviceAccount', User: 'user' } as const;
 
 function validateRule({ subjects, resourceRules, nonResourceRules }: Rule, report: Report): void {
-  if ((subjects ?? []).length === 0) report.at('subjects').required('subjects must contain at least one value');
-  for (const [position, subject] of (subjects ?? []).entries()) {
-    const at = report.at('subjects').index(position);
-    if (!Object.hasOwn(subjectKinds, subject.kind)) {
-      at.at('kind').notSupported(subject.kind, Object.keys(subjectKinds));
-      continue;
-    }
-    for (const [kind, field] of Object.entries(subjectKinds)) {
-      if (kind === subject.kind && subject[field] === undefined) {
-        at.at(field).required(`${field} is required when subject kind is '${kind}'`);
-      } else if (kind !== subject.kind && subject[field] !== undefined) {
-        at.at(field).forbidden(`${field} is forbidden when subject kind is not '${kind}'`);
-      }
-    }
-  }
+  if (!subjects?.length) report.at('subjects').required('subjects must contain at least one value');
+  for (const [position, subject] of (subjects ?? []).entries())
+    validateSubject(subject, report.at('subjects').index(position));
   const resources = resourceRules ?? [];
   const others = nonResourceRules ?? [];
-  if (resources.length + others.length === 0) {
+  if (resources.length + others.length === 0)
     report.required('at least one of resourceRules and nonResourceRules has to be non-empty');
-  }
-  for (const [position, { verbs, apiGroups, resources: names, clusterScope, namespaces }] of resources.entries()) {
+  for (const [position, rule] of resources.entries()) {
     const at = report.at('resourceRules').index(position);
-    checkWildcards(verbs, 'verbs', at);
-    checkWildcards(apiGroups, 'apiGroups', at);
-    checkWildcards(names, 'resources', at);
-    if ((namespaces ?? []).length === 0 && clusterScope !== true) {
-      at.at('namespaces').required('resource rules that are not cluster scoped must supply at least one namespace');
-    } else if ((namespaces ?? []).length > 1 && namespaces?.includes('*') === true) {
-      at.at('namespaces').invalid(namespaces, "if '*' is present, must not specify other namespaces");
-    }
+    validateVerbs(rule.verbs, at.at('verbs'));
+    checkWildcard(
+      rule.apiGroups,
+      at.at('apiGroups'),
+      'resource rules must supply at least one api group',
+      'api groups',
+    );
+    checkWildcard(rule.resources, at.at('resources'), 'resource rules must supply at least one resource', 'resources');
+    validateNamespaces(rule.namespaces ?? [], rule.clusterScope === true, at.at('namespaces'));
   }
   for (const [position, { verbs, nonResourceURLs }] of others.entries()) {
     const at = report.at('nonResourceRules').index(position);
-    checkWildcards(verbs, 'verbs', at);
-    checkWildcards(nonResourceURLs, 'nonResourceURLs', at);
+    validateVerbs(verbs, at.at('verbs'));
+    const urls = at.at('nonResourceURLs');
+    checkWildcard(nonResourceURLs, urls, 'nonResourceURLs must contain at least one value', 'non-resource URLs');
+    if (!nonResourceURLs?.includes('*'))
+      for (const [index, url] of (nonResourceURLs ?? []).entries()) validateUrl(url, urls.index(index));
   }
 }
 
-/** A list may be null on the wire. */
-function checkWildcards(values: readonly string[] | null | undefined, name: string, report: Report): void {
-  const at = report.at(name);
-  if (!values?.length) at.required(`${name} must contain at least one value`);
-  else if (values.length > 1 && values.includes('*')) {
-    at.invalid(values, `if '*' is present, must not specify other ${name}`);
+const subjectFields = { Group: 'group', ServiceAccount: 'serviceAccount', User: 'user' } as const;
+/** In the order in which upstream looks at what does not belong there. */
+const otherFields = {
+  Group: ['ServiceAccount', 'User'],
+  ServiceAccount: ['User', 'Group'],
+  User: ['ServiceAccount', 'Group'],
+} as const;
+
+function validateSubject(subject: Rule['subjects'][number], report: Report): void {
+  if (!Object.hasOwn(subjectFields, subject.kind)) {
+    report.at('kind').notSupported(subject.kind, Object.keys(subjectFields));
+    return;
+  }
+  const kind = subject.kind as keyof typeof subjectFields;
+  const field = subjectFields[kind];
+  const at = report.at(field);
+  if (!subject[field]) at.required(`${field} is required when subject kind is '${kind}'`);
+  else if (!subject[field].name) at.at('name').required();
+  if (kind === 'ServiceAccount' && subject.serviceAccount) {
+    const { name, namespace } = subject.serviceAccount;
+    if (name && name !== '*') checkDnsSubdomain(name, at.at('name'));
+    if (namespace) checkDnsLabel(namespace, at.at('namespace'));
+    else at.at('namespace').required('must specify namespace for service account');
+  }
+  for (const other of otherFields[kind]) {
+    const name = subjectFields[other];
+    if (subject[name]) report.at(name).forbidden(`${name} is forbidden when subject kind is not '${other}'`);
   }
 }
 
-export function validatePriorityLevel(spec: PriorityLevelConfigurationSpec, report: Report): void {
+const supportedVerbs = ['create', 'delete', 'deletecollection', 'get', 'list', 'patch', 'proxy', 'update', 'watch'];
+
+function validateVerbs(verbs: List, report: Report): void {
+  checkWildcard(verbs, report, 'verbs must contain at least one value', 'verbs');
+  if (verbs?.length && !verbs.includes('*') && !verbs.every(verb => supportedVerbs.includes(verb)))
+    report.notSupported(verbs, supportedVerbs);
+}
+
+function validateNamespaces(namespaces: readonly string[], clusterScope: boolean, report: Report): void {
+  if (namespaces.length === 0 && !clusterScope)
+    report.required('resource rules that are not cluster scoped must supply at least one namespace');
+  else if (namespaces.includes('*')) {
+    if (namespaces.length > 1) report.invalid(namespaces, "if '*' is present, must not specify other namespaces");
+  } else
+    for (const [index, namespace] of namespaces.entries())
+      for (const message of isDNS1123Label(namespace))
+        report.index(index).invalid(namespace, `each member of this list must be '*' or a DNS-1123 label; ${message}`);
+}
+
+/** A path, or the beginning of one with `/*` behind it. */
+function validateUrl(url: string, report: Report): void {
+  const stars = url.split('*').length - 1;
+  if (url === '') report.invalid(url, 'must not be empty');
+  else if (url === '/') return;
+  else if (!url.startsWith('/')) report.invalid(url, 'must start with slash');
+  else if (url.includes(' ')) report.invalid(url, 'must not contain white-space');
+  else if (url.includes('//')) report.invalid(url, 'must not contain double slash');
+  else if (stars > 1 || (stars === 1 && !url.endsWith('/*')))
+    report.invalid(url, 'wildcard can only do suffix matching');
+}
+
+/** It may be null on the wire. */
+type List = readonly string[] | null | undefined;
+
+function checkWildcard(values: List, report: Report, needed: string, others: string): void {
+  if (!values?.length) report.required(needed);
+  else if (values.length > 1 && values.includes('*'))
+    report.invalid(values, `if '*' is present, must not specify other ${others}`);
+}
+
+export function validatePriorityLevel(name: string, spec: PriorityLevelConfigurationSpec, report: Report): void {
   const { type, limited, exempt } = spec;
+  if ((name === 'exempt') !== (type === 'Exempt'))
+    report.at('type').invalid(type, "type must be 'Exempt' if and only if name is 'exempt'");
   if (type === 'Exempt') {
     if (limited !== undefined) report.at('limited').forbidden('must be nil if the type is not Limited');
     const at = report.at('exempt');
@@ -92,6 +167,11 @@ export function validatePriorityLevel(spec: PriorityLevelConfigurationSpec, repo
     if (limited === undefined) report.at('limited').required('must not be empty when type is Limited');
     else validateLimited(limited, report.at('limited'));
   } else report.at('type').notSupported(type, ['Exempt', 'Limited']);
+  // How much the exempt level lends is the administrator's business.
+  if (name === 'exempt' && (type !== 'Exempt' || limited !== undefined))
+    report.invalid(spec, "spec of 'exempt' except the 'spec.exempt' field must equal the fixed value");
+  if (name === 'catch-all' && !deepEqual(spec, mandatoryLevels['catch-all']))
+    report.invalid(spec, "spec of 'catch-all' must equal the fixed value");
 }
 
 function validateLimited(limited: LimitedPriorityLevelConfiguration, report: Report): void {
@@ -123,6 +203,8 @@ function checkPercent(value: number | undefined, report: Report): void {
 }
 
 const queuesMax = 10_000_000;
+/** Of the hash by which a flow's queues are drawn. */
+const hashBits = 60;
 
 function validateQueuing({ queues, queueLengthLimit, handSize }: QueuingConfiguration, report: Report): void {
   if (queueLengthLimit <= 0) report.at('queueLengthLimit').invalid(queueLengthLimit, 'must be positive');
@@ -131,5 +213,8 @@ function validateQueuing({ queues, queueLengthLimit, handSize }: QueuingConfigur
   if (handSize <= 0) report.at('handSize').invalid(handSize, 'must be positive');
   else if (handSize > queues) {
     report.at('handSize').invalid(handSize, `should not be greater than queues (${queues})`);
+  } else if (Math.ceil(Math.log2(queues) * handSize) > hashBits) {
+    const entropy = `required entropy bits of deckSize ${queues} and handSize ${handSize}`;
+    report.at('handSize').invalid(handSize, `${entropy} should not be greater than ${hashBits}`);
   }
 }

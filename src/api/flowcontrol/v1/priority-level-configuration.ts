@@ -1,7 +1,7 @@
 import { defineKind, type ObjectOf } from '../../machinery/kind.ts';
 import { int32, list, object, string, struct, time, type TypeOf } from '../../machinery/schema.ts';
 import { ageColumn, nameColumn, text } from '../../machinery/columns.ts';
-import { validatePriorityLevel } from './flow-validation.ts';
+import { validateConditions, validatePriorityLevel } from './flow-validation.ts';
 import { ObjectMeta } from '../../meta/v1/object-meta.ts';
 
 export const ExemptPriorityLevelConfiguration = object('io.k8s.api.flowcontrol.v1.ExemptPriorityLevelConfiguration', {
@@ -103,8 +103,11 @@ export const PriorityLevelConfiguration = defineKind({
     ),
     ageColumn,
   ],
-  validate({ spec }, report) {
-    validatePriorityLevel(spec, report.at('spec'));
+  validate({ metadata, spec }, report) {
+    validatePriorityLevel(metadata.name ?? '', spec, report.at('spec'));
+  },
+  validateStatusUpdate({ status }, _, report) {
+    validateConditions(status.conditions ?? [], report.at('status', 'conditions'));
   },
 });
 export type PriorityLevelConfiguration = ObjectOf<typeof PriorityLevelConfiguration>;
