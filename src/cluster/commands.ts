@@ -82,6 +82,12 @@ const shapeFlags: readonly Flag[] = [
     value: 'CIDR,…',
     does: "addresses for Services of the type LoadBalancer, which this machine answers for; 'nodes': its own (default)",
   },
+  { name: 'ingress', type: 'boolean', does: 'serve Ingresses with a built-in proxy (--no-ingress: not any more)' },
+  {
+    name: 'gateway',
+    type: 'boolean',
+    does: 'install the Gateway API and serve it with a built-in proxy (--no-gateway: not any more)',
+  },
   {
     name: 'datastore',
     type: 'text',

@@ -40,6 +40,10 @@ export interface ClusterConfig {
   readonly loadBalancerPool?: readonly string[];
   /** `etcd://host:port,…`; absent: a file in the data directory. */
   readonly datastore?: string;
+  /** Serves Ingresses with the built-in controller. */
+  readonly ingress?: boolean;
+  /** Installs the Gateway API and serves it. */
+  readonly gateway?: boolean;
   /** Flags of the components, by upstream's names. */
   readonly components?: ComponentWords;
 }

@@ -1,7 +1,9 @@
 import { existsSync, rmSync } from 'node:fs';
+import { systemClock } from '#base/clock.ts';
 import { releaseRanges } from './addresses.ts';
 import type { Flags } from './commands.ts';
 import { dataDirFrom, livePid, readConfig, removePid } from './data-dir.ts';
+import { endGateway } from './gateway.ts';
 import { cleanNodes, endOrphans, endProcess } from './orphans.ts';
 
 /** `windlass down`: stops the cluster through its supervisor, and cleans up by itself after one that was killed. */
@@ -15,6 +17,7 @@ export async function down(flags: Flags): Promise<number> {
   if (supervisor !== undefined) await endProcess(supervisor, () => livePid(dir, 'supervisor') === undefined);
   const left = await endOrphans(dir);
   try {
+    await endGateway(dir, systemClock);
     await cleanNodes(dir, readConfig(dir));
   } finally {
     removePid(dir, 'supervisor');

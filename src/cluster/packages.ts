@@ -19,19 +19,32 @@ export const nodePackages: readonly Package[] = [
   { command: 'iptables', debian: 'iptables' },
 ];
 
+/** What Ingresses and Gateways need. */
+export const proxyPackages: readonly Package[] = [{ command: 'haproxy', debian: 'haproxy' }];
+
 export function missing(packages: readonly Package[]): readonly Package[] {
   const folders = [...(process.env.PATH ?? '').split(delimiter), '/usr/sbin', '/sbin', '/usr/local/sbin'];
   return packages.filter(({ command }) => !folders.some(folder => existsSync(resolve(folder, command))));
 }
 
+/** What is missing, as a sentence with the remedy. */
+export function lackOf(packages: readonly Package[], purpose: string): string | undefined {
+  const names = missing(packages)
+    .map(each => each.debian)
+    .join(' ');
+  if (names === '') return undefined;
+  return existsSync('/usr/bin/apt-get')
+    ? `${names} missing: run \`sudo apt-get install ${names}\` for ${purpose}.`
+    : `${names} missing: install them with this system's package manager for ${purpose}.`;
+}
+
 /** Installs what is missing when it may; otherwise one sentence that says what is missing and what to do. */
-export function installPackages(packages: readonly Package[]): string | undefined {
+export function installPackages(packages: readonly Package[], purpose = 'real containers'): string | undefined {
   const absent = missing(packages);
   if (absent.length === 0) return undefined;
   const names = absent.map(each => each.debian).join(' ');
-  if (process.platform !== 'linux') return `real containers need Linux; without it nodes are simulated.`;
-  if (process.getuid?.() !== 0) return `${names} missing: run \`sudo apt-get install ${names}\` for real containers.`;
-  if (!existsSync('/usr/bin/apt-get')) return `${names} missing: install them with this system's package manager.`;
+  if (process.platform !== 'linux') return `${purpose} need Linux; without it nodes are simulated.`;
+  if (process.getuid?.() !== 0 || !existsSync('/usr/bin/apt-get')) return lackOf(packages, purpose);
   process.stderr.write(`windlass: installing ${names} …\n`);
   const environment = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' };
   const apt = (...args: string[]) => spawnSync('apt-get', args, { env: environment, encoding: 'utf8' });

@@ -21,7 +21,7 @@ import { etcdServersIn } from './datastore.ts';
 import type { FromRole } from './messages.ts';
 import { endOrphans } from './orphans.ts';
 import { nodesMax } from './nodes.ts';
-import { installPackages, nodePackages } from './packages.ts';
+import { installPackages, nodePackages, proxyPackages } from './packages.ts';
 import { progressOn, type Progress } from './progress.ts';
 import { startSupervisor } from './supervise.ts';
 import { programVersion } from './version.ts';
@@ -176,9 +176,12 @@ async function decideConfig(
     ...(network !== undefined && { network }),
     ...(datastore !== undefined && { datastore }),
     ...(pool !== undefined && { loadBalancerPool: pool }),
+    ...switchOf('ingress', flags, before),
+    ...switchOf('gateway', flags, before),
     components: decideComponentWords(flags, before?.components),
   };
-  return { config, lacking: lacking && `${lacking} Until then pods run on a simulated node.` };
+  const proxyLack = real && (config.ingress || config.gateway) ? proxyIsMissing() : undefined;
+  return { config, lacking: lacking ? `${lacking} Until then pods run on a simulated node.` : proxyLack };
 }
 
 /** What a cluster was made with may have been deleted while its store is here still. */
@@ -186,6 +189,16 @@ async function rangesOf(dir: DataDir): Promise<Ranges | undefined> {
   if (readdirSync(dir.store).length === 0) return undefined;
   const { rangesInStore } = await import('./ranges-in-store.ts');
   return rangesInStore(dir);
+}
+
+function switchOf(name: 'ingress' | 'gateway', flags: Flags, before: ClusterConfig | undefined) {
+  const isOn = flags.given(name) ? flags.has(name) : (before?.[name] ?? false);
+  return isOn ? { [name]: true } : {};
+}
+
+function proxyIsMissing(): string | undefined {
+  const lack = installPackages(proxyPackages, 'Ingresses and Gateways');
+  return lack && `${lack} Until then they are accepted, but nothing answers for them.`;
 }
 
 /** Undefined: the nodes' own addresses. */

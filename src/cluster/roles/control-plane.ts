@@ -9,6 +9,7 @@ import type { Flags } from '../commands.ts';
 import { startControlPlane } from '../control-plane.ts';
 import { dataDirFrom, readConfig, type ClusterConfig, type DataDir } from '../data-dir.ts';
 import { keepDnsService } from '../dns-service.ts';
+import { endGateway, serveGateway } from '../gateway.ts';
 import { argumentsOf } from '../flags/components.ts';
 import { openStore } from '../open-store.ts';
 import { localNodes, machineAddress } from '../nodes.ts';
@@ -26,7 +27,8 @@ export async function controlPlane(flags: Flags): Promise<number> {
     await using lifetime = new Lifetime();
     await start(dir, config, role, log, lifetime);
     role.ready();
-    await role.ended;
+    // The proxy outlives a control plane that another takes over from.
+    if ((await role.ended) === 'stop') lifetime.defer(() => endGateway(dir, role.clock));
     return 0;
   } catch (error) {
     log.error('the control plane failed', { error });
@@ -118,6 +120,7 @@ async function start(
   await progress.run('controllers, scheduler', async () => {
     if (real) await keepDnsService({ ...plane, log }, config.clusterDNS);
     await plane.startActing();
+    await serveGateway(plane, { dir, config, isShared: storage.shared !== undefined, clock, random, log }, lifetime);
   });
   if (config.hollowNodes > 0) {
     const what = config.hollowNodes === 1 ? 'simulated node' : `${config.hollowNodes} simulated nodes`;
