@@ -92,6 +92,63 @@ if (isolated(import.meta.filename, [['--experimental-ffi'], []])) {
     }
   });
 
+  test('a tunnel with its ends, and routes that are known by their maker', async t => {
+    const [tunnel, mac, machine] = ['vx0', '0e:58:00:00:00:02', '192.0.2.7'];
+    const make: Step = {
+      changes: [
+        {
+          do: 'addVxlan',
+          name: tunnel,
+          mtu: 1350,
+          mac: '0e:58:00:00:00:01',
+          vni: 77,
+          port: 14_077,
+          local: '10.244.0.1',
+        },
+      ],
+    };
+    try {
+      await netlink.apply([make]);
+    } catch (error) {
+      if (/EOPNOTSUPP|Unknown device type|not supported/.test(String(error))) return t.skip('the kernel has no VXLAN');
+      throw error;
+    }
+    assert.match(
+      ip('-d', 'link', 'show', tunnel),
+      /mtu 1350.*vxlan id 77 local 10\.244\.0\.1.*dstport 14077 nolearning/s,
+    );
+    const route = { link: tunnel, destination: '10.99.1.0/24', gateway: '10.99.1.0', protocol: 87 } as const;
+    const steps: Step[] = [
+      {
+        changes: [
+          { do: 'addTunnelEnd', link: tunnel, mac, machine },
+          { do: 'addNeighbour', link: tunnel, address: '10.99.1.0', mac },
+          { do: 'addRoute', ...route, onLink: true, source: '10.244.0.1' },
+        ],
+      },
+    ];
+    await netlink.apply(steps);
+    // Once more changes nothing.
+    await netlink.apply(steps);
+    const fdb = () => execFileSync('bridge', ['fdb', 'show', 'dev', tunnel], { encoding: 'utf8' });
+    assert.match(fdb(), /0e:58:00:00:00:02 dst 192\.0\.2\.7 self permanent/);
+    assert.match(
+      ip('route', 'show', 'proto', '87'),
+      /10\.99\.1\.0\/24 via 10\.99\.1\.0 dev vx0 src 10\.244\.0\.1 onlink/,
+    );
+    await netlink.apply([
+      {
+        changes: [
+          { do: 'deleteRoute', ...route },
+          { do: 'deleteTunnelEnd', link: tunnel, mac, machine },
+        ],
+      },
+    ]);
+    assert.equal(ip('route', 'show', 'proto', '87'), '');
+    assert.doesNotMatch(fdb(), /192\.0\.2\.7/);
+    await netlink.apply([{ changes: [{ do: 'deleteLink', name: tunnel }] }]);
+  });
+
   test('a failure says what and why, unless it is tolerated', async () => {
     const again: Step = { changes: [{ do: 'addAddress', link: 'br0', address: '10.244.0.1/24' }] };
     await assert.rejects(netlink.apply([again]), { code: 'EEXIST' });

@@ -29,6 +29,8 @@ export interface NodePlace {
 }
 
 const nodeInterface = 'eth0';
+/** Nodes have numbers from 1; the first is the machine. */
+const machineNumber = 1;
 
 /** Makes what is missing: a bridge of the machine, and for each node a namespace with a link to the bridge. */
 export async function makeMachineNetwork(network: MachineNetwork): Promise<void> {
@@ -102,7 +104,7 @@ async function makeBridge({ clusterId, machineAddress }: MachineNetwork, netlink
   const name = nodeBridge(clusterId);
   const mtu = await uplinkMtu(netlink);
   await netlink.apply([
-    { changes: [{ do: 'addBridge', name, mtu, mac: bridgeMac(clusterId) }], tolerate: ['EEXIST'] },
+    { changes: [{ do: 'addBridge', name, mtu, mac: hardwareAddress(clusterId, machineNumber) }], tolerate: ['EEXIST'] },
     { changes: [{ do: 'setLink', name, up: true, mtu }] },
     { changes: [{ do: 'addAddress', link: name, address: machineAddress }], tolerate: ['EEXIST'] },
   ]);
@@ -127,7 +129,13 @@ async function joinNode(
     await netlink.apply([
       {
         changes: [
-          { do: 'addVeth', name, mtu, master: nodeBridge(clusterId), peer: { name: nodeInterface, netnsPath } },
+          {
+            do: 'addVeth',
+            name,
+            mtu,
+            master: nodeBridge(clusterId),
+            peer: { name: nodeInterface, mac: hardwareAddress(clusterId, number), netnsPath },
+          },
         ],
       },
     ]);
@@ -163,7 +171,7 @@ function nodesOf(machineAddress: string): string {
   return formatCidr({ address: networkOf(network), prefixLength: network.prefixLength });
 }
 
-/** One of its own: otherwise it has that of a port, and changes it with the ports. */
-function bridgeMac(clusterId: string): string {
-  return `0a:57:00:${clusterId.match(/../g)?.join(':')}`;
+/** Always the same: a bridge has otherwise that of a port, and a link that is made anew is still known to others. */
+function hardwareAddress(clusterId: string, number: number): string {
+  return `0a:57:${number.toString(16).padStart(2, '0')}:${clusterId.match(/../g)?.join(':')}`;
 }

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { networkInterfaces } from 'node:os';
 import type { Node } from '#api/core/v1/node.ts';
+import { exponentialBackoff } from '#base/backoff.ts';
 import type { Clock } from '#base/clock.ts';
 import { addressAt, formatCidr, formatIp, networkOf, parseCidr, parseIp, type IpNetwork } from '#base/ip.ts';
 import { watchLinks, type Loss } from '#base/kernel/link-watch.ts';
@@ -76,8 +77,6 @@ interface Written {
   readonly changes: readonly LinkChange[];
 }
 
-const retryMs = 5_000;
-
 class Routes implements NodeRoutes {
   readonly #options: NodeRoutesOptions;
   readonly #tunnel: Tunnel | undefined;
@@ -95,6 +94,8 @@ class Routes implements NodeRoutes {
   #linkIndex: number | undefined;
   #working: Promise<void> | undefined;
   #cancelRetry: () => void = () => {};
+  /** What is being mended by others, such as the bridge, is soon there; what is wrong stays so for long. */
+  readonly #backoff = exponentialBackoff({ initialMs: 250, maxMs: 30_000 });
 
   constructor(options: NodeRoutesOptions) {
     this.#options = options;
@@ -192,10 +193,12 @@ class Routes implements NodeRoutes {
       }
     }
     if (failed.size > 0) this.#retry(failed, false);
+    else this.#backoff.reset();
   }
 
   #retry(names: Iterable<string>, isDoubtful: boolean): void {
-    this.#cancelRetry = this.#options.clock.after(retryMs, () => {
+    this.#cancelRetry();
+    this.#cancelRetry = this.#options.clock.after(this.#backoff.next(), () => {
       for (const name of names) this.#dirty.add(name);
       this.#isDoubtful ||= isDoubtful;
       this.#wake();

@@ -102,7 +102,7 @@ export function fixedChains({ clusterId, idsBeside = [], clusterCidrs, serviceCi
       ct status dnat oifname != "lo" ip saddr 127.0.0.0/8 masquerade
       ${each(
         family =>
-          `ct status dnat ${family.ip} daddr . meta l4proto . th dport @remote${family.suffix} ${notInside(family)} fib saddr type != local masquerade`,
+          `ct status dnat oifname != "lo" ${family.ip} daddr . meta l4proto . th dport @remote${family.suffix} ${family.ip} saddr != @own-pods${family.suffix} masquerade`,
       )}
     }
     chain firewall {
@@ -239,5 +239,6 @@ function declarations({ suffix, type }: Family): string {
     set firewalled${suffix} { type ${frontend}; }
     set allowed${suffix} { type ${frontend} . ${type}; flags interval; }
     set hairpins${suffix} { type ${type} . ${type}; }
-    set remote${suffix} { type ${frontend}; }`;
+    set remote${suffix} { type ${frontend}; }
+    set own-pods${suffix} { type ${type}; flags interval; }`;
 }

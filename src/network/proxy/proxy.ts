@@ -11,7 +11,7 @@ import { forgetConnections, listLedFlows, type FlowSelection } from '../conntrac
 import { serviceTable } from '../names.ts';
 import { deleteTable, type NftRun } from '../nftables/run.ts';
 import { NftTable } from '../nftables/table.ts';
-import { fixedChains } from './chains.ts';
+import { familyOf, fixedChains } from './chains.ts';
 import { Claims } from './claims.ts';
 import { decideService } from './decide.ts';
 import type { NodeInfo } from './endpoints.ts';
@@ -77,6 +77,7 @@ class Proxy implements ServiceProxy {
   /** When the endpoints that are not in the kernel yet changed, as their controller says. */
   #changeTimesMs: number[] = [];
   #node: NodeInfo;
+  #podCidrs: readonly string[] = [];
   #working: Promise<void> | undefined;
   #loaded = false;
 
@@ -135,6 +136,7 @@ class Proxy implements ServiceProxy {
       for (const key of servicesOf(slice)) dirty(key);
     };
     const ofNode = (node: Node) => {
+      this.#ownPods(node.spec?.podCIDRs ?? []);
       const zone = node.metadata.labels?.[zoneLabel] ?? '';
       if (zone === this.#node.zone) return;
       this.#node = { ...this.#node, zone };
@@ -164,11 +166,26 @@ class Proxy implements ServiceProxy {
 
   #changed(key: string): void {
     this.#dirty.add(key);
+    this.#wake();
+  }
+
+  #wake(): void {
     if (!this.#loaded || this.#working || this.#ended.signal.aborted) return;
     // Changes that arrive together are written together.
     queueMicrotask(() => {
       if (!this.#working && !this.#ended.signal.aborted) void this.#work().catch(() => undefined);
     });
+  }
+
+  /** Whose answers pass this node whatever they call: they keep their address. */
+  #ownPods(podCidrs: readonly string[]): void {
+    // Nodes beside this one meet the same rules.
+    const cidrs = this.#options.beside?.length ? this.#options.clusterCidrs : podCidrs;
+    if (cidrs.join() === this.#podCidrs.join()) return;
+    for (const cidr of this.#podCidrs) this.#table.delete(`own-pods${familyOf(cidr).suffix}`, cidr);
+    for (const cidr of cidrs) this.#table.set(`own-pods${familyOf(cidr).suffix}`, cidr);
+    this.#podCidrs = cidrs;
+    this.#wake();
   }
 
   /** One at a time; rejects only when the proxy ends. */
