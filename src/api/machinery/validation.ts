@@ -85,6 +85,11 @@ export class Report {
     this.#add('FieldValueInvalid', withDetail(`Invalid value: ${shown(value)}`, detail));
   }
 
+  /** Where the value says nothing, or must not be shown. */
+  invalidUnseen(detail: string): void {
+    this.#add('FieldValueInvalid', withDetail('Invalid value', detail));
+  }
+
   duplicate(value: unknown, detail = ''): void {
     this.#add('FieldValueDuplicate', withDetail(`Duplicate value: ${shown(value)}`, detail));
   }

@@ -99,43 +99,6 @@ export function validateJobUpdate(job: JobLike, old: JobLike, report: Report): v
     checkImmutable(spec[name], old.spec[name], at.at(name));
 }
 
-export function validateJobStatusUpdate(job: JobLike, old: JobLike, report: Report): void {
-  const at = report.at('status');
-  const { status } = job;
-  for (const name of ['active', 'succeeded', 'failed', 'ready', 'terminating'] as const)
-    checkNonNegative(status[name], at.at(name));
-  const seen = new Set<string>();
-  for (const list of ['succeeded', 'failed'] as const)
-    for (const [index, uid] of (status.uncountedTerminatedPods?.[list] ?? []).entries()) {
-      const item = at.at('uncountedTerminatedPods', list).index(index);
-      if (uid === '') item.invalid(uid, 'must not be empty');
-      else if (seen.has(uid)) item.duplicate(uid);
-      seen.add(uid);
-    }
-  const isTrue = (each: JobStatus, type: string) =>
-    (each.conditions ?? []).some(condition => condition.type === type && condition.status === 'True');
-  const isComplete = isTrue(status, 'Complete');
-  const isFailed = isTrue(status, 'Failed');
-  if (isComplete && isFailed)
-    at.at('conditions').invalid(status.conditions, 'cannot set Complete=True and Failed=true conditions');
-  if (isComplete && status.completionTime === undefined)
-    at.at('completionTime').required('completionTime is required for Complete jobs');
-  if (isFailed && status.completionTime !== undefined)
-    at.at('completionTime').invalid(
-      status.completionTime,
-      'cannot set completionTime when there is no Complete=True condition',
-    );
-  if ((isComplete || isFailed) && (status.active ?? 0) > 0)
-    at.at('active').invalid(status.active, 'active>0 is invalid for finished job');
-  for (const type of ['Complete', 'Failed', 'SuccessCriteriaMet', 'FailureTarget'])
-    if (isTrue(old.status, type) && !isTrue(status, type))
-      at.at('conditions').invalid(status.conditions, `cannot disable the terminal ${type}=True condition`);
-  if (old.status.completionTime !== undefined && status.completionTime !== old.status.completionTime)
-    at.at('completionTime').invalid(status.completionTime, 'field is immutable');
-  if (old.status.startTime !== undefined && status.startTime === undefined && !job.spec.suspend)
-    at.at('startTime').required('startTime cannot be removed for unsuspended job');
-}
-
 /** The server makes selector and labels; what a user wrote there must be the same. */
 function validateGeneratedSelector({ metadata, spec }: JobLike, report: Report): void {
   if (!spec.selector) return;
@@ -277,22 +240,31 @@ function validateSuccessPolicy(policy: SuccessPolicy, spec: JobSpec, report: Rep
 
 /** How many indexes `1,3-5` names, or what is wrong with it. */
 function countIndexes(text: string, completions: number): number | string {
-  if (text === '') return 0;
-  let total = 0;
+  const intervals = indexIntervals(text, completions);
+  if (typeof intervals === 'string') return intervals;
+  return intervals.reduce((total, [first, last]) => total + last - first + 1, 0);
+}
+
+/** `1,3-5` as pairs of the first and the last index, or what is wrong with it. */
+export function indexIntervals(text: string, completions: number): readonly (readonly [number, number])[] | string {
+  if (text === '') return [];
+  const intervals: [number, number][] = [];
   let last = -1;
   for (const part of text.split(',')) {
-    const match = /^(\d+)(?:-(\d+))?$/.exec(part);
-    if (!match) return `cannot convert string to integer for index: ${JSON.stringify(part)}`;
-    const from = Number(match[1]);
-    const to = match[2] === undefined ? from : Number(match[2]);
-    if (from >= completions) return `too large index: ${JSON.stringify(match[1])}`;
-    if (to >= completions) return `too large index: ${JSON.stringify(match[2])}`;
+    const limits = part.split('-');
+    if (limits.length > 2)
+      return `the fragment ${JSON.stringify(part)} violates the requirement that an index interval can have at most two parts separated by '-'`;
+    for (const limit of limits) {
+      if (!/^\+?\d+$/.test(limit)) return `cannot convert string to integer for index: ${JSON.stringify(limit)}`;
+      if (Number(limit) >= completions) return `too large index: ${JSON.stringify(limit)}`;
+    }
+    const [from = 0, to = from] = limits.map(Number);
+    if (limits.length > 1 && from >= to) return `non-increasing order, previous: ${from}, current: ${to}`;
     if (from <= last) return `non-increasing order, previous: ${last}, current: ${from}`;
-    if (match[2] !== undefined && to <= from) return `non-increasing order, previous: ${from}, current: ${to}`;
-    total += to - from + 1;
+    intervals.push([from, to]);
     last = to;
   }
-  return total;
+  return intervals;
 }
 
 /** An indexed job may grow and shrink together with its parallelism. */

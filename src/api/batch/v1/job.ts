@@ -11,9 +11,9 @@ import {
   legacyControllerUidLabel,
   legacyJobNameLabel,
   validateJob,
-  validateJobStatusUpdate,
   validateJobUpdate,
 } from './job-validation.ts';
+import { validateJobStatusUpdate } from './job-status-validation.ts';
 import { type Draft, defineKind, type ObjectOf } from '../../machinery/kind.ts';
 import { int32, list, object, string, struct, time, types, type TypeOf } from '../../machinery/schema.ts';
 import { JobSpec } from './job-spec.ts';
