@@ -1,4 +1,5 @@
 import type { Partly } from '#api/machinery/kind.ts';
+import { Node } from '#api/core/v1/node.ts';
 import { Pod } from '#api/core/v1/pod.ts';
 import { Service } from '#api/core/v1/service.ts';
 import type { Trial } from './conformance.ts';
@@ -113,6 +114,13 @@ export function changeService(t: Trial, name: string, spec: object): Promise<Ser
 
 /** The InternalIP of each node. */
 export async function nodeAddresses(t: Trial): Promise<readonly string[]> {
-  const nodes = await schedulableNodes(t);
-  return nodes.map(({ status }) => status?.addresses?.find(({ type }) => type === 'InternalIP')?.address ?? '');
+  return (await schedulableNodes(t)).map(internalAddress);
+}
+
+export async function addressOfNode(t: Trial, name: string): Promise<string> {
+  return internalAddress(await t.client.get(Node, name));
+}
+
+function internalAddress({ status }: Node): string {
+  return status?.addresses?.find(({ type }) => type === 'InternalIP')?.address ?? '';
 }

@@ -222,8 +222,14 @@ if (isolated(import.meta.filename)) {
         await using stranger = new Peer('stranger', outside);
         for (const peer of [machinePeer, second, stranger]) await peer.listen('tcp', 9090, '0.0.0.0');
         const [one, two, three] = pods;
-        assert.equal(await machinePeer.call('tcp', two?.ips[0] ?? '', 8080), `${mode}-1 10.244.1.1`);
-        assert.equal(await second.call('tcp', three?.ips[0] ?? '', 8080), `${mode}-2 10.244.2.1`);
+        assert.equal(
+          await machinePeer.call('tcp', two?.ips[0] ?? '', 8080),
+          `${mode}-1 ${mode === 'vxlan' ? '10.244.1.0' : '10.252.0.1'}`,
+        );
+        assert.equal(
+          await second.call('tcp', three?.ips[0] ?? '', 8080),
+          `${mode}-2 ${mode === 'vxlan' ? '10.244.2.0' : '10.252.0.2'}`,
+        );
         assert.equal(await one?.peer.call('tcp', '10.252.0.2', 9090), `second ${one?.ips[0]}`);
         assert.equal(await three?.peer.call('tcp', '10.252.0.2', 9090), `second ${three?.ips[0]}`);
         assert.equal(await three?.peer.call('tcp', '10.252.0.1', 9090), `machine ${three?.ips[0]}`);

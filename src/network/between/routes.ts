@@ -3,7 +3,7 @@ import { networkInterfaces } from 'node:os';
 import type { Node } from '#api/core/v1/node.ts';
 import { exponentialBackoff } from '#base/backoff.ts';
 import type { Clock } from '#base/clock.ts';
-import { addressAt, formatCidr, formatIp, networkOf, parseCidr, parseIp, type IpNetwork } from '#base/ip.ts';
+import { formatCidr, formatIp, networkOf, parseCidr, parseIp, type IpNetwork } from '#base/ip.ts';
 import { watchLinks, type Loss } from '#base/kernel/link-watch.ts';
 import { Netlink, type LinkChange } from '#base/kernel/netlink.ts';
 import { spawnToEnd } from '#base/kernel/process.ts';
@@ -298,16 +298,14 @@ class Routes implements NodeRoutes {
         ? first(range)
         : peer.addresses.find(each => familyOf(each) === range.address.family);
       if (!mine || gateway === undefined) return [];
-      // What the node itself sends comes from its address among its pods, and is answered the same way.
-      const source = formatIp(addressAt(mine, 1n));
       const destination = formatCidr({ address: networkOf(range), prefixLength: range.prefixLength });
-      const route = { do: 'addRoute', link, destination, gateway, source, protocol: routeProtocol } as const;
-      return this.#tunnel
-        ? [
-            { do: 'addNeighbour', link, address: gateway, mac },
-            { ...route, onLink: true },
-          ]
-        : [route];
+      const route = { do: 'addRoute', link, destination, gateway, protocol: routeProtocol } as const;
+      if (!this.#tunnel) return [route];
+      // What the node itself sends comes from the tunnel's own address, so that answers take the tunnel as well.
+      return [
+        { do: 'addNeighbour', link, address: gateway, mac },
+        { ...route, onLink: true, source: first(mine) },
+      ];
     });
     return this.#tunnel ? [{ do: 'addTunnelEnd', link, mac, machine }, ...routes] : routes;
   }

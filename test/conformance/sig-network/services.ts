@@ -9,6 +9,7 @@ import {
   datagramFrom,
   fetchFrom,
   makeService,
+  addressOfNode,
   nodeAddresses,
   server,
   unreachable,
@@ -161,13 +162,13 @@ conformance(it => {
     apiOperations(t, { kind: Service, object: { spec: { ports: [{ port: 80 }] } } }));
 
   it('[sig-network] HostPort validates that there is no conflict between pods with same hostPort but different hostIP and protocol [LinuxOnly] [Conformance]', async t => {
-    const [address = ''] = await nodeAddresses(t);
     const hostPort = 54_323;
     const first = await server(t, {
       name: 'pod1',
       more: { container: { ports: [{ containerPort: 8080, hostPort, protocol: 'TCP', hostIP: '127.0.0.1' }] } },
     });
     const on = first.spec?.nodeName ?? '';
+    const address = await addressOfNode(t, on);
     const on1 = { nodeSelector: { 'kubernetes.io/hostname': on } };
     await server(t, {
       name: 'pod2',
