@@ -1,7 +1,9 @@
 import { defineKind, type ObjectOf } from '../../machinery/kind.ts';
 import { object, string, struct, type TypeOf } from '../../machinery/schema.ts';
+import { checkImmutable } from '../../machinery/checks.ts';
 import { nameColumn, text } from '../../machinery/columns.ts';
 import { ObjectMeta } from '../../meta/v1/object-meta.ts';
+import { validateTrustAnchors, validateTrustBundle } from '../trust-bundle-validation.ts';
 
 export const ClusterTrustBundleSpec = object('io.k8s.api.certificates.v1alpha1.ClusterTrustBundleSpec', {
   signerName: string(1),
@@ -28,9 +30,13 @@ export const ClusterTrustBundle = defineKind({
   ],
   fieldSelectors: { 'spec.signerName': ({ spec }) => spec.signerName ?? '' },
   requiresResourceVersion: true,
-  validate({ spec }, report) {
-    if (spec.trustBundle.trim() === '')
-      report.at('spec', 'trustBundle').invalid('<value omitted>', 'at least one trust anchor must be provided');
+  // The name depends on the signer.
+  validateName: () => [],
+  validate: validateTrustBundle,
+  validateCreate: validateTrustAnchors,
+  validateUpdate(bundle, old, report) {
+    if (bundle.spec.trustBundle !== old.spec.trustBundle) validateTrustAnchors(bundle, report);
+    checkImmutable(bundle.spec.signerName, old.spec.signerName, report.at('spec', 'signerName'));
   },
 });
 export type ClusterTrustBundle = ObjectOf<typeof ClusterTrustBundle>;
