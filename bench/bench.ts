@@ -1,6 +1,6 @@
 /** `npm run bench [-- NAME…]`: measures, prints tables and appends them to bench/RESULTS.md. `NAME=PART,PART` runs parts; `--dry` appends nothing. */
 import { benches } from './benches.ts';
-import { recordNothing } from './harness.ts';
+import { closeAll, recordNothing } from './harness.ts';
 
 const given = process.argv.slice(2);
 if (given.includes('--dry')) recordNothing();
@@ -17,6 +17,8 @@ if (unknown.length > 0) {
   );
   process.exit(2);
 }
+for (const signal of ['SIGINT', 'SIGTERM'] as const)
+  process.once(signal, () => void closeAll().finally(() => process.exit(130)));
 for (const bench of benches) {
   const asked = wanted.find(({ name }) => name === bench.name);
   if (wanted.length > 0 && !asked) continue;

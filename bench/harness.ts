@@ -26,6 +26,13 @@ export interface BenchCluster extends AsyncDisposable {
   token(): Promise<string>;
 }
 
+const opened = new Set<AsyncDisposable>();
+
+/** Takes away what a bench that is given up has started. */
+export async function closeAll(): Promise<void> {
+  await Promise.all(Array.from(opened, each => each[Symbol.asyncDispose]()));
+}
+
 /** No nodes at all: pods stay Pending, and only the control plane works. */
 export const controlPlaneOnly = ['--nodes', '0', '--runtime', 'hollow', '--hollow-nodes', '0'];
 
@@ -38,7 +45,7 @@ export async function startBenchCluster(...flags: readonly string[]): Promise<Be
   const kubeconfig = join(dataDir, 'kubeconfig');
   const kubectl = async (...args: readonly string[]) =>
     (await run('kubectl', [...args], { env: { ...process.env, KUBECONFIG: kubeconfig }, maxBuffer: 1 << 28 })).stdout;
-  return {
+  const cluster: BenchCluster = {
     dataDir,
     port,
     server: `https://127.0.0.1:${port}`,
@@ -65,10 +72,13 @@ export async function startBenchCluster(...flags: readonly string[]): Promise<Be
       return (await kubectl('create', 'token', 'bench', '-n', 'kube-system', '--duration=24h')).trim();
     },
     async [Symbol.asyncDispose]() {
+      opened.delete(cluster);
       await windlass(['down', '--delete', '--data-dir', dataDir]);
       rmSync(dataDir, { recursive: true, force: true });
     },
   };
+  opened.add(cluster);
+  return cluster;
 }
 
 function windlass(args: readonly string[]): Promise<{ stdout: string; stderr: string }> {
@@ -106,6 +116,8 @@ export function watchRun(command: string, args: readonly string[]): Promise<stri
 export interface Usage {
   readonly residentBytes: number;
   readonly proportionalBytes: number;
+  /** The most that was ever resident. */
+  readonly peakBytes: number;
   readonly cpuMs: number;
 }
 
@@ -114,8 +126,10 @@ export function usageOf(pid: number): Usage {
   const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]?.split(' ') ?? [];
   const smaps = readFileSync(`/proc/${pid}/smaps_rollup`, 'utf8');
   const kilobytes = (name: string) => Number(new RegExp(`^${name}:\\s+(\\d+)`, 'm').exec(smaps)?.[1] ?? 0);
+  const peak = /^VmHWM:\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1];
   return {
     residentBytes: kilobytes('Rss') * 1024,
+    peakBytes: Number(peak ?? 0) * 1024,
     proportionalBytes: kilobytes('Pss') * 1024,
     // utime and stime in ticks of 10 ms.
     cpuMs: (Number(fields[11]) + Number(fields[12])) * 10,
@@ -141,15 +155,24 @@ export function recordNothing(): void {
   recording = false;
 }
 
-/** Prints a table and appends it to RESULTS.md with machine, date and commit. */
-export async function record(name: string, rows: readonly Row[]): Promise<void> {
+export function isRecording(): boolean {
+  return recording;
+}
+
+/** Date, commit and machine, as they stand under what was measured. */
+export async function provenance(): Promise<string> {
   const { stdout } = await run('git', ['rev-parse', '--short', 'HEAD'], { cwd: root });
   const machine = `${cpus().length} × ${cpus()[0]?.model.trim() ?? 'unknown'}, ${Math.round(totalmem() / 2 ** 30)} GiB`;
   const date = new Date().toISOString().slice(0, 10);
+  return `${date}, commit ${stdout.trim()}, Node ${process.version}, ${machine}`;
+}
+
+/** Prints a table and appends it to RESULTS.md with machine, date and commit. */
+export async function record(name: string, rows: readonly Row[]): Promise<void> {
   const lines = [
     `\n## ${name}`,
     '',
-    `${date}, commit ${stdout.trim()}, Node ${process.version}, ${machine}`,
+    await provenance(),
     '',
     '| what | figure | goal or peer |',
     '|---|---|---|',

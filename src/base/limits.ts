@@ -36,6 +36,8 @@ export const limits = {
   watchLineBytesMax: 16 * 1024 * 1024,
   /** One message of an exec, attach or port-forward connection. */
   webSocketMessageBytesMax: 16 * 1024 * 1024,
+  /** Writes of one controller under way; more would fill the queues of priority and fairness, and be refused. */
+  controllerWritesInFlightMax: 64,
   /** Kubernetes Events that wait to be written; more are dropped (upstream's broadcaster: 1,000). */
   eventQueueMax: 1_000,
   /** Answers that the DNS cache keeps (upstream's capacity), and their bytes. */

@@ -1,5 +1,6 @@
 import type { Clock } from '#base/clock.ts';
 import type { Log } from '#base/log.ts';
+import type { Slots } from '#base/slots.ts';
 import { isReason } from '#api/machinery/errors.ts';
 import type { ApiObject, Kind } from '#api/machinery/kind.ts';
 import type { Client } from '#client/client.ts';
@@ -14,6 +15,8 @@ export interface ApplyEnvironment {
   readonly log: Log;
   /** The copies that the next decision will read, for the kinds that it reads. */
   informerOf(kind: Kind): Informer<ApiObject> | undefined;
+  /** How many writes the controller has under way. */
+  readonly writes: Slots;
   readonly signal: AbortSignal;
 }
 
@@ -100,7 +103,7 @@ class Run {
 
   async #write(action: Extract<Action, { do: 'create' | 'update' | 'patch' | 'delete' | 'post' }>): Promise<void> {
     try {
-      const object = await this.#send(action);
+      const object = await this.#environment.writes.run(() => this.#send(action));
       this.#objects.push(object ?? (action.object as ApiObject));
       const said = action.succeeded?.(object ?? (action.object as ApiObject));
       if (said) this.#tell(said);

@@ -1,6 +1,8 @@
 import type { Clock } from '#base/clock.ts';
 import type { Log } from '#base/log.ts';
+import { limits } from '#base/limits.ts';
 import type { Random } from '#base/random.ts';
+import { Slots } from '#base/slots.ts';
 import type { ApiObject, Kind } from '#api/machinery/kind.ts';
 import { resourceNameOf } from '#api/machinery/kind.ts';
 import type { Client } from '#client/client.ts';
@@ -155,6 +157,7 @@ function start<Type extends ApiObject, Values extends object, Answer>(
     clock,
     log,
     informerOf: kind => readKinds.get(resourceNameOf(kind)),
+    writes: new Slots(limits.controllerWritesInFlightMax),
     signal: stop.signal,
   };
   const unsubscribe = subject.subscribe({
