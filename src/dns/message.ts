@@ -346,6 +346,7 @@ export function readName(message: Buffer, offset: number): string | undefined {
     if (length === undefined) return undefined;
     if (length === 0) return name;
     if ((length & 0xc0) === 0xc0) {
+      if (at + 1 >= message.length) return undefined;
       at = message.readUInt16BE(at) & 0x3fff;
       jumps++;
       continue;

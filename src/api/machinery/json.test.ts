@@ -53,6 +53,14 @@ test('nesting is bounded, breadth is not', () => {
   assert.equal(typeof decodeJson(`"${'['.repeat(5_000)}"`), 'string');
 });
 
+test('a number beyond all doubles is refused', () => {
+  const message = /^json: cannot unmarshal number 1e\+?0?309 into Go value of type float64$/;
+  for (const text of ['1e309', '[-1,{"a":1e+309}]', '1E0309'])
+    assert.throws(() => decodeJson(text), { message: text.includes('E') ? /1E0309/ : message });
+  assert.throws(() => decodeJson('9'.repeat(400)), /cannot unmarshal number/);
+  assert.deepEqual(decodeJson('[1e308,1e-400,"1e309"]'), [1e308, 0, '1e309']);
+});
+
 test('half a surrogate pair becomes U+FFFD', () => {
   assert.equal(decodeJson('"\\ud800x"'), '\ufffdx');
   assert.equal(decodeJson('"\\ud83d\\ude00"'), '😀');

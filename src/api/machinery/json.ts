@@ -49,8 +49,8 @@ function textOf(source: Uint8Array | string): string {
 }
 
 /**
- * A run of 16 digits may be an integer beyond 2^53, `\ud…` may be half of a surrogate pair, and many brackets may nest
- * too deep. False alarms cost time, never correctness.
+ * A run of 16 digits may be an integer beyond 2^53, an exponent of three digits a number beyond all doubles, `\ud…` may be
+ * half of a surrogate pair, and many brackets may nest too deep. False alarms cost time, never correctness.
  */
 function mayNeedSlowPath(text: string, depthMax: number): boolean {
   // Every run of 16 digits covers one position in 16.
@@ -58,10 +58,12 @@ function mayNeedSlowPath(text: string, depthMax: number): boolean {
     const code = text.charCodeAt(index);
     if (code <= 57 && code >= 48 && isLongRun(text, index)) return true;
   }
-  if (text.includes('\\ud') || text.includes('\\uD')) return true;
+  if (largeExponent.test(text) || text.includes('\\ud') || text.includes('\\uD')) return true;
   if (text.length <= depthMax * 2) return false;
   return countBrackets(text, depthMax) > depthMax && isTooDeep(text, depthMax);
 }
+
+const largeExponent = /\d[eE]\+?\d{3}/;
 
 function isLongRun(text: string, index: number): boolean {
   let start = index;
@@ -287,7 +289,10 @@ class Parser {
       this.#digits('in exponent of numeric literal');
     }
     const text = this.#text.slice(start, this.#index);
-    return integer ? integerOf(text) : Number(text);
+    const value = integer ? integerOf(text) : Number(text);
+    if (value === Infinity || value === -Infinity)
+      throw new Error(`json: cannot unmarshal number ${text.slice(0, 100)} into Go value of type float64`);
+    return value;
   }
 
   #digits(where: string): void {

@@ -10,7 +10,7 @@ export function canonicalTime(text: string, refuse: Refuse): string | undefined 
   if (!parts || !isDate(parts)) return refuse(unparsable(text, '2006-01-02T15:04:05Z07:00'));
   if (text.length === 20 && text.charCodeAt(10) === 84 && text.charCodeAt(19) === 90)
     return isZero(text) ? undefined : text;
-  const canonical = `${inUtc(parts)}Z`;
+  const canonical = `${inUtc(parts) ?? refuse(outOfRange('Time'))}Z`;
   return isZero(canonical) ? undefined : canonical;
 }
 
@@ -19,8 +19,9 @@ export function canonicalMicroTime(text: string, refuse: Refuse): string | undef
   const parts = rfc3339.exec(text);
   if (!parts || !isDate(parts) || parts[7]?.length !== 7)
     return refuse(unparsable(text, '2006-01-02T15:04:05.000000Z07:00'));
-  if (text.length === 27 && text.charCodeAt(26) === 90) return isZero(text) ? undefined : text;
-  const canonical = `${inUtc(parts)}${parts[7]}Z`;
+  if (text.length === 27 && text.charCodeAt(26) === 90 && text.charCodeAt(19) === 46)
+    return isZero(text) ? undefined : text;
+  const canonical = `${inUtc(parts) ?? refuse(outOfRange('MicroTime'))}${parts[7].replace(',', '.')}Z`;
   return isZero(canonical) ? undefined : canonical;
 }
 
@@ -71,13 +72,19 @@ function daysOf(year: number, month: number): number {
   return month === 4 || month === 6 || month === 9 || month === 11 ? 30 : 31;
 }
 
-/** Up to the seconds, moved to UTC. */
-function inUtc(parts: RegExpExecArray): string {
+/** Up to the seconds, moved to UTC; undefined when that is another year than one of four digits. */
+function inUtc(parts: RegExpExecArray): string | undefined {
   const local = parts.slice(1, 7);
   const text = `${local.slice(0, 3).join('-')}T${local.slice(3).join(':')}`;
   const zone = parts[8] as string;
   if (zone === 'Z') return text;
-  return new Date(Date.parse(`${text}${zone}`)).toISOString().slice(0, 19);
+  const offsetMinutes = (Number(zone.slice(1, 3)) * 60 + Number(zone.slice(4))) * (zone.startsWith('-') ? -1 : 1);
+  const moved = new Date(Date.parse(`${text}Z`) - offsetMinutes * 60_000).toISOString();
+  return moved.length === 24 ? moved.slice(0, 19) : undefined;
+}
+
+function outOfRange(type: string): string {
+  return `${type}.UnmarshalJSON: year outside of range [0,9999]`;
 }
 
 function isZero(text: string): boolean {

@@ -43,6 +43,24 @@ test('merge keys and aliases give objects of their own', () => {
   assert.notEqual(value['a'], value['c']);
 });
 
+test('an anchor that stands in itself, and aliases that nest too deep, are refused', () => {
+  assert.throws(() => decodeYaml('- &a [*a]\n'), { message: /yaml: anchor value contains itself/ });
+  assert.throws(() => decodeYaml('a: &a\n  b: {c: *a}\n'), { message: /contains itself/ });
+  const nested = (inner: string) => '['.repeat(30) + inner + ']'.repeat(30);
+  const chain = Array.from({ length: 40 }, (_, index) => `- &a${index} ${nested(index > 0 ? `*a${index - 1}` : '')}`);
+  assert.throws(() => decodeYaml(chain.join('\n')), { message: /exceeded max depth/ });
+});
+
+test('numbers that no double and no 64 bits hold are texts', () => {
+  assert.deepEqual(decodeYaml(`[1e309, -1e309, 0x${'f'.repeat(17)}, 0b${'1'.repeat(100)}, 0xff]`), [
+    '1e309',
+    '-1e309',
+    `0x${'f'.repeat(17)}`,
+    `0b${'1'.repeat(100)}`,
+    255,
+  ]);
+});
+
 test('an alias bomb is refused', () => {
   const lines = ['a0: &a0 [x, x, x, x, x, x, x, x, x]'];
   for (let level = 1; level < 10; level++) {

@@ -85,7 +85,7 @@ function load(source: Uint8Array | string, strict: boolean): Json[] {
   }
   // Aliases share objects, but whoever decodes changes them in place.
   return text.includes('*')
-    ? documents.map(document => unshared(document, { left: aliasNodesMax, seen: new Set() }))
+    ? documents.map(document => unshared(document, { left: aliasNodesMax, seen: new Set(), open: new Set() }))
     : documents;
 }
 
@@ -97,16 +97,29 @@ function describe(error: YAMLException): string {
   return `yaml: ${line}${error.reason}`;
 }
 
-function unshared(value: Json, budget: { left: number; seen: Set<unknown> }): Json {
+interface AliasBudget {
+  left: number;
+  readonly seen: Set<unknown>;
+  /** What is around the node: an anchor may stand in itself, and aliases nest deeper than the text does. */
+  readonly open: Set<unknown>;
+}
+
+function unshared(value: Json, budget: AliasBudget): Json {
   if (typeof value !== 'object' || value === null) return value;
+  const { open } = budget;
+  if (open.has(value)) throw new Error(`${yamlErrorPrefix}yaml: anchor value contains itself`);
+  if (open.size >= limits.documentDepthMax)
+    throw new Error(`${yamlErrorPrefix}yaml: exceeded max depth of ${limits.documentDepthMax}`);
   if (budget.seen.has(value)) {
     if (--budget.left < 0) throw new Error(`${yamlErrorPrefix}yaml: document contains excessive aliasing`);
   } else {
     budget.seen.add(value);
   }
-  if (Array.isArray(value)) return value.map(each => unshared(each, budget));
-  const copy: Record<string, Json> = {};
-  for (const [key, each] of Object.entries(value)) setOwn(copy, key, unshared(each as Json, budget));
+  open.add(value);
+  const copy: Json[] | Record<string, Json> = Array.isArray(value) ? value.map(each => unshared(each, budget)) : {};
+  if (!Array.isArray(copy))
+    for (const [key, each] of Object.entries(value)) setOwn(copy, key, unshared(each as Json, budget));
+  open.delete(value);
   return copy;
 }
 
@@ -166,7 +179,8 @@ const floatTag = defineScalarTag<number>('tag:yaml.org,2002:float', {
   resolve(source) {
     const plain = source.replaceAll('_', '');
     if (!/^[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?$/.test(plain)) return NOT_RESOLVED;
-    return Number(plain);
+    const value = Number(plain);
+    return Number.isFinite(value) ? value : NOT_RESOLVED;
   },
   identify: value => typeof value === 'number' && !isPrintedAsInteger(value),
 });
@@ -207,7 +221,10 @@ function integerIn(source: string): number | bigint | undefined {
   const plain = digits.replaceAll('_', '');
   if (/^(0|[1-9][0-9]*)$/.test(plain)) return integerOf(sign === '-' ? `-${plain}` : plain);
   if (/^0[0-9]/.test(plain) && /[89]/.test(plain)) return undefined;
+  // Nothing of 64 bits has more digits; the cost of reading them grows faster than their number.
+  if (plain.length > 70) return undefined;
   const wide = BigInt(/^0[0-9]/.test(plain) ? `0o${plain.slice(1)}` : plain.toLowerCase());
+  if (wide >= 2n ** 64n) return undefined;
   return integerOf((sign === '-' ? -wide : wide).toString());
 }
 

@@ -156,7 +156,10 @@ function mergeListField(original: List, patch: List, { strategies, schema, merge
 /** Are the items objects? Upstream refuses lists that mix types, and lists of lists. */
 function hasObjects(...lists: readonly List[]): boolean {
   const types = new Set(
-    lists.flat().map(item => (isObject(item) ? 'object' : Array.isArray(item) ? 'list' : typeof item)),
+    lists.flat().map(item => {
+      if (item === null) return 'null';
+      return Array.isArray(item) ? 'list' : typeof item;
+    }),
   );
   if (lists.some(list => list.some(Array.isArray)))
     throw errors.other('Invalid', 'the server rejected our request due to an error in our request', {}, 422);
@@ -196,8 +199,10 @@ function mergeItems(original: List, additions: List, mergeKey: string, schema: S
 /** Items of the patch in its order; the others in theirs, each before the first item of the patch that used to follow it. */
 function arranged(merged: List, patchOrder: List, serverOrder: List, mergeKey: string): List {
   const key = (item: Json) => (mergeKey === '' ? item : keyOf(item as JsonObject, mergeKey));
-  const inPatch = new Map(patchOrder.map((item, index) => [key(item), index]));
-  const inServer = new Map(serverOrder.map((item, index) => [key(item), index]));
+  // What stands twice has the first of its places.
+  const placesIn = (order: List) => new Map(order.map((item, index) => [key(item), index] as const).reverse());
+  const inPatch = placesIn(patchOrder);
+  const inServer = placesIn(serverOrder);
   const rank = (order: ReadonlyMap<Json, number>) => (a: Json, b: Json) =>
     (order.get(key(a)) ?? Number.MAX_SAFE_INTEGER) - (order.get(key(b)) ?? Number.MAX_SAFE_INTEGER);
   const patched = merged.filter(item => inPatch.has(key(item))).sort(rank(inPatch));

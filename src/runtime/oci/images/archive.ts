@@ -7,7 +7,7 @@ import { pipeline } from 'node:stream/promises';
 import { RuntimeError } from '../../runtime.ts';
 import { digestOf } from './blobs.ts';
 import { decompress } from './decompress.ts';
-import { choosePlatform, type Descriptor, parseManifest } from './manifest.ts';
+import { asObject, choosePlatform, type Descriptor, parseJson, parseManifest } from './manifest.ts';
 import { readTar } from './tar.ts';
 
 /** An image found in an archive. Its layers are files of the spool directory, the lowest first. */
@@ -71,14 +71,15 @@ type ReadDocument = (name: string) => Promise<Buffer>;
 type FindFile = (name: string) => string;
 
 async function readDockerArchive(list: Buffer, read: ReadDocument, path: FindFile): Promise<ArchivedImage[]> {
-  const entries = asArray(JSON.parse(list.toString()));
+  const entries = asArray(parseJson(list, 'manifest.json'));
   return Promise.all(
     entries.map(async value => {
-      const entry = value as { Config?: unknown; RepoTags?: unknown; Layers?: unknown };
-      const layers = asArray(entry.Layers).map(name => path(String(name)));
+      const { Config, RepoTags, Layers } = asObject(value, 'manifest.json');
+      const layers = texts(Layers).map(path);
+      const [config = ''] = texts([Config]);
       return {
-        names: asArray(entry.RepoTags ?? []).map(String),
-        config: await read(String(entry.Config)),
+        names: texts(RepoTags ?? []),
+        config: await read(config),
         layers,
         sizeBytes: await sizeOf(layers),
       };
@@ -87,11 +88,11 @@ async function readDockerArchive(list: Buffer, read: ReadDocument, path: FindFil
 }
 
 async function readLayout(index: Buffer, read: ReadDocument, path: FindFile): Promise<ArchivedImage[]> {
-  const value = JSON.parse(index.toString()) as { manifests?: unknown };
+  const value = asObject(parseJson(index, 'index.json'), 'index.json');
   const images = asArray(value.manifests).map(async entry => {
-    const { annotations = {} } = entry as { annotations?: Record<string, unknown> };
+    const { annotations } = asObject(entry, 'index.json');
     const [descriptor] = listed(Buffer.from(JSON.stringify({ manifests: [entry] })));
-    return readLayoutImage(descriptor as Descriptor, namesOf(annotations), read, path);
+    return readLayoutImage(descriptor as Descriptor, namesOf(asObject(annotations ?? {}, 'index.json')), read, path);
   });
   return Promise.all(images);
 }
@@ -139,6 +140,13 @@ async function sizeOf(files: readonly string[]): Promise<number> {
 
 function clean(name: string): string {
   return join('/', name).slice(1);
+}
+
+function texts(value: unknown): readonly string[] {
+  return asArray(value).map(each => {
+    if (typeof each === 'string') return each;
+    throw invalid('a name is no text');
+  });
 }
 
 function asArray(value: unknown): readonly unknown[] {

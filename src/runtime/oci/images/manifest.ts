@@ -116,7 +116,7 @@ export function checkDigest(digest: string): string {
   throw invalid(`digest ${JSON.stringify(digest.slice(0, 100))}`);
 }
 
-function parseJson(bytes: Uint8Array, what: string): unknown {
+export function parseJson(bytes: Uint8Array, what: string): unknown {
   try {
     return JSON.parse(Buffer.from(bytes).toString('utf8'));
   } catch (cause) {
@@ -124,7 +124,7 @@ function parseJson(bytes: Uint8Array, what: string): unknown {
   }
 }
 
-function asObject(value: unknown, what: string): Record<string, unknown> {
+export function asObject(value: unknown, what: string): Record<string, unknown> {
   if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value as Record<string, unknown>;
   throw invalid(`${what}: not an object`);
 }
