@@ -100,39 +100,44 @@ function isAlive(pid: number): boolean {
 }
 
 async function bundle(outfile: string): Promise<void> {
-  const { build } = await import('esbuild');
+  const { build, stop } = await import('esbuild');
   const contents = Object.entries(entries)
     .map(([name, file]) => `export const ${name} = () => import(${JSON.stringify(file)});`)
     .join('\n');
-  await build({
-    stdin: { contents, resolveDir: import.meta.dirname, sourcefile: 'entries.ts' },
-    outfile,
-    bundle: true,
-    platform: 'node',
-    format: 'cjs',
-    target: 'node26',
-    minifyWhitespace: true,
-    legalComments: 'none',
-    banner: { js: '(function(exports,require,module){' },
-    footer: { js: '})' },
-    logLevel: 'silent',
-    plugins: [
-      {
-        // What finds a file beside itself (the code of a thread) finds it among the sources.
-        name: 'places of sources',
-        setup({ onLoad }) {
-          onLoad({ filter: /[\\/]src[\\/].*\.ts$/ }, ({ path }) => {
-            const text = readFileSync(path, 'utf8');
-            if (!text.includes('import.meta')) return undefined;
-            const contents = text
-              .replaceAll('import.meta.dirname', JSON.stringify(join(path, '..')))
-              .replaceAll('import.meta.url', JSON.stringify(pathToFileURL(path).href));
-            return { contents, loader: 'ts' };
-          });
+  try {
+    await build({
+      stdin: { contents, resolveDir: import.meta.dirname, sourcefile: 'entries.ts' },
+      outfile,
+      bundle: true,
+      platform: 'node',
+      format: 'cjs',
+      target: 'node26',
+      minifyWhitespace: true,
+      legalComments: 'none',
+      banner: { js: '(function(exports,require,module){' },
+      footer: { js: '})' },
+      logLevel: 'silent',
+      plugins: [
+        {
+          // What finds a file beside itself (the code of a thread) finds it among the sources.
+          name: 'places of sources',
+          setup({ onLoad }) {
+            onLoad({ filter: /[\\/]src[\\/].*\.ts$/ }, ({ path }) => {
+              const text = readFileSync(path, 'utf8');
+              if (!text.includes('import.meta')) return undefined;
+              const contents = text
+                .replaceAll('import.meta.dirname', JSON.stringify(join(path, '..')))
+                .replaceAll('import.meta.url', JSON.stringify(pathToFileURL(path).href));
+              return { contents, loader: 'ts' };
+            });
+          },
         },
-      },
-    ],
-  });
+      ],
+    });
+  } finally {
+    // Its process would stay as long as this one.
+    await stop();
+  }
 }
 
 type Loader = (exports: object, require: NodeJS.Require, module: { exports: object }) => void;
