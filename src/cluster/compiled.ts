@@ -148,16 +148,17 @@ function compiledScript(file: string, entry: string): () => Record<string, unkno
   const text = readFileSync(file, 'latin1');
   // Code depends on V8's flags, and is of what this kind of process runs.
   const flags = createHash('sha256').update(process.execArgv.join(' ')).digest('hex').slice(0, 8);
-  const codeFile = file.replace(
-    /\.cjs$/,
-    `.${[entry, ...(entry === 'program' ? process.argv.slice(2, 3) : [])].join('-').replace(/[^\w-]/g, '_')}.${flags}.code`,
-  );
+  const [command = ''] = entry === 'program' ? process.argv.slice(2) : [];
+  const kind = `${entry}-${command}`.replace(/[^\w-]/g, '_');
+  const codeFile = file.replace(/\.cjs$/, `.${kind}.${flags}.code`);
   const cachedData = existsSync(codeFile) ? readFileSync(codeFile) : undefined;
   const script = parse(text, file, cachedData);
   return () => {
     const module = { exports: {} };
     (script.runInThisContext() as Loader)(module.exports, createRequire(join(root, 'package.json')), module);
-    if (!cachedData || script.cachedDataRejected) process.once('exit', () => keepCode(script, codeFile));
+    // Who failed has not run much.
+    const isNews = !cachedData || script.cachedDataRejected;
+    if (isNews) process.once('exit', code => code === 0 && keepCode(script, codeFile));
     return module.exports;
   };
 }
