@@ -15,7 +15,7 @@ import { openEventRecorder, type EventRecorder } from '#client/events.ts';
 import { openInformer } from '#client/informer.ts';
 import type { ContainerEvent, ContainerStatus, PodSandboxStatus, Runtime } from '#runtime/runtime.ts';
 import { tearDownVolumes } from '#volumes/pod-volumes.ts';
-import { defaultKubeletConfiguration, reservedOf, type KubeletConfiguration } from './configuration.ts';
+import { defaultKubeletConfiguration, idsPerPodUnit, reservedOf, type KubeletConfiguration } from './configuration.ts';
 import { pressureRefusal } from './eviction/decide.ts';
 import { Evictor } from './eviction/evictor.ts';
 import type { Pressure } from './eviction/thresholds.ts';
@@ -35,6 +35,7 @@ import { PulledImages } from './pods/pulled-images.ts';
 import { resizeRefusal } from './pods/resize.ts';
 import { Allocations } from './resources/allocations.ts';
 import type { MachineTopology } from './resources/machine-topology.ts';
+import { UserNamespaces } from './pods/user-namespaces.ts';
 import { PodWorker, type PodHost } from './pods/worker.ts';
 import { mirrorOf, StaticPods } from './static-pods.ts';
 import { LogRotation } from './streams/log-rotation.ts';
@@ -200,6 +201,11 @@ async function start(options: KubeletOptions, lifetime: Lifetime, signal?: Abort
     paths,
     images,
     allocations,
+    userNamespaces: new UserNamespaces({
+      pods: paths.pods,
+      podsMax: configuration.maxPods,
+      idsPerPod: configuration.userNamespaces.idsPerPod ?? idsPerPodUnit,
+    }),
     restartDelayMsMax: parseGoDuration(configuration.crashLoopBackOff.maxContainerRestartPeriod),
     facts: {
       nodeName,

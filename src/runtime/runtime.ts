@@ -361,6 +361,8 @@ export interface Mount {
   readonly recursiveReadOnly?: boolean;
   readonly selinuxRelabel?: boolean;
   readonly propagation?: 'private' | 'hostToContainer' | 'bidirectional';
+  /** In a pod with a user namespace: what belongs to the host's user 0 belongs to the pod's, and so on. */
+  readonly idMapped?: boolean;
   /** An image volume: the image's content, read-only, in place of `hostPath`. */
   readonly image?: ImageSpec;
   readonly imageSubPath?: string;

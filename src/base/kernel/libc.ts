@@ -79,6 +79,8 @@ function openMountCalls(ffi: typeof import('node:ffi')) {
       fsconfig: { arguments: ['int32', 'uint32', 'string', 'string', 'int32'], return: 'int32' },
       fsmount: { arguments: ['int32', 'uint32', 'uint32'], return: 'int32' },
       move_mount: { arguments: ['int32', 'string', 'int32', 'string', 'uint32'], return: 'int32' },
+      open_tree: { arguments: ['int32', 'string', 'uint32'], return: 'int32' },
+      mount_setattr: { arguments: ['int32', 'string', 'uint32', 'buffer', 'uint64'], return: 'int32' },
     });
     return { mountCalls: functions };
   } catch {

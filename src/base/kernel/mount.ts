@@ -1,4 +1,5 @@
-import { closeSync, readFileSync } from 'node:fs';
+import { closeSync, openSync, readFileSync } from 'node:fs';
+import { release } from 'node:os';
 import { checked, libc } from './libc.ts';
 import { spawnOrThrow, spawnToEnd } from './process.ts';
 
@@ -54,6 +55,41 @@ export async function bindMount(
   if (options.readonly) await mount({ source: 'none', target, flags: ['remount', 'bind', 'ro'] });
 }
 
+/**
+ * Makes `source` visible at `target` with its owners shifted as the user namespace says: what belongs to the host's user 0
+ * belongs to the namespace's. Throws a SystemError with EINVAL where the file system of the source cannot do that.
+ */
+export function idmappedMount(
+  source: string,
+  target: string,
+  userNamespace: string,
+  options: { readonly recursive?: boolean } = {},
+): void {
+  const calls = libc?.mountCalls;
+  if (!libc || !calls)
+    throw new Error('cannot shift the owners of a mount: the C library lacks the calls (glibc 2.36)');
+  const [clone, closeOnExec, ofTree, fromEmptyPath] = [1, 0o2000000, 0x8000, 0x1000];
+  const deep = options.recursive ? ofTree : 0;
+  const currentDirectory = -100;
+  const what = `shift the owners of ${source}`;
+  const tree = checked(libc, calls.open_tree(currentDirectory, source, clone | closeOnExec | deep), what, 'open_tree');
+  const namespace = openSync(userNamespace, 'r');
+  try {
+    // struct mount_attr: what to set, what to clear, propagation, the namespace.
+    const attributes = Buffer.alloc(32);
+    const idmap = 0x00100000n;
+    attributes.writeBigUInt64LE(idmap, 0);
+    attributes.writeBigUInt64LE(BigInt(namespace), 24);
+    const set = calls.mount_setattr(tree, '', fromEmptyPath | deep, attributes, BigInt(attributes.length));
+    checked(libc, set, what, 'mount_setattr');
+    const moveFromEmptyPath = 4;
+    checked(libc, calls.move_mount(tree, '', currentDirectory, target, moveFromEmptyPath), what, 'move_mount');
+  } finally {
+    closeSync(namespace);
+    closeSync(tree);
+  }
+}
+
 /** Detaches what is mounted at `target`, all layers of it. Nothing mounted there, or nothing there at all, is fine. */
 export async function unmount(target: string): Promise<void> {
   if (!libc) {
@@ -79,6 +115,18 @@ export async function unmount(target: string): Promise<void> {
 
 const ENOENT = 2;
 const EINVAL = 22;
+
+/**
+ * Whether pods can have user namespaces here: overlayfs (5.19) and tmpfs (6.3) must be able to shift owners.
+ * `undefined`: they can; otherwise why not.
+ */
+export function userNamespacesLack(kernel = release()): string | undefined {
+  if (!libc?.mountCalls) return 'the C library lacks mount_setattr, or Node runs without --experimental-ffi';
+  const [major = 0, minor = 0] = kernel.split(/[.-]/).map(Number);
+  if (major < 6 || (major === 6 && minor < 3)) return `Linux ${kernel} cannot shift the owners of tmpfs (6.3 can)`;
+  const most = Number(readFileSync('/proc/sys/user/max_user_namespaces', 'utf8'));
+  return most > 0 ? undefined : 'user.max_user_namespaces is 0';
+}
 
 export interface OverlayRequest {
   readonly target: string;

@@ -38,7 +38,7 @@ function answer(call: NamespaceCall): NamespaceReply {
   }
 }
 
-function create({ paths, hostname, sysctls = [] }: NamespaceRequest): void {
+function create({ paths, hostname, sysctls = [], fromPid }: NamespaceRequest & { readonly fromPid?: number }): void {
   const wanted = (Object.keys(kinds) as Kind[]).filter(kind => paths[kind] !== undefined);
   const made: string[] = [];
   try {
@@ -48,7 +48,8 @@ function create({ paths, hostname, sysctls = [] }: NamespaceRequest): void {
       made.push(path);
     }
     const flags = wanted.reduce((sum, kind) => sum | kinds[kind], 0);
-    checked(calls, calls.unshare(flags), 'make namespaces', 'unshare');
+    if (fromPid === undefined) checked(calls, calls.unshare(flags), 'make namespaces', 'unshare');
+    else for (const kind of wanted) join(fromPid, kind);
     if (hostname !== undefined && paths.uts) {
       const length = BigInt(Buffer.byteLength(hostname));
       checked(calls, calls.sethostname(hostname, length), `set the host name ${hostname}`, 'sethostname');
@@ -69,6 +70,16 @@ function create({ paths, hostname, sysctls = [] }: NamespaceRequest): void {
     throw error;
   } finally {
     goHome(wanted);
+  }
+}
+
+/** Into a namespace that another process has made for us. */
+function join(pid: number, kind: Kind): void {
+  const namespace = openSync(`/proc/${pid}/ns/${kind}`, 'r');
+  try {
+    checked(calls, calls.setns(namespace, kinds[kind]), `enter a namespace of process ${pid}`, 'setns');
+  } finally {
+    closeSync(namespace);
   }
 }
 

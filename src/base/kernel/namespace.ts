@@ -1,10 +1,10 @@
 import type { Duplex } from 'node:stream';
 import { spawn } from 'node:child_process';
-import { closeSync, openSync, readFileSync, rmSync } from 'node:fs';
+import { closeSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { Socket } from 'node:net';
 import { Worker } from 'node:worker_threads';
 import { libc } from './libc.ts';
-import { unmount } from './mount.ts';
+import { bindMount, unmount } from './mount.ts';
 import { spawnOrThrow, spawnToEnd } from './process.ts';
 
 /** Kernel namespaces held by bind mounts, so that none needs a process to stay alive. */
@@ -14,10 +14,24 @@ export interface NamespaceRequest {
   readonly hostname?: string;
   /** Files below /proc/sys and what to write, in the new namespaces. */
   readonly sysctls?: readonly (readonly [path: string, value: string])[];
+  /** Their owner: a user namespace of its own, bound to `path`. */
+  readonly user?: UserNamespaceRequest;
+}
+
+export interface UserNamespaceRequest {
+  readonly path: string;
+  readonly uids: readonly IdRange[];
+  readonly gids: readonly IdRange[];
+}
+
+export interface IdRange {
+  readonly containerId: number;
+  readonly hostId: number;
+  readonly length: number;
 }
 
 export type NamespaceCall =
-  | { readonly call: 'create'; readonly request: NamespaceRequest }
+  | { readonly call: 'create'; readonly request: NamespaceRequest & { readonly fromPid?: number } }
   | { readonly call: 'connect'; readonly netnsPath: string; readonly port: number }
   | { readonly call: 'read'; readonly netnsPath: string; readonly file: string };
 
@@ -41,8 +55,44 @@ export class Namespaces implements AsyncDisposable {
 
   /** All or nothing: on failure nothing is left behind. The loopback interface of a new network is up. */
   async create(request: NamespaceRequest): Promise<void> {
-    if (libc) await this.#makers.call({ call: 'create', request });
+    if (request.user) await this.#createOwned(request, request.user);
+    else if (libc) await this.#makers.call({ call: 'create', request });
     else await createBySpawning(request);
+  }
+
+  /**
+   * A thread cannot make a user namespace, and what is to belong to one must be made in it: a process does both, and lives
+   * until everything is bound.
+   */
+  async #createOwned(request: NamespaceRequest, { path, uids, gids }: UserNamespaceRequest): Promise<void> {
+    if (!libc) throw new Error('cannot make a user namespace: Node runs without --experimental-ffi');
+    const { user: _, ...rest } = request;
+    const child = spawn('unshare', ['--user', '--net', '--ipc', '--uts', 'sh', '-c', 'echo made; read _'], {
+      stdio: ['pipe', 'pipe', 'ignore'],
+    });
+    const ended = new Promise<void>(resolve => child.once('exit', () => resolve()));
+    try {
+      await new Promise<void>((resolve, reject) => {
+        child.once('error', reject);
+        child.stdout.once('data', () => resolve());
+        child.once('exit', () => reject(new Error('cannot make a user namespace: the kernel does not allow it')));
+      });
+      const map = (ranges: readonly IdRange[]) =>
+        ranges.map(each => `${each.containerId} ${each.hostId} ${each.length}\n`).join('');
+      writeFileSync(`/proc/${child.pid}/uid_map`, map(uids));
+      writeFileSync(`/proc/${child.pid}/gid_map`, map(gids));
+      closeSync(openSync(path, 'wx'));
+      await bindMount(`/proc/${child.pid}/ns/user`, path);
+      try {
+        await this.#makers.call({ call: 'create', request: { ...rest, fromPid: child.pid ?? 0 } });
+      } catch (error) {
+        await releaseNamespace(path);
+        throw error;
+      }
+    } finally {
+      child.kill('SIGKILL');
+      await ended;
+    }
   }
 
   /** A TCP connection to `localhost:port` inside a network namespace. */

@@ -9,13 +9,14 @@ import type {
   LinuxContainerResources,
   Mount,
   PodSandboxConfig,
+  UserNamespace,
 } from '#runtime/runtime.ts';
 import { expand } from '../env/expansion.ts';
 import { hostNames } from './hosts-file.ts';
 import { annotations, containerHash, labels, nodeLabel } from './names.ts';
 import type { Extras } from '../resources/allocations.ts';
 import { podResources } from './resources.ts';
-import { containerSecurity, sandboxSecurity, type SecurityDefaults } from './security.ts';
+import { containerSecurity, sandboxSecurity } from './security.ts';
 
 /** Where a node keeps its pods. */
 export interface NodePaths {
@@ -48,6 +49,7 @@ export function sandboxConfig(
   dnsConfig: DnsConfig,
   paths: NodePaths,
   facts: NodeFacts,
+  userNamespace?: UserNamespace,
 ): PodSandboxConfig {
   const { metadata, spec } = pod;
   const { name = '', namespace = '', uid = '' } = metadata;
@@ -70,7 +72,7 @@ export function sandboxConfig(
     annotations: { ...metadata.annotations },
     linux: {
       cgroupParent: cgroupOf(pod, facts),
-      securityContext: sandboxSecurity(pod, security(paths)),
+      securityContext: sandboxSecurity(pod, { seccompDirectory: paths.seccomp, userNamespace }),
       ...(sysctls.length > 0 && { sysctls: Object.fromEntries(sysctls.map(each => [each.name, each.value])) }),
       ...(spec && {
         resources: { ...podResources(spec), ...(facts.podPidsLimit > 0 && { pidsLimit: facts.podPidsLimit }) },
@@ -98,10 +100,6 @@ function hostPorts(pod: Pod) {
   );
 }
 
-function security(paths: NodePaths): SecurityDefaults {
-  return { seccompDirectory: paths.seccomp };
-}
-
 export interface ContainerParts {
   readonly pod: Pod;
   readonly container: Container;
@@ -115,10 +113,11 @@ export interface ContainerParts {
   /** What plugins add. */
   readonly extras: Extras;
   readonly resources: LinuxContainerResources;
+  readonly userNamespace: UserNamespace | undefined;
 }
 
 export function containerConfig(parts: ContainerParts, paths: NodePaths, facts: NodeFacts): ContainerConfig {
-  const { pod, container, attempt, imageRef, environment, mounts, targetId, extras, resources } = parts;
+  const { pod, container, attempt, imageRef, environment, mounts, targetId, extras, resources, userNamespace } = parts;
   const { metadata, spec } = pod;
   const lookUp = (name: string) => environment.get(name);
   const { name, image = '', workingDir, stdin, stdinOnce, tty, lifecycle } = container;
@@ -158,7 +157,7 @@ export function containerConfig(parts: ContainerParts, paths: NodePaths, facts: 
     ...(lifecycle?.stopSignal && { stopSignal: lifecycle.stopSignal }),
     linux: {
       resources,
-      securityContext: containerSecurity(pod, container, targetId, security(paths)),
+      securityContext: containerSecurity(pod, container, targetId, { seccompDirectory: paths.seccomp, userNamespace }),
     },
   };
 }

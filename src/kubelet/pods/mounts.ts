@@ -74,6 +74,7 @@ async function mountOf(parts: MountParts, mount: VolumeMount, index: number): Pr
     hostPath,
     readonly: isReadonly,
     propagation,
+    ...(pod.spec?.hostUsers === false && { idMapped: true }),
     ...(isRecursive && { recursiveReadOnly: true }),
   };
 }

@@ -6,12 +6,15 @@ import type {
   LinuxSandboxSecurityContext,
   NamespaceOption,
   SecurityProfile,
+  UserNamespace,
 } from '#runtime/runtime.ts';
 import { podText } from './names.ts';
 
 export interface SecurityDefaults {
   /** Where Localhost seccomp profiles are. */
   readonly seccompDirectory: string;
+  /** The pod's own users; absent: the host's. */
+  readonly userNamespace?: UserNamespace | undefined;
 }
 
 export function sandboxSecurity(pod: Pod, defaults: SecurityDefaults): LinuxSandboxSecurityContext {
@@ -21,7 +24,7 @@ export function sandboxSecurity(pod: Pod, defaults: SecurityDefaults): LinuxSand
     each => each.securityContext?.privileged,
   );
   return {
-    namespaceOptions: namespaces(pod),
+    namespaceOptions: namespaces(pod, defaults),
     privileged: isPrivileged,
     supplementalGroups: groups(pod),
     seccomp: seccompOf(context.seccompProfile, defaults),
@@ -47,7 +50,10 @@ export function containerSecurity(
     privileged: own.privileged ?? false,
     readonlyRootfs: own.readOnlyRootFilesystem ?? false,
     noNewPrivs: own.allowPrivilegeEscalation === false && !own.privileged,
-    namespaceOptions: targetId === undefined ? namespaces(pod) : { ...namespaces(pod), pid: 'target', targetId },
+    namespaceOptions: {
+      ...namespaces(pod, defaults),
+      ...(targetId !== undefined && { pid: 'target' as const, targetId }),
+    },
     supplementalGroups: groups(pod),
     ...(ofPod.supplementalGroupsPolicy === 'Strict' && { supplementalGroupsPolicy: 'strict' as const }),
     seccomp: own.privileged
@@ -79,12 +85,13 @@ export function rootRefusal(pod: Pod, container: Container, image: Image): strin
   return `container has runAsNonRoot and image has non-numeric user (${image.username}), cannot verify user is non-root ${where}`;
 }
 
-function namespaces(pod: Pod): NamespaceOption {
+function namespaces(pod: Pod, { userNamespace }: SecurityDefaults): NamespaceOption {
   const { hostNetwork, hostPID, hostIPC, shareProcessNamespace } = pod.spec ?? {};
   return {
     network: hostNetwork ? 'node' : 'pod',
     pid: hostPID ? 'node' : shareProcessNamespace ? 'pod' : 'container',
     ipc: hostIPC ? 'node' : 'pod',
+    ...(userNamespace && { userns: userNamespace }),
   };
 }
 

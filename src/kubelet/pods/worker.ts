@@ -15,6 +15,7 @@ import type {
   PodSandboxConfig,
   PodSandboxStatus,
   Runtime,
+  UserNamespace,
 } from '#runtime/runtime.ts';
 import { setUpVolumes, tearDownVolumes, type PodVolumes } from '#volumes/pod-volumes.ts';
 import { environmentOf } from '../env/environment.ts';
@@ -64,6 +65,7 @@ import {
 import { RestartBackoff } from './restarts.ts';
 import { rootRefusal } from './security.ts';
 import { terminationMessage } from './termination-message.ts';
+import type { UserNamespaces } from './user-namespaces.ts';
 
 /** What all pods of a node share. */
 export interface PodHost {
@@ -75,6 +77,7 @@ export interface PodHost {
   readonly objects: Objects;
   readonly images: Images;
   readonly allocations: Allocations;
+  readonly userNamespaces: UserNamespaces;
   readonly paths: NodePaths;
   readonly facts: NodeFacts;
   readonly nodeIps: readonly string[];
@@ -662,9 +665,9 @@ export class PodWorker {
     this.#cancelWake = this.#host.clock.after(Math.max(0, Math.min(...times) - nowMs), () => this.#turn());
   }
 
-  #sandboxConfig(attempt: number): PodSandboxConfig {
+  #sandboxConfig(attempt: number, userNamespace: UserNamespace | undefined): PodSandboxConfig {
     const { paths, facts, dns } = this.#host;
-    const config = sandboxConfig(this.#pod, attempt, dns(this.#pod), paths, facts);
+    const config = sandboxConfig(this.#pod, attempt, dns(this.#pod), paths, facts, userNamespace);
     return { ...config, linux: { ...config.linux, resources: { ...config.linux?.resources, ...this.#limitsOfPod() } } };
   }
 
@@ -689,11 +692,16 @@ export class PodWorker {
   }
 
   async #createSandbox(attempt: number): Promise<void> {
-    const { runtime, paths, objects } = this.#host;
-    const config = this.#sandboxConfig(attempt);
+    const { runtime, paths, objects, userNamespaces } = this.#host;
     await mkdir(logDirectory(paths, this.#pod), { recursive: true, mode: 0o755 });
     const { runtimeClassName = '' } = this.#pod.spec ?? {};
     const handler = runtimeClassName === '' ? undefined : await objects.runtimeHandler(runtimeClassName);
+    const handlers = this.#pod.spec?.hostUsers === false ? (await runtime.status()).runtimeHandlers : [];
+    const userNamespace = userNamespaces.of(
+      this.#pod,
+      handlers.find(({ name }) => name === (handler ?? '')),
+    );
+    const config = this.#sandboxConfig(attempt, userNamespace);
     const id = await runtime.runPodSandbox(config, handler, this.#starting.signal);
     this.#sandboxes.set(id, await runtime.podSandboxStatus(id));
     this.#retries.delete('sandbox');
@@ -726,7 +734,8 @@ export class PodWorker {
     };
     const event = (type: 'Normal' | 'Warning', reason: string, message: string) =>
       this.#event(type, reason, message, action);
-    const config = this.#sandboxConfig(sandbox.metadata.attempt);
+    const userNamespace = this.#host.userNamespaces.of(this.#pod, undefined);
+    const config = this.#sandboxConfig(sandbox.metadata.attempt, userNamespace);
     let present;
     try {
       present = await this.#host.images.ensure(this.#pod, container, config, event, signal);
@@ -795,7 +804,9 @@ export class PodWorker {
     const targetId = targetName ? this.container(targetName)?.id : undefined;
     const extras = await this.#host.allocations.extras(this.#pod, container, this.#starting.signal);
     const resources = this.#limitsOf(container);
-    return containerConfig({ ...parts, image, imageRef: ref, mounts, targetId, extras, resources }, paths, facts);
+    const userNamespace = this.#host.userNamespaces.of(this.#pod, undefined);
+    const all = { ...parts, image, imageRef: ref, mounts, targetId, extras, resources, userNamespace };
+    return containerConfig(all, paths, facts);
   }
 
   /** The images that are mounted as volumes must be there, too. */
@@ -1046,6 +1057,7 @@ export class PodWorker {
     await allocations.claims.unprepare(this.#uid);
     allocations.release(this.#uid);
     await tearDownVolumes(podDirectory(this.#host.paths, this.#uid));
+    this.#host.userNamespaces.release(this.#uid);
     this.#host.objects.release(this.#uid);
     this.#isUnmounted = true;
     this.#retries.delete('volumes');

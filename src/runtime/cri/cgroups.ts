@@ -1,3 +1,4 @@
+import { dirname } from 'node:path';
 import {
   type CgroupTree,
   createCgroup,
@@ -38,7 +39,10 @@ function ownCgroups(tree: CgroupTree): PodCgroups {
       limit(parent, resources);
     },
     limit,
-    remove: parent => pruneCgroup(tree, parent),
+    remove(parent) {
+      // What is above it is shared: the last pod takes it along, for the others it is busy.
+      for (let path = parent; path !== '/' && path !== '.'; path = dirname(path)) pruneCgroup(tree, path);
+    },
   };
 }
 

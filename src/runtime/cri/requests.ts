@@ -10,6 +10,7 @@ import type {
   PodSandboxConfig,
   PodSandboxFilter,
   SecurityProfile,
+  UserNamespace,
 } from '../runtime.ts';
 import type { Message } from './codec.ts';
 
@@ -66,7 +67,7 @@ export function containerConfigMessage(config: ContainerConfig): Message<'Contai
     args: config.args,
     working_dir: config.workingDir,
     envs: config.envs?.map(({ key, value }) => ({ key, value: Buffer.from(value) })),
-    mounts: config.mounts?.map(mountMessage),
+    mounts: config.mounts?.map(each => mountMessage(each, config.linux?.securityContext?.namespaceOptions?.userns)),
     CDI_devices: config.cdiDevices?.map(name => ({ name })),
     devices: config.devices?.map(({ containerPath, hostPath, permissions }) => ({
       container_path: containerPath,
@@ -153,8 +154,10 @@ function mapping(map: { readonly hostId: number; readonly containerId: number; r
   return { host_id: map.hostId, container_id: map.containerId, length: map.length };
 }
 
-function mountMessage(mount: Mount): Message<'Mount'> {
+function mountMessage(mount: Mount, userns: UserNamespace | undefined): Message<'Mount'> {
+  const isShifted = mount.idMapped && userns?.mode === 'pod';
   return {
+    ...(isShifted && { uidMappings: userns.uids.map(mapping), gidMappings: userns.gids.map(mapping) }),
     container_path: mount.containerPath,
     host_path: mount.hostPath,
     readonly: mount.readonly,

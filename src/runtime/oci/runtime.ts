@@ -1,4 +1,6 @@
 import {
+  chownSync,
+  existsSync,
   type FSWatcher,
   mkdirSync,
   readdirSync,
@@ -23,7 +25,16 @@ import {
   releaseHybrid,
   removeCgroup,
 } from '#base/kernel/cgroup.ts';
-import { bindMount, listMounts, type MountPoint, mountOverlay, unmount, unmountTree } from '#base/kernel/mount.ts';
+import {
+  bindMount,
+  idmappedMount,
+  listMounts,
+  type MountPoint,
+  mountOverlay,
+  unmount,
+  unmountTree,
+  userNamespacesLack,
+} from '#base/kernel/mount.ts';
 import { Namespaces } from '#base/kernel/namespace.ts';
 import { isAlive, sendSignal, spawnToEnd } from '#base/kernel/process.ts';
 import type { Log } from '#base/log.ts';
@@ -45,6 +56,7 @@ import {
   type ExecRequest,
   type ExecSession,
   type ExecSyncResult,
+  type IdMapping,
   type Image,
   type ImageFsInfo,
   type ImageLoader,
@@ -81,6 +93,7 @@ import {
   hostnameOf,
   limitPod,
   podCgroup,
+  removeReachableRoot,
   startPause,
 } from './sandbox.ts';
 import { defaultSeccompProfile } from './seccomp-default.ts';
@@ -103,6 +116,8 @@ import {
   layout,
   type Layout,
   makeLayout,
+  reachableRoot,
+  reachableRoots,
   readRecord,
   readRecords,
   type SandboxRecord,
@@ -193,6 +208,7 @@ export class OciRuntime implements Runtime, ImageLoader {
   readonly #namespaces = new Namespaces();
   readonly #events = new ContainerEvents();
   readonly #bootId = readBootId();
+  readonly #userNamespacesLack = userNamespacesLack();
   readonly #nodeName = hostname();
   readonly #sandboxes = new Map<string, SandboxRecord>();
   readonly #containers = new Map<string, ContainerRecord>();
@@ -279,7 +295,7 @@ export class OciRuntime implements Runtime, ImageLoader {
       ],
       runtimeHandlers: handlers.map(name => ({
         name,
-        features: { recursiveReadOnlyMounts: true, userNamespaces: false },
+        features: { recursiveReadOnlyMounts: true, userNamespaces: this.#userNamespacesLack === undefined },
       })),
       features: { supplementalGroupsPolicy: true },
     };
@@ -297,8 +313,11 @@ export class OciRuntime implements Runtime, ImageLoader {
     signal?.throwIfAborted();
     if (!handlers.includes(runtimeHandler))
       throw new RuntimeError('InvalidArgument', `no runtime for "${runtimeHandler}" is configured`);
-    if (config.linux?.securityContext?.namespaceOptions?.userns?.mode === 'pod')
-      throw new RuntimeError('Unimplemented', 'user namespaces are not supported by this runtime');
+    const { user } = ownNamespaces(config);
+    if (user && this.#userNamespacesLack !== undefined)
+      throw new RuntimeError('Unimplemented', `user namespaces are not supported here: ${this.#userNamespacesLack}`);
+    if (user && !ownNamespaces(config).net)
+      throw new RuntimeError('InvalidArgument', 'a pod on the host’s network cannot have users of its own');
     const id = this.#newId();
     const paths = this.#at.sandbox(id);
     let record: SandboxRecord = {
@@ -416,7 +435,7 @@ export class OciRuntime implements Runtime, ImageLoader {
       mkdirSync(directory, { mode: directory === paths.directory ? 0o711 : 0o755 });
     writeRecord(paths.record, record);
     try {
-      await this.#mountRootfs(id, image);
+      await this.#mountRootfs(id, image, sandbox);
       record = { ...record, user: await this.#resolveUser(paths.rootfs, config, image) };
       const spec = await this.#makeSpec(record, image, sandbox);
       writeFileSync(paths.spec, JSON.stringify(spec), { mode: 0o600 });
@@ -704,10 +723,41 @@ export class OciRuntime implements Runtime, ImageLoader {
     return removal;
   }
 
-  async #mountRootfs(id: string, image: ResolvedImage): Promise<void> {
-    const { rootfs, upper, work } = this.#at.container(id);
+  async #mountRootfs(id: string, image: ResolvedImage, sandbox: SandboxRecord): Promise<void> {
+    const { rootfs, upper, work, shifted } = this.#at.container(id);
+    const { user } = ownNamespaces(sandbox.config);
+    // What the container writes belongs to the pod's users on the disk.
+    if (user) for (const directory of [upper, work]) chownSync(directory, hostIdOf(user.uids), hostIdOf(user.gids));
+    await this.#withLayers(image, sandbox, shifted, lower =>
+      mountOverlay({ target: rootfs, lower, upper: { directory: upper, work } }),
+    );
+    if (!user) return;
+    const reachable = reachableRoot(this.#at, id);
+    mkdirSync(reachable, { recursive: true, mode: 0o711 });
+    await bindMount(rootfs, reachable);
+  }
+
+  /** Hands the layers of an image to `run`; in a pod with users of its own they belong to those. */
+  async #withLayers(
+    image: ResolvedImage,
+    sandbox: SandboxRecord,
+    directory: string,
+    run: (lower: readonly string[]) => Promise<void>,
+  ): Promise<void> {
     const lower = image.snapshots.map(name => this.#images.snapshotDirectory(name));
-    await mountOverlay({ target: rootfs, lower, upper: { directory: upper, work } });
+    if (!ownNamespaces(sandbox.config).user) return run(lower);
+    const namespace = this.#at.sandbox(sandbox.id).user;
+    const shifted = lower.map((_, index) => join(directory, String(index)));
+    try {
+      for (const [index, target] of shifted.entries()) {
+        mkdirSync(target, { recursive: true });
+        idmappedMount(lower[index] ?? '', target, namespace);
+      }
+      await run(shifted);
+    } finally {
+      // What was made of them holds them itself.
+      for (const target of shifted) await unmount(target);
+    }
   }
 
   async #resolveUser(rootfs: string, config: ContainerConfig, image: ResolvedImage) {
@@ -729,17 +779,18 @@ export class OciRuntime implements Runtime, ImageLoader {
       config,
       image: image.config,
       user: record.user,
-      rootfs: this.#at.container(record.id).rootfs,
+      rootfs: own.user ? reachableRoot(this.#at, record.id) : this.#at.container(record.id).rootfs,
       cgroupPath: record.cgroupPath,
       namespaces: {
         ...(own.net ? { net: files.net } : {}),
         ...(own.ipc ? { ipc: files.ipc } : {}),
         ...(own.uts ? { uts: files.uts } : {}),
+        ...(own.user && { user: { path: files.user, ids: own.user } }),
         ...this.#processNamespace(config, sandbox),
       },
       hostname: hostnameOf(sandbox.config, this.#nodeName),
       files: { ...files, shm: own.ipc ? files.shm : '/dev/shm' },
-      mounts: await this.#prepareMounts(record),
+      mounts: await this.#prepareMounts(record, sandbox),
       devices: await findDevices(config.devices ?? [], security?.privileged ?? false),
       seccomp: await this.#seccomp(config),
     });
@@ -779,13 +830,14 @@ export class OciRuntime implements Runtime, ImageLoader {
   }
 
   /** Sources that are missing are made, as upstream's runtimes do; image volumes become read-only directories. */
-  async #prepareMounts(record: ContainerRecord): Promise<readonly Mount[]> {
+  async #prepareMounts(record: ContainerRecord, sandbox: SandboxRecord): Promise<readonly Mount[]> {
     const { volumes } = this.#at.container(record.id);
     const prepared: Mount[] = [];
     for (const [index, mount] of (record.config.mounts ?? []).entries()) {
       if (mount.image) {
         const image = await this.#images.resolve(mount.image);
-        const hostPath = await this.#mountImage(join(volumes, String(index)), image, mount.imageSubPath ?? '');
+        const target = join(volumes, String(index));
+        const hostPath = await this.#mountImage(target, image, mount.imageSubPath ?? '', sandbox);
         prepared.push({ ...mount, hostPath, readonly: true });
         continue;
       }
@@ -793,17 +845,34 @@ export class OciRuntime implements Runtime, ImageLoader {
         throw new RuntimeError('InvalidArgument', `the host path of ${mount.containerPath} is not absolute`);
       if (!statSync(mount.hostPath, { throwIfNoEntry: false })) mkdirSync(mount.hostPath, { recursive: true });
       checkPropagation(mount);
-      prepared.push(mount);
+      const { user } = ownNamespaces(sandbox.config);
+      prepared.push(mount.idMapped && user ? this.#shifted(mount, join(volumes, String(index)), sandbox) : mount);
     }
     return prepared;
   }
 
-  async #mountImage(target: string, image: ResolvedImage, subPath: string): Promise<string> {
+  /** The same mount with its owners shifted; crun would ask for the users of a process that may not have them yet. */
+  #shifted(mount: Mount, target: string, sandbox: SandboxRecord): Mount {
+    mkdirSync(statSync(mount.hostPath).isDirectory() ? target : dirname(target), { recursive: true });
+    if (!existsSync(target)) writeFileSync(target, '');
+    try {
+      idmappedMount(mount.hostPath, target, this.#at.sandbox(sandbox.id).user, { recursive: true });
+    } catch (cause) {
+      const why = 'its file system cannot shift owners, which a pod with users of its own needs';
+      throw new RuntimeError('FailedPrecondition', `cannot mount ${mount.hostPath} at ${mount.containerPath}: ${why}`, {
+        cause,
+      });
+    }
+    return { ...mount, hostPath: target };
+  }
+
+  async #mountImage(target: string, image: ResolvedImage, subPath: string, sandbox: SandboxRecord): Promise<string> {
     mkdirSync(target, { recursive: true });
-    const lower = image.snapshots.map(name => this.#images.snapshotDirectory(name));
-    const [only] = lower;
-    if (lower.length === 1 && only) await bindMount(only, target, { readonly: true });
-    else await mountOverlay({ target, lower });
+    await this.#withLayers(image, sandbox, `${target}-shifted`, async lower => {
+      const [only] = lower;
+      if (lower.length === 1 && only) await bindMount(only, target, { readonly: true });
+      else await mountOverlay({ target, lower });
+    });
     return this.#images.resolveInside(target, subPath);
   }
 
@@ -909,6 +978,7 @@ export class OciRuntime implements Runtime, ImageLoader {
     killCgroup(this.#cgroups, record.cgroupPath);
     const removed = await this.#retry(() => removeCgroup(this.#cgroups, record.cgroupPath));
     rmSync(join(this.#at.crun, record.id), { recursive: true, force: true });
+    await removeReachableRoot(this.#at, record.id);
     await unmountTree(this.#at.container(record.id).directory);
     if (!removed) throw new Error(`cannot remove the cgroup ${record.cgroupPath}: it still has processes`);
   }
@@ -928,6 +998,7 @@ export class OciRuntime implements Runtime, ImageLoader {
     const shim = findShim(this.#at, id);
     if (shim) sendSignal(shim, 'SIGKILL');
     if (record) await this.#releaseContainer(record);
+    await removeReachableRoot(this.#at, id);
     await unmountTree(this.#at.container(id).directory);
     rmSync(join(this.#at.crun, id), { recursive: true, force: true });
     rmSync(join(this.#at.exits, id), { force: true });
@@ -1030,6 +1101,9 @@ export class OciRuntime implements Runtime, ImageLoader {
       if (!known(name) && !name.startsWith('.')) rmSync(join(this.#at.crun, name), { recursive: true, force: true });
     for (const name of readdirSync(this.#at.exits))
       if (!this.#containers.has(name)) rmSync(join(this.#at.exits, name), { recursive: true, force: true });
+    const reachable = reachableRoots(this.#at);
+    for (const name of existsSync(reachable) ? readdirSync(reachable) : [])
+      if (!known(name)) await removeReachableRoot(this.#at, name);
     for (const [base, has] of [
       [this.#at.containers, this.#containers],
       [this.#at.sandboxes, this.#sandboxes],
@@ -1083,6 +1157,11 @@ function checkPropagation({ hostPath, propagation = 'private' }: Mount): void {
     'FailedPrecondition',
     `path "${hostPath}" is mounted on "${holder.target}" but it is not ${wanted}`,
   );
+}
+
+/** Who the host says that the root of a user namespace is. */
+function hostIdOf(ids: readonly IdMapping[]): number {
+  return ids.find(({ containerId }) => containerId === 0)?.hostId ?? 0;
 }
 
 function sandboxOf(record: SandboxRecord): PodSandbox {

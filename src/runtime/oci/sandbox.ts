@@ -1,4 +1,13 @@
-import { copyFileSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmdirSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import {
@@ -9,14 +18,14 @@ import {
   removeCgroup,
   type CgroupTree,
 } from '#base/kernel/cgroup.ts';
-import { mount, unmount, unmountTree } from '#base/kernel/mount.ts';
+import { idmappedMount, mount, unmount, unmountTree } from '#base/kernel/mount.ts';
 import { isNamespace, releaseNamespace, type Namespaces } from '#base/kernel/namespace.ts';
 import { identifyProcess, type ProcessIdentity, sendSignal, spawnToEnd } from '#base/kernel/process.ts';
 import { type DnsConfig, type LinuxContainerResources, type PodSandboxConfig, RuntimeError } from '../runtime.ts';
 import { pauseProgram } from './pause.ts';
 import { crunArguments, type Programs } from './shim.ts';
-import { ownNamespaces } from './spec.ts';
-import type { Layout } from './state.ts';
+import { mappingsOf, ownNamespaces } from './spec.ts';
+import { type Layout, reachableRoot } from './state.ts';
 
 /** The pod's own control group; its containers' are below it. */
 export function podCgroup(id: string, config: PodSandboxConfig): string {
@@ -46,6 +55,7 @@ export async function buildSandbox(
       ...(own.uts ? { uts: paths.uts } : {}),
     },
     ...(own.uts ? { hostname } : {}),
+    ...(own.user && { user: { path: paths.user, uids: own.user.uids, gids: own.user.gids } }),
     sysctls: checkSysctls(config.linux?.sysctls ?? {}, own),
   });
   if (own.ipc) await mountSharedMemory(paths.shm);
@@ -136,6 +146,7 @@ export async function startPause(
   const paths = at.sandbox(id);
   const own = ownNamespaces(config);
   const rootfs = join(paths.pause, 'rootfs');
+  const root = own.user ? reachableRoot(at, id) : rootfs;
   for (const name of ['proc', 'dev']) mkdirSync(join(rootfs, name), { recursive: true });
   writeFileSync(join(rootfs, 'pause'), pauseProgram(), { mode: 0o555 });
   const nobody = 65_535;
@@ -150,7 +161,7 @@ export async function startPause(
       capabilities: { bounding: [], effective: [], permitted: [], inheritable: [], ambient: [] },
       noNewPrivileges: true,
     },
-    root: { path: rootfs, readonly: true },
+    root: { path: root, readonly: true },
     mounts: [{ destination: '/proc', type: 'proc', source: 'proc', options: ['nosuid', 'noexec', 'nodev', 'ro'] }],
     linux: {
       cgroupsPath: join(podCgroup(id, config), id),
@@ -160,11 +171,17 @@ export async function startPause(
         ...(own.net ? [{ type: 'network', path: paths.net }] : []),
         ...(own.ipc ? [{ type: 'ipc', path: paths.ipc }] : []),
         ...(own.uts ? [{ type: 'uts', path: paths.uts }] : []),
+        ...(own.user ? [{ type: 'user', path: paths.user }] : []),
       ],
+      ...(own.user && mappingsOf(own.user)),
       maskedPaths: ['/proc/kcore', '/proc/keys', '/proc/timer_list'],
       readonlyPaths: ['/proc/sys'],
     },
   };
+  if (own.user) {
+    mkdirSync(root, { recursive: true, mode: 0o711 });
+    idmappedMount(rootfs, root, paths.user);
+  }
   writeFileSync(join(paths.pause, 'config.json'), JSON.stringify(spec));
   const pidFile = join(paths.pause, 'pid');
   const args = [...crunArguments(at), 'run', '--detach', '--bundle', paths.pause, '--pid-file', pidFile, id];
@@ -195,8 +212,22 @@ export async function dismantleSandbox(
   const paths = at.sandbox(id);
   if (config) killCgroup(cgroups, join(podCgroup(id, config), id));
   if (pause) sendSignal(pause, 'SIGKILL');
-  for (const path of [paths.net, paths.ipc, paths.uts]) await releaseNamespace(path);
+  for (const path of [paths.net, paths.ipc, paths.uts, paths.user]) await releaseNamespace(path);
+  await removeReachableRoot(at, id);
   await unmount(paths.shm);
+}
+
+/** Takes back the root that the users of a user namespace could reach, when there is one. */
+export async function removeReachableRoot(at: Layout, id: string): Promise<void> {
+  const root = reachableRoot(at, id);
+  if (!existsSync(root)) return;
+  await unmount(root);
+  rmdirSync(root);
+  // The last one of this runtime, and the last one of the machine, take their folders along.
+  for (const directory of [dirname(root), dirname(dirname(root))]) {
+    if (readdirSync(directory).length > 0) return;
+    rmdirSync(directory);
+  }
 }
 
 /** The last step: nothing of the sandbox is left on the machine. Its processes must have ended. */

@@ -6,6 +6,7 @@ import type {
   Mount,
   NamespaceOption,
   PodSandboxConfig,
+  UserNamespace,
 } from '../runtime.ts';
 import { RuntimeError } from '../runtime.ts';
 import { decideCapabilities } from './capabilities.ts';
@@ -32,7 +33,15 @@ export interface OciSpec {
     readonly readonlyPaths?: readonly string[];
     readonly rootfsPropagation?: string;
     readonly sysctl?: Readonly<Record<string, string>>;
+    readonly uidMappings?: readonly OciIdMapping[];
+    readonly gidMappings?: readonly OciIdMapping[];
   };
+}
+
+export interface OciIdMapping {
+  readonly containerID: number;
+  readonly hostID: number;
+  readonly size: number;
 }
 
 export interface OciProcess {
@@ -91,6 +100,7 @@ export interface SpecInput {
     readonly ipc?: string;
     readonly uts?: string;
     readonly pid?: string | 'new';
+    readonly user?: { readonly path: string; readonly ids: UserNamespace };
   };
   readonly hostname: string;
   /** The sandbox's own files, mounted unless the container brings something for the same path. */
@@ -142,6 +152,7 @@ export function makeSpec(input: SpecInput): OciSpec {
     linux: {
       cgroupsPath: input.cgroupPath,
       namespaces: namespacesOf(namespaces, machine),
+      ...(namespaces.user && mappingsOf(namespaces.user.ids)),
       resources: { ...resourcesOf(config.linux?.resources, machine), devices: deviceRules(input.devices, privileged) },
       ...(input.devices.length > 0 ? { devices: input.devices } : {}),
       ...(input.seccomp && !privileged ? { seccomp: input.seccomp(capabilities.granted) } : {}),
@@ -189,7 +200,18 @@ function namespacesOf(namespaces: SpecInput['namespaces'], machine: Machine): { 
   if (namespaces.uts) list.push({ type: 'uts', path: namespaces.uts });
   if (namespaces.pid) list.push(namespaces.pid === 'new' ? { type: 'pid' } : { type: 'pid', path: namespaces.pid });
   if (machine.cgroupVersion === 2) list.push({ type: 'cgroup' });
+  if (namespaces.user) list.push({ type: 'user', path: namespaces.user.path });
   return list;
+}
+
+/** The ids of a user namespace as the specification writes them. */
+export function mappingsOf({ uids, gids }: UserNamespace): {
+  readonly uidMappings: readonly OciIdMapping[];
+  readonly gidMappings: readonly OciIdMapping[];
+} {
+  const written = (maps: UserNamespace['uids']) =>
+    maps.map(each => ({ containerID: each.containerId, hostID: each.hostId, size: each.length }));
+  return { uidMappings: written(uids), gidMappings: written(gids) };
 }
 
 function systemMounts({ namespaces }: SpecInput, privileged: boolean): OciMount[] {
@@ -305,11 +327,18 @@ function deviceRules(devices: readonly OciDevice[], privileged: boolean): readon
 }
 
 /** Which of the sandbox's namespaces are the pod's own. */
-export function ownNamespaces(config: PodSandboxConfig): { net: boolean; ipc: boolean; uts: boolean } {
+export function ownNamespaces(config: PodSandboxConfig): {
+  readonly net: boolean;
+  readonly ipc: boolean;
+  readonly uts: boolean;
+  /** Absent: the host's users. */
+  readonly user?: UserNamespace;
+} {
   const options: NamespaceOption = config.linux?.securityContext?.namespaceOptions ?? {};
   const net = options.network !== 'node';
   // As upstream's runtimes: a pod on the host's network has the host's name.
-  return { net, ipc: options.ipc !== 'node', uts: net };
+  const { userns } = options;
+  return { net, ipc: options.ipc !== 'node', uts: net, ...(userns?.mode === 'pod' && { user: userns }) };
 }
 
 export function requestedDevice(device: Device, found: Omit<OciDevice, 'path' | 'access'>): OciDevice {

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { ProcessIdentity } from '#base/kernel/process.ts';
@@ -63,6 +64,19 @@ export function layout(root: string) {
   };
 }
 
+/**
+ * A root that the users of a user namespace can reach: they may not walk through the data directory, which may be below
+ * somebody's home.
+ */
+export function reachableRoot(at: Layout, id: string): string {
+  return join(reachableRoots(at), id);
+}
+
+/** One folder for each runtime of the machine. */
+export function reachableRoots(at: Layout): string {
+  return join('/run/windlass-roots', createHash('sha256').update(at.root).digest('hex').slice(0, 12));
+}
+
 export type Layout = ReturnType<typeof layout>;
 
 function sandboxLayout(directory: string) {
@@ -72,6 +86,7 @@ function sandboxLayout(directory: string) {
     net: join(directory, 'net'),
     ipc: join(directory, 'ipc'),
     uts: join(directory, 'uts'),
+    user: join(directory, 'user'),
     shm: join(directory, 'shm'),
     hosts: join(directory, 'hosts'),
     hostname: join(directory, 'hostname'),
@@ -90,6 +105,8 @@ function containerLayout(directory: string) {
     upper: join(directory, 'upper'),
     work: join(directory, 'work'),
     volumes: join(directory, 'volumes'),
+    /** Layers with their owners shifted, while the root file system is put together. */
+    shifted: join(directory, 'shifted'),
     pidFile: join(directory, 'pid'),
     conmonPidFile: join(directory, 'conmon.pid'),
     control: join(directory, 'ctl'),
