@@ -14,6 +14,7 @@ const { values } = parseArgs({
     file: { type: 'string' },
     only: { type: 'string' },
     quick: { type: 'boolean' },
+    runtime: { type: 'string', default: 'oci' },
     kubeconfig: { type: 'string' },
     registry: { type: 'string' },
     missing: { type: 'boolean' },
@@ -26,10 +27,16 @@ if (values.help) {
   --file PART         only files of the area with this in their names
   --only PART         only tests with this in their names
   --quick             without the slow ones
+  --runtime oci|cri   what the cluster that is started runs containers with; cri: Debian's containerd
   --missing           names the official tests that have no equivalent yet
   --kubeconfig FILE   an existing cluster, with --registry HOST:PORT of one that has the project's images
 `);
   process.exit(0);
+}
+const { runtime } = values;
+if (runtime !== 'oci' && runtime !== 'cri') {
+  process.stderr.write(`cannot test with the runtime ${runtime}: it is oci or cri\n`);
+  process.exit(1);
 }
 if (values.kubeconfig === undefined && realContainers !== undefined) {
   process.stderr.write(`cannot start a cluster to test: ${realContainers}\n`);
@@ -49,7 +56,7 @@ if (values.kubeconfig !== undefined) {
   const tested = { kubeconfig: values.kubeconfig, registry: values.registry ?? '' };
   results = await runConformance(tested, { area, file, only, quick }, told, interrupted.signal);
 } else {
-  await using cluster = await testedCluster();
+  await using cluster = await testedCluster(runtime);
   results = await runConformance(cluster, { area, file, only, quick }, told, interrupted.signal);
 }
 

@@ -1,5 +1,6 @@
 import { globSync } from 'node:fs';
 import { run } from 'node:test';
+import { startContainerd } from '../runtime/containerd.ts';
 import { startScenarioCluster } from '../scenarios/cluster.ts';
 
 /** A cluster to be tested, and where its images come from. */
@@ -31,8 +32,25 @@ export interface Result {
 const filesAtOnce = 3;
 const flags = ['--disable-warning=ExperimentalWarning', '--experimental-ffi'];
 
-/** The cluster that the tests want: conformance asks for two nodes. */
-export const testedCluster = () => startScenarioCluster('--nodes', '2');
+/** The cluster that the tests want: conformance asks for two nodes. One runtime that speaks CRI is one node. */
+export async function testedCluster(runtime: 'oci' | 'cri' = 'oci'): Promise<Tested & AsyncDisposable> {
+  if (runtime === 'oci') return startScenarioCluster('--nodes', '2');
+  const containerd = await startContainerd({ cniDirectory: '/etc/cni/net.d' });
+  try {
+    const cluster = await startScenarioCluster('--runtime', 'cri', '--runtime-endpoint', containerd.endpoint);
+    return {
+      kubeconfig: cluster.kubeconfig,
+      registry: cluster.registry,
+      async [Symbol.asyncDispose]() {
+        await cluster[Symbol.asyncDispose]();
+        await containerd[Symbol.asyncDispose]();
+      },
+    };
+  } catch (error) {
+    await containerd[Symbol.asyncDispose]();
+    throw error;
+  }
+}
 
 /** Runs the chosen tests against a cluster and tells each result as it comes. */
 export async function runConformance(

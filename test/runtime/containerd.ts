@@ -44,18 +44,22 @@ export async function cannotRunContainerd(): Promise<string | undefined> {
   return undefined;
 }
 
-export async function startContainerd(): Promise<Containerd> {
+/** `cniDirectory`: where it looks for its network; absent: a folder of its own, with one. */
+export async function startContainerd({ cniDirectory }: { readonly cniDirectory?: string } = {}): Promise<Containerd> {
   const directory = await mkdtemp(join(tmpdir(), 'windlass-containerd-'));
   const socket = join(directory, 'containerd.sock');
   const endpoint = `unix://${socket}`;
   const bridge = `wlcri${process.pid}`;
   const network = `10.${100 + (process.pid % 100)}.0`;
-  await mkdir(join(directory, 'net.d'));
-  await writeFile(
-    join(directory, 'net.d', '10-windlass.conflist'),
-    cniConfig({ podCidr: `${network}.0/24`, name: bridge, dataDirectory: join(directory, 'cni') }),
-  );
-  await writeFile(join(directory, 'config.toml'), configuration(directory, socket));
+  const ownDirectory = join(directory, 'net.d');
+  if (cniDirectory === undefined) {
+    await mkdir(ownDirectory);
+    await writeFile(
+      join(ownDirectory, '10-windlass.conflist'),
+      cniConfig({ podCidr: `${network}.0/24`, name: bridge, dataDirectory: join(directory, 'cni') }),
+    );
+  }
+  await writeFile(join(directory, 'config.toml'), configuration(directory, socket, cniDirectory ?? ownDirectory));
   const chains = await natChains();
   let child: Process | undefined;
   const cleanUp = async () => {
@@ -142,7 +146,7 @@ async function natChains(): Promise<ReadonlySet<string>> {
   return new Set([...stdout.matchAll(/^-N (\S+)/gm)].map(match => match[1] ?? ''));
 }
 
-function configuration(directory: string, socket: string): string {
+function configuration(directory: string, socket: string, cniDirectory: string): string {
   const cri = 'io.containerd.grpc.v1.cri';
   const plugins = cniPlugins.find(each => existsSync(join(each, 'bridge')));
   return `
@@ -162,7 +166,7 @@ disabled_plugins = []
   netns_mounts_under_state_dir = true
   [plugins."${cri}".cni]
     bin_dir = "${plugins}"
-    conf_dir = "${directory}/net.d"
+    conf_dir = "${cniDirectory}"
 `;
 }
 
