@@ -15,7 +15,7 @@ import {
   type ClusterConfig,
   type DataDir,
 } from './data-dir.ts';
-import type { FromRole, ToRole } from './messages.ts';
+import { sentenceOf, type FromRole, type ToRole } from './messages.ts';
 import { localNodes, machineNetwork, nodeNamespaces } from './nodes.ts';
 import { cleanNodes } from './orphans.ts';
 import { progressTo, type Progress } from './progress.ts';
@@ -42,7 +42,7 @@ export async function supervise(flags: Flags): Promise<number> {
     const progress = progressTo(step => tell({ type: 'step', step }), systemClock);
     supervisor = startSupervisor({ dir, config, progress, clock: systemClock });
   } catch (error) {
-    tell({ type: 'failed', reason: reasonOf(error) });
+    tell({ type: 'failed', reason: sentenceOf(error, dir.path) });
     return 1;
   }
   const stopped = new Promise<void>((resolve, reject) => {
@@ -54,17 +54,13 @@ export async function supervise(flags: Flags): Promise<number> {
     await Promise.race([supervisor.ready, stopped]);
     tell({ type: 'ready' });
   } catch (error) {
-    tell({ type: 'failed', reason: reasonOf(error) });
+    tell({ type: 'failed', reason: sentenceOf(error, dir.path) });
     await supervisor.stop();
     return 1;
   }
   if (process.connected) process.disconnect?.();
   await stopped;
   return 0;
-}
-
-function reasonOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }
 
 export function startSupervisor(options: {

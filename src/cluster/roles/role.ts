@@ -1,5 +1,5 @@
 import { systemClock, type Clock } from '#base/clock.ts';
-import type { FromRole, ToRole } from '../messages.ts';
+import { sentenceOf, type FromRole, type ToRole } from '../messages.ts';
 import { progressTo, type Progress } from '../progress.ts';
 
 /** A role's process as its supervisor made it: where it reports, and what it is told. */
@@ -37,7 +37,7 @@ export function roleProcess(): RoleProcess {
     clock: systemClock,
     progress: progressTo(step => tell({ type: 'step', step }), systemClock),
     ready: () => tell({ type: 'ready' }),
-    failed: error => tell({ type: 'failed', reason: error instanceof Error ? error.message : String(error) }),
+    failed: error => tell({ type: 'failed', reason: sentenceOf(error) }),
     go: go.promise,
     ended: ended.promise,
     release: () => {

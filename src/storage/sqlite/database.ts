@@ -1,7 +1,7 @@
 import { closeSync, existsSync, mkdirSync, openSync, rmSync, statfsSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { DatabaseSync, type StatementSync } from 'node:sqlite';
-import { CompactedError, FutureRevisionError } from '../storage.ts';
+import { CompactedError, FutureRevisionError, StorageUnavailableError } from '../storage.ts';
 import {
   expectAbsent,
   expectAny,
@@ -65,7 +65,15 @@ export class Database {
 
   /** All writes in one transaction, each for itself: one that is not as expected does not stop the others. */
   write(batch: WriteBatch): WriteResults {
-    if (this.#full && this.#hasRoom()) this.#recover();
+    try {
+      if (this.#full && this.#hasRoom()) this.#recover();
+      return this.#commitOrShrink(batch);
+    } catch (error) {
+      throw withRemedy(error, this.#directory);
+    }
+  }
+
+  #commitOrShrink(batch: WriteBatch): WriteResults {
     try {
       return this.#commit(batch, this.#full);
     } catch (error) {
@@ -184,7 +192,7 @@ export class Database {
         const value = deletes ? nothing : values.subarray(offset, offset + length);
         if (!deletes) offset += length;
         const blocked = met && deletionsOnly && !deletes;
-        refused.push(blocked ? `cannot write ${key}: the disk under ${this.#directory} is full` : undefined);
+        refused.push(blocked ? fullDisk(this.#directory) : undefined);
         if (!met || blocked) {
           revisions.push(0);
           createRevisions.push(0);
@@ -294,6 +302,27 @@ function unusable(file: string, error: Error): string {
   if (errcode === 8 || errcode === 14)
     return `cannot open the store ${file}: ${error.message}; check the permissions of the directory and that its file system is writable`;
   return `cannot open the store ${file}: ${error.message}; move the file and the -wal file beside it away and put a backup (made by snapshot) in its place`;
+}
+
+function fullDisk(directory: string): string {
+  return `cannot write to the store: the disk under ${directory} is full; free space there, or delete objects, and writes are taken again`;
+}
+
+/** What of SQLite's errors is the disk's fault, with what to do about it; anything else is what it was. */
+function withRemedy(error: unknown, directory: string): unknown {
+  if (isDiskFull(error)) return new StorageUnavailableError(fullDisk(directory), { cause: error });
+  const { errcode = 0, code = '', message } = error as Error & { errcode?: number; code?: string };
+  if (errcode % 256 === 8 || code === 'EROFS')
+    return new StorageUnavailableError(
+      `cannot write to the store: the file system under ${directory} is read-only; mount it writable, and start the control plane again if writes stay refused`,
+      { cause: error },
+    );
+  if (errcode % 256 === 10 || code === 'EIO')
+    return new StorageUnavailableError(
+      `cannot write to the store: the disk under ${directory} fails (${message}); look into the kernel's log and see to the disk, and writes are taken again`,
+      { cause: error },
+    );
+  return error;
 }
 
 function isDiskFull(error: unknown): boolean {

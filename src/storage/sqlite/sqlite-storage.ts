@@ -5,6 +5,7 @@ import {
   ExpectationError,
   type Expected,
   FutureRevisionError,
+  StorageUnavailableError,
   type RangeOptions,
   type RangeResult,
   type Storage,
@@ -258,7 +259,7 @@ class SqliteStorage implements Storage {
       const refused = results.refused[index];
       const found = results.found[index];
       if (at > 0) write.resolve(at);
-      else if (refused !== undefined) write.reject(new Error(refused));
+      else if (refused !== undefined) write.reject(new StorageUnavailableError(refused));
       else write.reject(new ExpectationError(write.key, found && entryOf(found)));
     }
   }
@@ -317,5 +318,5 @@ function errorOf({ name, message, other = 0 }: WireError): Error {
   const revision = Number(/revision (\d+)/.exec(message)?.[1] ?? 0);
   if (name === 'CompactedError') return new CompactedError(revision, other);
   if (name === 'FutureRevisionError') return new FutureRevisionError(revision, other);
-  return new Error(message);
+  return name === 'StorageUnavailableError' ? new StorageUnavailableError(message) : new Error(message);
 }
