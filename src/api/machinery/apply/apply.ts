@@ -22,6 +22,7 @@ import {
 import {
   capUpdateManagers,
   conflictsWith,
+  entryOf,
   giveToUpdater,
   ownerKey,
   readOwners,
@@ -29,9 +30,11 @@ import {
   writeOwners,
   type Owner,
 } from './managed-fields.ts';
+import { pooled } from './field-set-pool.ts';
 import { fieldSetOf, mergeObjects, withNamedFields, withoutEmptied, withoutPaths } from './merge.ts';
 import { reconciled } from './reconcile.ts';
 import { resetFilterOf, type ResetFilter } from './reset-fields.ts';
+import { hasShape, shapeOf, type Shape } from './shape.ts';
 import { isObject, structureOf, type Structure } from './structure.ts';
 import { misfitMessage, misfitsOf } from './typed.ts';
 
@@ -126,8 +129,13 @@ export function trackUpdate(request: UpdateRequest): void {
   const updated = request.updated as Record<string, Json>;
   const old = request.old as JsonObject | undefined;
   if (updated === old) return;
+  const sent = sentEntries(updated);
+  if (old === undefined && subresource === '' && (sent === undefined || sent.length === 0)) {
+    giveToCreator(kind, updated, manager, nowMs);
+    return;
+  }
   const before = entriesOf(old);
-  const owners = ownersBefore(before, sentEntries(updated), subresource !== '');
+  const owners = ownersBefore(before, sent, subresource !== '');
   if (owners.size === 0 && old !== undefined) {
     setManagedFields(updated, undefined);
     return;
@@ -141,6 +149,66 @@ export function trackUpdate(request: UpdateRequest): void {
   giveToUpdater(owners, { manager, apiVersion, subresource }, differenceOf(changed, notOwned), nowMs);
   capUpdateManagers(owners);
   setManagedFields(updated, writeOwners(owners, before));
+}
+
+/** What a new object has belongs to who makes it. Objects made of one template are known by their shape. */
+function giveToCreator(kind: AppliedKind, created: Record<string, Json>, manager: string, nowMs: number): void {
+  const fields = fieldsKnownBy(kind, created) ?? fieldsOfCreator(kind, created);
+  if (isEmptySet(fields)) {
+    setManagedFields(created, undefined);
+    return;
+  }
+  const time = formatTime(nowMs);
+  const apiVersion = apiVersionOf(kind);
+  const owner: Owner = {
+    manager: manager || 'unknown',
+    operation: 'Update',
+    apiVersion,
+    subresource: '',
+    time,
+    fields,
+  };
+  setManagedFields(created, [entryOf(owner)]);
+}
+
+interface KnownShape {
+  readonly shape: Shape;
+  readonly fields: FieldSet;
+}
+
+/** By kind, the newest first. */
+const knownShapes = new WeakMap<AppliedKind, KnownShape[]>();
+const knownShapesMax = 16;
+
+function fieldsKnownBy(kind: AppliedKind, created: JsonObject): FieldSet | undefined {
+  const known = knownShapes.get(kind);
+  if (!known) return undefined;
+  for (let at = 0; at < known.length; at++) {
+    const each = known[at] as KnownShape;
+    if (!hasShape(each.shape, created)) continue;
+    if (at > 0) {
+      known.splice(at, 1);
+      known.unshift(each);
+    }
+    return each.fields;
+  }
+  return undefined;
+}
+
+function fieldsOfCreator(kind: AppliedKind, created: JsonObject): FieldSet {
+  const structure = structureOf(kind.schema);
+  const zero = emptyObject(kind);
+  const { changed } = compareObjects(structure, zero, created);
+  const made = differenceOf(resetFilterOf(kind, '')?.(changed) ?? changed, notOwned);
+  const fields = pooled(made);
+  // Somebody had the same fields before: more like it will come.
+  const shape = fields === made ? undefined : shapeOf(structure, zero, created);
+  if (shape) {
+    const known = knownShapes.get(kind);
+    if (!known) knownShapes.set(kind, [{ shape, fields }]);
+    else if (known.unshift({ shape, fields }) > knownShapesMax) known.pop();
+  }
+  return fields;
 }
 
 function unexpected(message: string): Error {

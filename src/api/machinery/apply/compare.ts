@@ -1,7 +1,7 @@
 import { deepEqual } from '#base/deep-equal.ts';
 import type { Json, JsonObject } from '../schema.ts';
 import { emptySet, leaf, nodeOf, type FieldSet } from './field-set.ts';
-import { deducedStructure, elementOf, isEmpty, isObject, memberOf, type Structure } from './structure.ts';
+import { deducedStructure, elementIfAny, isEmpty, isObject, memberOf, type Structure } from './structure.ts';
 
 export interface Comparison {
   /** Paths that are new or have another value. */
@@ -141,15 +141,6 @@ function itemsByElement(
     else items.set(element, [item]);
   }
   return items;
-}
-
-/** Items without an element cannot be owned; validation refuses most of them. */
-function elementIfAny(keys: Parameters<typeof elementOf>[0], item: Json): string | undefined {
-  try {
-    return elementOf(keys, item);
-  } catch {
-    return undefined;
-  }
 }
 
 function isListOrNone(value: Json | undefined): value is readonly Json[] | null | undefined {

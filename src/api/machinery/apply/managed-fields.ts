@@ -50,6 +50,20 @@ export function readOwners(entries: readonly ManagedFieldsEntry[] | null | undef
   return owners;
 }
 
+/** Why nobody can read these entries, in upstream's words. */
+export function wrongOwners(entries: readonly ManagedFieldsEntry[]): string | undefined {
+  for (const [index, entry] of entries.entries()) {
+    const { operation, apiVersion, fieldsType } = entry;
+    if (operation !== 'Apply' && operation !== 'Update') return 'operation must be `Apply` or `Update`';
+    if (!apiVersion) return 'apiVersion must not be empty';
+    if (!fieldsType) return `missing fieldsType in managed fields entry ${index}`;
+    if (fieldsType !== 'FieldsV1')
+      return `invalid fieldsType ${JSON.stringify(fieldsType)} in managed fields entry ${index}`;
+    if (fieldsOf(entry) === undefined) return `error decoding versioned set of managed fields entry ${index}`;
+  }
+  return undefined;
+}
+
 /** What the pool has was read before, and is written as we write it. */
 function fieldsOf({ fieldsV1 }: ManagedFieldsEntry): FieldSet | undefined {
   if (isPooled(fieldsV1)) return fieldsV1;
@@ -75,7 +89,7 @@ function entryKey({ manager = '', operation, apiVersion = '', subresource = '' }
   return ownerKey({ manager, operation: operation === 'Apply' ? 'Apply' : 'Update', apiVersion, subresource });
 }
 
-function entryOf({ manager, operation, apiVersion, subresource, time, fields }: Owner): ManagedFieldsEntry {
+export function entryOf({ manager, operation, apiVersion, subresource, time, fields }: Owner): ManagedFieldsEntry {
   return {
     ...(manager && { manager }),
     operation,

@@ -28,7 +28,7 @@ export interface FieldStructure {
   readonly of: () => Structure;
 }
 
-interface ListKey {
+export interface ListKey {
   readonly name: string;
   readonly default: Json | undefined;
 }
@@ -132,6 +132,15 @@ export function elementOf(keys: readonly ListKey[] | undefined, item: Json): str
   throw new Error(
     `associative list with keys has an element that omits all key fields ${names} (and doesn't have default values for any key fields)`,
   );
+}
+
+/** Items without an element cannot be owned; validation refuses most of them. */
+export function elementIfAny(keys: readonly ListKey[] | undefined, item: Json): string | undefined {
+  try {
+    return elementOf(keys, item);
+  } catch {
+    return undefined;
+  }
 }
 
 /** The structure of a field or map entry, and its path element; undefined for a field that the type does not have. */
