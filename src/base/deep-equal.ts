@@ -23,6 +23,6 @@ function containsAll(a: Fields, b: Fields): boolean {
 }
 
 function hasNoMore(a: Fields, b: Fields): boolean {
-  for (const key in b) if (b[key] !== undefined && !Object.hasOwn(a, key)) return false;
+  for (const key in b) if (b[key] !== undefined && (!Object.hasOwn(a, key) || a[key] === undefined)) return false;
   return true;
 }

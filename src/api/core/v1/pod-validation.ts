@@ -13,6 +13,7 @@ import type { Report } from '../../machinery/validation.ts';
 import type { ObjectMeta } from '../../meta/v1/object-meta.ts';
 import { checkImagePadding } from './container-validation.ts';
 import { qosClass } from './pod-resources.ts';
+import { knownSpecLike, rememberSpec } from './known-specs.ts';
 import type { Container, NodeAffinity, PodSchedulingGate, PodSpec } from './pod-spec.ts';
 import type { ContainerStatus, PodStatus } from './pod.ts';
 import {
@@ -31,6 +32,16 @@ type PodLike = WithSpec<PodSpec, PodStatus>;
 export function validatePod(pod: PodLike, report: Report): void {
   const { metadata, spec } = pod;
   validatePodAnnotations(metadata, spec, report.at('metadata', 'annotations'));
+  const isMirror = metadata.annotations?.[mirrorAnnotation] !== undefined;
+  if (!isMirror && knownSpecLike(spec)) return;
+  const faultsBefore = report.errors.length;
+  const warningsBefore = report.warnings.length;
+  validateSpec(pod, report);
+  if (!isMirror && report.errors.length === faultsBefore && report.warnings.length === warningsBefore)
+    rememberSpec(spec);
+}
+
+function validateSpec({ metadata, spec }: PodLike, report: Report): void {
   const at = report.at('spec');
   validatePodSpec(spec, { metadata, isPod: true }, at);
   if (metadata.annotations?.[mirrorAnnotation] !== undefined)

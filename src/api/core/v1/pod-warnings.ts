@@ -3,9 +3,26 @@ import { canonicalQuantity, parseQuantity } from '../../machinery/quantity.ts';
 import { Report } from '../../machinery/validation.ts';
 import type { ObjectMeta } from '../../meta/v1/object-meta.ts';
 import { visitContainers } from './container-validation.ts';
+import { knownSpecLike } from './known-specs.ts';
 import type { ContainerPort, PodAffinityTerm, PodSpec, Volume } from './pod-spec.ts';
 import type { PodTemplateSpec } from './pod-template-spec.ts';
 import type { NodeSelectorTerm } from './node-selector-term.ts';
+
+/** `podWarnings` of a pod that was validated: what is made of one template is looked at once. */
+export function warningsOfPod(metadata: ObjectMeta, spec: PodSpec): readonly string[] {
+  const known = knownSpecLike(spec);
+  if (known?.isQuiet === true && !hasDeprecatedAnnotation(metadata)) return none;
+  const warnings = podWarnings(metadata, spec);
+  if (known && warnings.length === 0) known.isQuiet = true;
+  return warnings;
+}
+
+const none: readonly string[] = [];
+
+function hasDeprecatedAnnotation({ annotations }: ObjectMeta): boolean {
+  for (const name in annotations) if (Object.hasOwn(deprecatedAnnotations, name)) return true;
+  return false;
+}
 
 /** What is accepted and most likely not meant, in upstream's words. `base` stands at the pod or template. */
 export function podWarnings(metadata: ObjectMeta, spec: PodSpec, base = new Report()): readonly string[] {

@@ -17,7 +17,7 @@ import { defaultPod } from './pod-spec-defaults.ts';
 import { PodSpec } from './pod-spec.ts';
 import { podGraceSeconds, preparePod } from './pod-strategy.ts';
 import { validatePod, validatePodCreate, validatePodStatusUpdate, validatePodUpdate } from './pod-validation.ts';
-import { podWarnings } from './pod-warnings.ts';
+import { warningsOfPod } from './pod-warnings.ts';
 import { ResourceRequirements } from './resource-requirements.ts';
 import { ObjectMeta } from '../../meta/v1/object-meta.ts';
 
@@ -337,6 +337,6 @@ export const Pod = defineKind({
   validateStatusUpdate(pod, old, report) {
     validatePodStatusUpdate(pod, old, report);
   },
-  warnings: pod => podWarnings(pod.metadata, pod.spec),
+  warnings: pod => warningsOfPod(pod.metadata, pod.spec),
 });
 export type Pod = ObjectOf<typeof Pod>;
