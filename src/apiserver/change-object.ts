@@ -89,6 +89,7 @@ async function changeOnce(call: Call, change: Change, entry: CachedObject): Prom
   // Not `metadata`: tracking and admission may have put another object in its place.
   if (old.metadata.generation === undefined) delete draft.metadata.generation;
   else draft.metadata.generation = old.metadata.generation;
+  if (!call.foundation.hooks.changes(kind)) shareUnchanged(draft, old);
   if (!leavesGeneration.has(subresource) && hasGeneration(kind) && !sameSpec(kind, draft, old))
     draft.metadata.generation = Number(old.metadata.generation ?? 0) + 1;
   const object = draft as ApiObject;
@@ -261,14 +262,30 @@ function statusRules(kind: Kind): ChangeRules {
 
 const statusPathFields = new Set(['apiVersion', 'kind', 'metadata', 'status']);
 
-/** Everything but metadata and status; a custom kind without a status path has no status that is different from the rest. */
+/**
+ * Puts what is as it was, but metadata, in the place of its copy: one is kept, and whoever compares sees it at once. After
+ * this nobody changes the draft but hooks.
+ */
+function shareUnchanged(draft: object, old: object): void {
+  const now = draft as Record<string, unknown>;
+  const before = old as Readonly<Record<string, unknown>>;
+  for (const name in now)
+    if (name !== 'metadata' && now[name] !== before[name] && deepEqual(now[name], before[name]))
+      now[name] = before[name];
+}
+
+/**
+ * Everything but metadata and status; a custom kind without a status path has no status that is different from the rest.
+ * What did not change is shared.
+ */
 function sameSpec(kind: Kind, draft: object, old: object): boolean {
   const ownStatus = kind.custom === true && !Object.hasOwn(kind.subresources, 'status');
-  if (ownStatus && !deepEqual((draft as WithStatus).status, (old as WithStatus).status)) return false;
   const now = draft as Readonly<Record<string, unknown>>;
   const before = old as Readonly<Record<string, unknown>>;
-  for (const name of new Set([...Object.keys(now), ...Object.keys(before)]))
-    if (!statusPathFields.has(name) && !deepEqual(now[name], before[name])) return false;
+  const isSame = (name: string) =>
+    now[name] === before[name] || (name === 'status' ? !ownStatus : statusPathFields.has(name));
+  for (const name in now) if (!isSame(name)) return false;
+  for (const name in before) if (!isSame(name)) return false;
   return true;
 }
 

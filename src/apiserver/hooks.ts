@@ -24,6 +24,11 @@ export class Hooks {
     this.#hooks = hooks;
   }
 
+  /** Whether something changes objects of the kind after they were validated. */
+  changes(kind: Kind): boolean {
+    return this.#of(kind)?.allocate !== undefined;
+  }
+
   /** Undefined for kinds that take nothing. */
   allocate(
     kind: Kind,

@@ -185,6 +185,7 @@ async function consume<Type extends ApiObject>(
   return initial === undefined;
 }
 
+const none: readonly string[] = [];
 const emptyMap: ReadonlyMap<string, never> = new Map<string, never>();
 
 class Cache<Type extends ApiObject> implements Informer<Type> {
@@ -234,7 +235,14 @@ class Cache<Type extends ApiObject> implements Informer<Type> {
 
   subscribe(handlers: Handlers<Type>): () => void {
     this.#handlers.add(handlers);
-    if (handlers.added) for (const object of this.#objects.values()) this.#guard(() => handlers.added?.(object, true));
+    if (handlers.added)
+      for (const object of this.#objects.values()) {
+        try {
+          handlers.added(object, true);
+        } catch (error) {
+          this.#failed(error);
+        }
+      }
     return () => {
       this.#handlers.delete(handlers);
     };
@@ -313,9 +321,14 @@ class Cache<Type extends ApiObject> implements Informer<Type> {
   #put(key: string, old: Type | undefined, object: Type): void {
     this.#objects.set(key, object);
     for (const index of this.#indexes.values()) index.change(key, old, object);
+    const initial = !this.hasSynced;
     for (const handlers of this.#handlers) {
-      if (old) this.#guard(() => handlers.updated?.(object, old));
-      else this.#guard(() => handlers.added?.(object, !this.hasSynced));
+      try {
+        if (old) handlers.updated?.(object, old);
+        else handlers.added?.(object, initial);
+      } catch (error) {
+        this.#failed(error);
+      }
     }
     if (object.metadata.deletionTimestamp !== undefined) this.#releaseGone(key);
   }
@@ -324,7 +337,13 @@ class Cache<Type extends ApiObject> implements Informer<Type> {
     const old = this.#objects.get(key);
     this.#objects.delete(key);
     for (const index of this.#indexes.values()) index.change(key, old, undefined);
-    for (const handlers of this.#handlers) this.#guard(() => handlers.deleted?.(last));
+    for (const handlers of this.#handlers) {
+      try {
+        handlers.deleted?.(last);
+      } catch (error) {
+        this.#failed(error);
+      }
+    }
     this.#releaseGone(key);
   }
 
@@ -350,12 +369,8 @@ class Cache<Type extends ApiObject> implements Informer<Type> {
   }
 
   /** One handler's bug must not keep the change from the others. */
-  #guard(run: () => void): void {
-    try {
-      run();
-    } catch (error) {
-      this.#log.error('a handler of an informer failed', { resource: resourceNameOf(this.kind), error });
-    }
+  #failed(error: unknown): void {
+    this.#log.error('a handler of an informer failed', { resource: resourceNameOf(this.kind), error });
   }
 }
 
@@ -376,7 +391,7 @@ class CacheIndex<Type> implements Index<Type> {
   }
 
   change(key: string, old: Type | undefined, object: Type | undefined): void {
-    const kept = object ? this.#valuesOf(object) : [];
+    const kept = object ? this.#valuesOf(object) : none;
     if (old) {
       const now = kept instanceof Set ? (kept as ReadonlySet<string>) : new Set(kept);
       for (const value of this.#valuesOf(old)) {

@@ -186,25 +186,31 @@ export function selected<Type extends ApiObject, Other extends ApiObject>(
 export function selectorIndex<Type extends ApiObject>(
   subject: Informer<Type>,
   selectorOf: (object: Type) => LabelSelector | Labels | undefined,
-): (namespace: string | undefined, labels: Labels | undefined) => string[] {
+): (namespace: string | undefined, labels: Labels | undefined) => readonly string[] {
   const index = subject.index('selector', object => {
     const selector = selectorOf(object);
     return selector ? [`${object.metadata.namespace ?? ''}/${firstPair(selector) ?? ''}`] : [];
   });
   return (namespace = '', labels = {}) => {
+    // Of many kinds there is nothing in a cluster, and every pod comes by here for each of them.
+    if (subject.objects.size === 0) return none;
     const keys: string[] = [];
     const collect = (bucket: ReadonlyMap<string, Type>) => {
       for (const [key, object] of bucket) if (predicateOf(selectorOf(object))(labels)) keys.push(key);
     };
     collect(index.get(`${namespace}/`));
-    for (const [label, value] of Object.entries(labels)) collect(index.get(`${namespace}/${label}=${value}`));
+    for (const label in labels) collect(index.get(`${namespace}/${label}=${labels[label]}`));
     return keys;
   };
 }
 
+const none: readonly string[] = [];
+
 function labelPairs(object: ApiObject): string[] {
   const { namespace = '', labels = {} } = object.metadata;
-  return Object.entries(labels).map(([label, value]) => `${namespace}/${label}=${value}`);
+  const pairs: string[] = [];
+  for (const label in labels) pairs.push(`${namespace}/${label}=${labels[label]}`);
+  return pairs;
 }
 
 function isLabelSelector(selector: LabelSelector | Labels): selector is LabelSelector {

@@ -58,10 +58,14 @@ export function podSecurity(
   const { usernames = [], runtimeClasses = [], namespaces: exemptNamespaces = [] } = exemptions;
   const namespaces = sources.informers.of(Namespace);
   const pods = sources.informers.of(Pod);
+  // Objects of informers are never changed.
+  const policies = new WeakMap<Namespace, ReturnType<typeof policyOf>>();
   const policyFor = async (name: string) => {
-    const namespace = await find(sources, namespaces, name);
+    const namespace = namespaces.get(name) ?? (await find(sources, namespaces, name));
     if (!namespace) throw errors.internal(`failed to lookup namespace ${JSON.stringify(name)}`);
-    return policyOf(namespace.metadata.labels, defaults);
+    let policy = policies.get(namespace);
+    if (!policy) policies.set(namespace, (policy = policyOf(namespace.metadata.labels, defaults)));
+    return policy;
   };
   return {
     name: 'PodSecurity',
