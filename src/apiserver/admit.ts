@@ -1,4 +1,5 @@
 import type { AdmissionPlugin, AdmissionRequest, Operation, Reinvocation } from '#admission/admission.ts';
+import { wrongOwners } from '#api/machinery/apply/managed-fields.ts';
 import type { ApiObject, Draft, Kind } from '#api/machinery/kind.ts';
 import { tracedIfWaiting } from '#base/trace.ts';
 import type { Call } from './call.ts';
@@ -27,10 +28,24 @@ export class Admission {
   }
 
   async admit(): Promise<void> {
+    const { object } = this.#request;
+    const owners = object?.metadata.managedFields;
     await this.#mutate();
-    if (!this.#looks.isAsked) return;
-    this.#looks.isSecond = true;
-    await this.#mutate();
+    if (this.#looks.isAsked) {
+      this.#looks.isSecond = true;
+      await this.#mutate();
+    }
+    if (object && object.metadata.managedFields !== owners) this.#keepOwners(object, owners);
+  }
+
+  /** What plugins and webhooks leave of the owners of fields must be readable. */
+  #keepOwners({ metadata }: Draft<ApiObject>, before: Draft<ApiObject>['metadata']['managedFields']): void {
+    const wrong = wrongOwners(metadata.managedFields ?? []);
+    if (wrong === undefined) return;
+    metadata.managedFields = before;
+    this.#request.warn(
+      `.metadata.managedFields was in an invalid state after admission; this could be caused by an outdated mutating admission controller; please fix your requests: ${wrong}`,
+    );
   }
 
   async #mutate(): Promise<void> {

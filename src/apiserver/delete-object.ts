@@ -155,8 +155,11 @@ function mark(kind: Kind, metadata: Draft<ApiObject>['metadata'], graceSeconds: 
   const requestedMs = first
     ? nowMs
     : Date.parse(metadata.deletionTimestamp as string) - Number(metadata.deletionGracePeriodSeconds ?? 0) * 1000;
-  metadata.deletionTimestamp = formatTime(requestedMs + graceSeconds * 1000);
-  metadata.deletionGracePeriodSeconds = graceSeconds;
+  const endMs = requestedMs + graceSeconds * 1000;
+  // Grace that is shortened to what has passed already ends now, but somebody still has to see that.
+  const isOver = !first && endMs < nowMs;
+  metadata.deletionTimestamp = formatTime(isOver ? nowMs : endMs);
+  metadata.deletionGracePeriodSeconds = isOver && graceSeconds > 0 ? 1 : graceSeconds;
   if (first && hasGeneration(kind) && Number(metadata.generation ?? 0) > 0)
     metadata.generation = Number(metadata.generation) + 1;
 }

@@ -127,6 +127,22 @@ describe('delete', () => {
     assert.ok(negative.body.metadata.generation >= 1);
   });
 
+  test('grace gets shorter only, and never ends before now', async () => {
+    await using server = await openTestServer();
+    await make(server, pods, pod('a', { nodeName: 'n' }));
+    const deleted = async (seconds: number) => {
+      const { metadata } = (await server.call('DELETE', `${pods}/a?gracePeriodSeconds=${seconds}`)).body;
+      return [Date.parse(metadata.deletionTimestamp), metadata.deletionGracePeriodSeconds];
+    };
+    const startMs = Math.floor(server.clock.now() / 1000) * 1000;
+    assert.deepEqual(await deleted(60), [startMs + 60_000, 60]);
+    assert.deepEqual(await deleted(90), [startMs + 60_000, 60]);
+    await server.clock.advance(10_000);
+    assert.deepEqual(await deleted(30), [startMs + 30_000, 30]);
+    await server.clock.advance(10_000);
+    assert.deepEqual(await deleted(5), [startMs + 20_000, 1], 'what has passed already ends now');
+  });
+
   test('a collection goes by labels, fields and pages, and holds what is not gone yet', async () => {
     await using server = await openTestServer();
     await make(server, maps, map('a'), map('b', { finalizers: ['x.y/z'] }), map('c'), map('d', { labels: { l: '1' } }));
