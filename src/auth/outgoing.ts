@@ -31,11 +31,16 @@ export interface Outgoing extends Disposable {
 }
 
 /** Answers of reviews and key sets are small. */
-const answerBytesMax = 1024 * 1024;
+const usualAnswerBytesMax = 1024 * 1024;
 
 export function outgoingTo(
   endpoint: Endpoint,
-  options: { readonly clock: Clock; readonly timeoutMs: number; readonly signal: AbortSignal },
+  options: {
+    readonly clock: Clock;
+    readonly timeoutMs: number;
+    readonly signal: AbortSignal;
+    readonly answerBytesMax?: number;
+  },
 ): Outgoing {
   const secure = new Agent({
     keepAlive: true,
@@ -47,6 +52,7 @@ export function outgoingTo(
     ...(endpoint.insecureSkipTlsVerify && { rejectUnauthorized: false }),
   });
   const plain = new HttpAgent({ keepAlive: true, maxFreeSockets: 8 });
+  const { answerBytesMax = usualAnswerBytesMax } = options;
   const send = (method: string, address: string, headers: Record<string, string>, body: string | undefined) => {
     const url = new URL(address);
     const { clock, timeoutMs, signal } = options;

@@ -45,7 +45,7 @@ import { openInformers, type Informers } from '#client/informers.ts';
 import type { CertificateSigner } from '#controllers/controller.ts';
 import { optionalControllers, startControllers } from '#controllers/controllers.ts';
 import { schedulerMetrics } from '#scheduler/metrics.ts';
-import { startScheduler, schedulerName } from '#scheduler/scheduler.ts';
+import { startScheduler } from '#scheduler/scheduler.ts';
 import { userAgentOf } from '#api/machinery/version.ts';
 import type { Storage } from '#storage/storage.ts';
 import { admissionSettingsFrom } from './admission-configuration.ts';
@@ -55,6 +55,8 @@ import { auditFrom, browsersFrom, inFlightFrom } from './request-options.ts';
 import { kindsServed } from './runtime-config.ts';
 import type { KubeControllerManagerArguments } from './flags/kube-controller-manager.ts';
 import { schedulerConfigurationOf } from './scheduler-configuration.ts';
+import { extenderAdvisers } from './scheduler-extenders.ts';
+import { loadSchedulerPlugins } from './scheduler-plugins/load-plugins.ts';
 import type { KubeSchedulerArguments } from './flags/kube-scheduler.ts';
 
 /** What the control plane signs and proves with. Its own certificates are renewed while it runs: they are read at each use. */
@@ -384,15 +386,25 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
   async function actAsScheduler(acting: Lifetime): Promise<void> {
     const asScheduler = { name: 'system:kube-scheduler', groups: ['system:authenticated'] };
     const schedulerClient = clientOf(asScheduler, 'kube-scheduler');
-    const events = openEventRecorder({ client: schedulerClient, component: schedulerName, clock, log });
-    acting.own(events);
+    const eventsOf = (component: string) =>
+      acting.own(openEventRecorder({ client: schedulerClient, component, clock, log }));
+    const schedulerLog = log.child('scheduler');
+    const advisers = [
+      ...extenderAdvisers(schedulerConfiguration.extenders, { clock, lifetime: acting }),
+      ...(await loadSchedulerPlugins(options.schedulerArguments?.plugin ?? [], schedulerConfiguration, {
+        clock,
+        log: schedulerLog,
+        lifetime: acting,
+      })),
+    ];
     await startScheduler({
       client: schedulerClient,
       informers,
-      events,
+      eventsOf,
+      advisers,
       clock,
       random,
-      log: log.child('scheduler'),
+      log: schedulerLog,
       configuration: schedulerConfiguration,
       metrics: ofScheduler,
       signal: acting.signal,

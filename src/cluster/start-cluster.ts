@@ -10,6 +10,7 @@ import type { Client } from '#client/client.ts';
 import { hollowNames, startHollowNodes, type HollowNodes } from '#kubelet/hollow.ts';
 import { openMemoryStorage } from '#storage/memory/memory-storage.ts';
 import { rangeChoices } from './addresses.ts';
+import type { KubeSchedulerArguments } from './flags/kube-scheduler.ts';
 import { startControlPlane, type ControlPlane } from './control-plane.ts';
 
 export interface ClusterOptions {
@@ -21,6 +22,8 @@ export interface ClusterOptions {
   readonly log?: Log;
   /** The port of the HTTPS server on the loopback; default: any free one. */
   readonly port?: number;
+  /** What `--kube-scheduler-arg` would say: a KubeSchedulerConfiguration, plugins. */
+  readonly schedulerArguments?: KubeSchedulerArguments;
 }
 
 /** A whole cluster inside this process: API server, controllers, scheduler, simulated nodes, on a store in memory. */
@@ -96,6 +99,7 @@ export async function startCluster(options: ClusterOptions = {}): Promise<Cluste
       serviceIP: ranges.serviceIP,
       clusterDomain: 'cluster.local',
       advertise: undefined,
+      ...(options.schedulerArguments && { schedulerArguments: options.schedulerArguments }),
     });
     lifetime.own(controlPlane);
     const listener = await controlPlane.apiServer.listen({

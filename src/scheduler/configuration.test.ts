@@ -39,6 +39,48 @@ function scoreOf(profile: Profile, cluster: ClusterState, wanted: Pod, on: strin
   return candidates.find(each => each.node === on)?.scores.find(each => each.plugin === plugin)?.score;
 }
 
+test('extenders are read with upstream defaults and mistakes', () => {
+  const base = { apiVersion: 'kubescheduler.config.k8s.io/v1', kind: 'KubeSchedulerConfiguration' };
+  const managedResources = [{ name: 'example.com/foo', ignoredByScheduler: true }];
+  const extender = { urlPrefix: 'https://127.0.0.1/', filterVerb: 'filter', managedResources };
+  const { extenders, profiles } = schedulerConfigurationFrom({
+    ...base,
+    extenders: [extender],
+    percentageOfNodesToScore: 50,
+  });
+  assert.deepEqual(extenders, [
+    {
+      urlPrefix: 'https://127.0.0.1/',
+      filterVerb: 'filter',
+      prioritizeVerb: '',
+      preemptVerb: '',
+      bindVerb: '',
+      weight: 0,
+      timeoutMs: 5_000,
+      nodeCacheCapable: false,
+      ignorable: false,
+      managedResources: ['example.com/foo'],
+      tls: undefined,
+    },
+  ]);
+  assert.equal(profiles[0]?.scoredPercentage, 50);
+  const wrong =
+    (...given: readonly object[]) =>
+    () =>
+      schedulerConfigurationFrom({ ...base, extenders: given });
+  assert.throws(
+    wrong({ ...extender, prioritizeVerb: 'score' }),
+    /weight: Invalid value: 0: must have a positive weight/,
+  );
+  assert.throws(
+    wrong({ ...extender, bindVerb: 'b' }, { urlPrefix: 'x', bindVerb: 'b' }),
+    /only one extender can implement bind/,
+  );
+  assert.throws(wrong({ ...extender, managedResources: [{ name: 'cpu' }] }), /is an invalid extended resource name/);
+  assert.throws(wrong(extender, extender), /duplicate extender managed resource name example\.com\/foo/);
+  assert.throws(wrong({ ...extender, verb: 'x' }), /unknown field "extenders\[0\]\.verb"/);
+});
+
 test('a scoring strategy packs instead of spreading, or follows a shape', () => {
   const cluster = new ClusterState();
   cluster.setNode(node('empty'));

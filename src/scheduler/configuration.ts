@@ -1,6 +1,8 @@
 import type { NodeAffinity, TopologySpreadConstraint } from '#api/core/v1/pod-spec.ts';
+import { isExtendedResource } from '#api/core/v1/pod-resources.ts';
 import { parseGoDuration } from '#api/machinery/duration.ts';
 import { Report } from '#api/machinery/validation.ts';
+import type { ExtenderConfiguration, ExtenderTls } from './extenders.ts';
 import type { ClusterPlugin, Plugin } from './plugin.ts';
 import { defaultClusterPlugins, defaultPlugins } from './plugins.ts';
 import { balancedAllocationWith } from './plugins/balanced-allocation.ts';
@@ -8,6 +10,7 @@ import { interPodAffinityWith } from './plugins/inter-pod-affinity.ts';
 import { nodeAffinityWith } from './plugins/node-affinity.ts';
 import { nodeResourcesFitWith } from './plugins/node-resources-fit.ts';
 import { podTopologySpreadWith } from './plugins/pod-topology-spread.ts';
+import { defaultPreemptionLimits, type PreemptionLimits } from './preemption.ts';
 import type { ScoringStrategy, WeightedResource } from './plugins/scoring-strategy.ts';
 
 /** One scheduler in the scheduler: pods choose it by `schedulerName`. */
@@ -17,13 +20,27 @@ export interface Profile {
   readonly clusterPlugins: readonly ClusterPlugin[];
   /** DefaultPreemption is enabled. */
   readonly preempts: boolean;
+  readonly preemptionLimits: PreemptionLimits;
+  /** How many of the nodes that fit are compared, of a hundred; 0 means all. */
+  readonly scoredPercentage: number;
+  /** What the profile says of a plugin from a user's file. */
+  ofUserPlugin(name: string): UserPluginChoice;
   /** How long volumes may take to be bound. */
   readonly volumesMsMax: number;
   /** How long devices may take to get ready for a node. */
   readonly devicesMsMax: number;
 }
 
+/** How a profile uses a plugin from a user's file. */
+export interface UserPluginChoice {
+  readonly filters: boolean;
+  /** `undefined`: it does not score. */
+  readonly weight: number | undefined;
+  readonly args: unknown;
+}
+
 export interface SchedulerConfiguration {
+  readonly extenders: readonly ExtenderConfiguration[];
   readonly profiles: readonly Profile[];
   readonly backoffInitialMs: number;
   readonly backoffMaxMs: number;
@@ -34,12 +51,16 @@ const volumesMsMax = 600_000;
 const devicesMsMax = 600_000;
 
 export const defaultConfiguration: SchedulerConfiguration = {
+  extenders: [],
   profiles: [
     {
       schedulerName: defaultName,
       plugins: defaultPlugins,
       clusterPlugins: defaultClusterPlugins,
       preempts: true,
+      preemptionLimits: defaultPreemptionLimits,
+      scoredPercentage: 0,
+      ofUserPlugin: () => ({ filters: true, weight: 1, args: undefined }),
       volumesMsMax,
       devicesMsMax,
     },
@@ -73,15 +94,17 @@ const withoutEffect = [
   'clientConnection',
   'enableProfiling',
   'enableContentionProfiling',
-  'percentageOfNodesToScore',
   'parallelism',
   'delayCacheUntilActive',
 ];
 
 type Fields = Readonly<Record<string, unknown>>;
 
-/** Reads a KubeSchedulerConfiguration. Throws all that is wrong with it, in upstream's words. */
-export function schedulerConfigurationFrom(document: unknown): SchedulerConfiguration {
+/**
+ * Reads a KubeSchedulerConfiguration. Throws all that is wrong with it, in upstream's words. With plugins from users' files
+ * names that nobody knows may be theirs.
+ */
+export function schedulerConfigurationFrom(document: unknown, { hasUserPlugins = false } = {}): SchedulerConfiguration {
   const report = new Report();
   const fields = objectAt(report, document, [
     'apiVersion',
@@ -90,6 +113,7 @@ export function schedulerConfigurationFrom(document: unknown): SchedulerConfigur
     'podInitialBackoffSeconds',
     'podMaxBackoffSeconds',
     'extenders',
+    'percentageOfNodesToScore',
     ...withoutEffect,
   ]);
   const { apiVersion = '', kind = '' } = fields;
@@ -106,17 +130,26 @@ export function schedulerConfigurationFrom(document: unknown): SchedulerConfigur
   if (!(initialSeconds > 0)) report.at('podInitialBackoffSeconds').invalid(initialSeconds, 'must be greater than 0');
   if (!(maxSeconds >= initialSeconds))
     report.at('podMaxBackoffSeconds').invalid(maxSeconds, 'must be greater than or equal to PodInitialBackoffSeconds');
-  if (listOf(fields['extenders']).length > 0) report.at('extenders').forbidden('this scheduler asks no extenders');
+  const extenders = extendersFrom(listOf(fields['extenders']), report.at('extenders'));
+  const context = { hasUserPlugins, ignored: extenders.flatMap(each => each.ignored) };
   const given = fields['profiles'] === undefined ? [{}] : listOf(fields['profiles']);
   if (given.length === 0) report.at('profiles').required();
-  const profiles = given.map((each, index) => profileFrom(each, report.at('profiles').index(index), given.length > 1));
+  const profiles = given.map((each, index) => ({
+    scoredPercentage: Number(fields['percentageOfNodesToScore'] ?? 0),
+    ...profileFrom(each, report.at('profiles').index(index), given.length > 1, context),
+  }));
   for (const [index, { schedulerName }] of profiles.entries()) {
     const first = profiles.findIndex(each => each.schedulerName === schedulerName);
     if (first < index)
       report.at('profiles').index(index).at('schedulerName').duplicate(`profiles[${first}].schedulerName`);
   }
   throwIfAny(report);
-  return { profiles, backoffInitialMs: initialSeconds * 1000, backoffMaxMs: maxSeconds * 1000 };
+  return {
+    extenders: extenders.map(each => each.extender),
+    profiles,
+    backoffInitialMs: initialSeconds * 1000,
+    backoffMaxMs: maxSeconds * 1000,
+  };
 }
 
 function throwIfAny({ errors }: Report): void {
@@ -125,14 +158,23 @@ function throwIfAny({ errors }: Report): void {
   if (texts.length > 1) throw new Error(`[${texts.join(', ')}]`);
 }
 
-function profileFrom(given: unknown, report: Report, needsName: boolean): Profile {
+interface Context {
+  /** Names of plugins that nobody knows may be those of users' files. */
+  readonly hasUserPlugins: boolean;
+  /** Resources that extenders count. */
+  readonly ignored: readonly string[];
+}
+
+type ProfileFields = Omit<Profile, 'scoredPercentage'> & { readonly scoredPercentage?: number };
+
+function profileFrom(given: unknown, report: Report, needsName: boolean, context: Context): ProfileFields {
   const fields = objectAt(report, given, ['schedulerName', 'percentageOfNodesToScore', 'plugins', 'pluginConfig']);
   const schedulerName = String(fields['schedulerName'] ?? (needsName ? '' : defaultName));
   if (schedulerName === '') report.at('schedulerName').required();
   validatePercentage(report.at('percentageOfNodesToScore'), fields['percentageOfNodesToScore']);
   const sets = objectAt(report.at('plugins'), fields['plugins'] ?? {}, points);
-  const configured = configuredPlugins(listOf(fields['pluginConfig']), report.at('pluginConfig'));
-  const choice = choose(sets, report.at('plugins'));
+  const configured = configuredPlugins(listOf(fields['pluginConfig']), report.at('pluginConfig'), context);
+  const choice = choose(sets, report.at('plugins'), context);
   const plugins = configured.plugins.flatMap(plugin => {
     const filters = choice.filters(plugin.name);
     const weight = choice.weight(plugin.name, plugin.weight);
@@ -157,6 +199,15 @@ function profileFrom(given: unknown, report: Report, needsName: boolean): Profil
     plugins,
     clusterPlugins,
     preempts: choice.enabled('DefaultPreemption', 'postFilter'),
+    preemptionLimits: configured.preemptionLimits,
+    ...(fields['percentageOfNodesToScore'] !== undefined && {
+      scoredPercentage: Number(fields['percentageOfNodesToScore']),
+    }),
+    ofUserPlugin: name => ({
+      filters: choice.filters(name),
+      weight: choice.weight(name, undefined),
+      args: configured.userArguments.get(name),
+    }),
     volumesMsMax: configured.volumesMsMax,
     devicesMsMax: configured.devicesMsMax,
   };
@@ -182,7 +233,7 @@ interface Choice {
 }
 
 /** KEP-2891: `multiPoint` says what holds for all extension points, one of them says it for itself. */
-function choose(sets: Fields, report: Report): Choice {
+function choose(sets: Fields, report: Report, { hasUserPlugins }: Context): Choice {
   const known = new Set([
     ...defaultPlugins.map(each => each.name),
     ...defaultClusterPlugins.map(each => each.name),
@@ -203,7 +254,7 @@ function choose(sets: Fields, report: Report): Choice {
               text,
               `was invalid in version ${JSON.stringify(version)} (KubeSchedulerConfiguration is version ${JSON.stringify(version)})`,
             );
-        else if (!known.has(text))
+        else if (!known.has(text) && !hasUserPlugins)
           at.at('enabled')
             .index(index)
             .notSupported(text, [...known].toSorted());
@@ -243,14 +294,18 @@ interface Configured {
   readonly clusterPlugins: readonly ClusterPlugin[];
   readonly volumesMsMax: number;
   readonly devicesMsMax: number;
+  readonly preemptionLimits: PreemptionLimits;
+  readonly userArguments: ReadonlyMap<string, unknown>;
 }
 
-function configuredPlugins(given: readonly unknown[], report: Report): Configured {
+function configuredPlugins(given: readonly unknown[], report: Report, context: Context): Configured {
   const seen = new Set<string>();
   const plugins = new Map<string, Plugin>();
   const clusterPlugins = new Map<string, ClusterPlugin>();
   let bindMs = volumesMsMax;
   let devicesMs = devicesMsMax;
+  let preemptionLimits = defaultPreemptionLimits;
+  const userArguments = new Map<string, unknown>();
   for (const [index, each] of given.entries()) {
     const at = report.index(index);
     const { name = '', args = {} } = objectAt(at, each, ['name', 'args']) as { name?: string; args?: unknown };
@@ -259,7 +314,7 @@ function configuredPlugins(given: readonly unknown[], report: Report): Configure
     const argsAt = at.at('args');
     switch (name) {
       case 'NodeResourcesFit':
-        plugins.set(name, fitFrom(args, argsAt));
+        plugins.set(name, fitFrom(args, argsAt, context.ignored));
         break;
       case 'NodeResourcesBalancedAllocation':
         plugins.set(name, balancedFrom(args, argsAt));
@@ -309,9 +364,13 @@ function configuredPlugins(given: readonly unknown[], report: Report): Configure
         break;
       }
       case 'DefaultPreemption':
-        validatePreemption(args, argsAt);
+        preemptionLimits = preemptionFrom(args, argsAt);
         break;
       default:
+        if (context.hasUserPlugins) {
+          userArguments.set(name, args);
+          break;
+        }
         at.at('name').notSupported(name, [
           'DefaultPreemption',
           'DynamicResources',
@@ -324,11 +383,16 @@ function configuredPlugins(given: readonly unknown[], report: Report): Configure
         ]);
     }
   }
+  // What extenders count is none of the scheduler's business.
+  if (context.ignored.length > 0 && !plugins.has('NodeResourcesFit'))
+    plugins.set('NodeResourcesFit', fitFrom({}, report, context.ignored));
   return {
     plugins: defaultPlugins.map(each => plugins.get(each.name) ?? each),
     clusterPlugins: defaultClusterPlugins.map(each => clusterPlugins.get(each.name) ?? each),
     volumesMsMax: bindMs,
     devicesMsMax: devicesMs,
+    preemptionLimits,
+    userArguments,
   };
 }
 
@@ -343,14 +407,14 @@ function durationMsAt(report: Report, given: unknown, msMin: number): number {
   return devicesMsMax;
 }
 
-function fitFrom(args: unknown, report: Report): Plugin {
+function fitFrom(args: unknown, report: Report, ignored: readonly string[]): Plugin {
   const fields = argumentsAt(report, args, ['ignoredResources', 'ignoredResourceGroups', 'scoringStrategy']);
   const groups = listOf(fields['ignoredResourceGroups']).map(String);
   for (const [index, group] of groups.entries())
     if (group.includes('/'))
       report.at('ignoredResourceGroups').index(index).invalid(group, "resource group name can't contain '/'");
   return nodeResourcesFitWith({
-    ignoredResources: listOf(fields['ignoredResources']).map(String),
+    ignoredResources: [...listOf(fields['ignoredResources']).map(String), ...ignored],
     ignoredResourceGroups: groups,
     scoring: strategyFrom(fields['scoringStrategy'] ?? {}, report.at('scoringStrategy')),
   });
@@ -447,7 +511,7 @@ function spreadFrom(args: unknown, report: Report): ClusterPlugin {
 }
 
 /** Every node is a candidate here, so there is nothing to configure; what is wrong is said all the same. */
-function validatePreemption(args: unknown, report: Report): void {
+function preemptionFrom(args: unknown, report: Report): PreemptionLimits {
   const fields = argumentsAt(report, args, ['minCandidateNodesPercentage', 'minCandidateNodesAbsolute']);
   const percentage = Number(fields['minCandidateNodesPercentage'] ?? 10);
   const absolute = Number(fields['minCandidateNodesAbsolute'] ?? 100);
@@ -458,6 +522,76 @@ function validatePreemption(args: unknown, report: Report): void {
     percentageAt.invalid(percentage, 'cannot be zero at the same time as minCandidateNodesAbsolute');
     absoluteAt.invalid(absolute, 'cannot be zero at the same time as minCandidateNodesPercentage');
   }
+  return { percentage, absolute };
+}
+
+interface ExtenderWithResources {
+  readonly extender: ExtenderConfiguration;
+  readonly ignored: readonly string[];
+}
+
+const extenderFields = [
+  'urlPrefix',
+  'filterVerb',
+  'preemptVerb',
+  'prioritizeVerb',
+  'weight',
+  'bindVerb',
+  'enableHTTPS',
+  'tlsConfig',
+  'httpTimeout',
+  'nodeCacheCapable',
+  'managedResources',
+  'ignorable',
+];
+const extenderTimeoutMs = 5_000;
+
+function extendersFrom(given: readonly unknown[], report: Report): readonly ExtenderWithResources[] {
+  const binders = given.filter(each => Boolean((each as Fields | null)?.['bindVerb'])).length;
+  if (binders > 1)
+    report.invalid(`found ${binders} extenders implementing bind`, 'only one extender can implement bind');
+  const managed = new Set<string>();
+  return given.map((each, index) => {
+    const at = report.index(index);
+    const fields = objectAt(at, each, extenderFields);
+    const textOf = (name: string) => String(fields[name] ?? '');
+    const weight = Number(fields['weight'] ?? 0);
+    if (textOf('prioritizeVerb') !== '' && !(weight > 0))
+      at.at('weight').invalid(weight, 'must have a positive weight applied to it');
+    if (textOf('urlPrefix') === '') at.at('urlPrefix').required();
+    const resources = listOf(fields['managedResources']).map((resource, position) => {
+      const resourceAt = at.at('managedResources').index(position);
+      const { name = '', ignoredByScheduler } = objectAt(resourceAt, resource, ['name', 'ignoredByScheduler']);
+      if (!isExtendedResource(String(name)))
+        resourceAt.at('name').invalid(name, 'is an invalid extended resource name');
+      if (managed.has(String(name)))
+        resourceAt.at('name').invalid(name, `duplicate extender managed resource name ${name}`);
+      managed.add(String(name));
+      return { name: String(name), ignored: ignoredByScheduler === true };
+    });
+    const extender: ExtenderConfiguration = {
+      urlPrefix: textOf('urlPrefix'),
+      filterVerb: textOf('filterVerb'),
+      prioritizeVerb: textOf('prioritizeVerb'),
+      preemptVerb: textOf('preemptVerb'),
+      bindVerb: textOf('bindVerb'),
+      weight,
+      timeoutMs: durationMsAt(at.at('httpTimeout'), fields['httpTimeout'] ?? '0s', 0) || extenderTimeoutMs,
+      nodeCacheCapable: fields['nodeCacheCapable'] === true,
+      ignorable: fields['ignorable'] === true,
+      managedResources: resources.map(({ name }) => name),
+      tls: fields['tlsConfig'] === undefined ? undefined : tlsFrom(fields['tlsConfig'], at.at('tlsConfig')),
+    };
+    return { extender, ignored: resources.flatMap(({ name, ignored }) => (ignored ? name : [])) };
+  });
+}
+
+const tlsTexts = ['serverName', 'caFile', 'certFile', 'keyFile', 'caData', 'certData', 'keyData'] as const;
+
+function tlsFrom(given: unknown, report: Report): ExtenderTls {
+  const fields = objectAt(report, given, ['insecure', ...tlsTexts]);
+  const texts = tlsTexts.flatMap(name => (fields[name] ? [[name, String(fields[name])]] : []));
+  return { insecure: fields['insecure'] === true, ...Object.fromEntries(texts) };
 }
 
 function validatePercentage(report: Report, value: unknown): void {

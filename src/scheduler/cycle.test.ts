@@ -245,3 +245,15 @@ test('affinity gathers a group around its first pod', () => {
     "0/3 nodes are available: 3 node(s) didn't match pod affinity rules.",
   );
 });
+
+test('a share of the nodes that fit is compared where the configuration wants it, everywhere in turn', () => {
+  const names = Array.from({ length: 300 }, (_, index) => `node-${index}`);
+  const { cluster } = clusterOf(...names.map(name => node(name)));
+  const cycle = new SchedulingCycle(defaultPlugins, defaultClusterPlugins, cluster, seededRandom(1), 40);
+  const looked = [1, 2, 3].map(() => cycle.candidates(podInfo(pod('p'))));
+  for (const each of looked) assert.equal('rejections' in each ? 0 : each.size, 120);
+  const all = new Set(
+    looked.flatMap(each => ('rejections' in each ? [] : Array.from(each.keys(), ({ name }) => name))),
+  );
+  assert.equal(all.size, 300);
+});

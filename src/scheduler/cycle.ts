@@ -21,6 +21,10 @@ export class SchedulingCycle {
   readonly #clusterPlugins: readonly ClusterPlugin[];
   readonly #cluster: ClusterState;
   readonly #random: Random;
+  /** How many of the nodes that fit are compared, of a hundred; 0 means all. */
+  readonly #scoredPercentage: number;
+  /** Where the next pod's look begins when not all nodes are compared. */
+  #next = 0;
   readonly #classes = new Map<string, ClassOfPods>();
   /** Written anew for each pod: indexes of the nodes that fit, their scores, what one plugin says of them, and the best. */
   #fitting = new Int32Array(0);
@@ -33,7 +37,9 @@ export class SchedulingCycle {
     clusterPlugins: readonly ClusterPlugin[],
     cluster: ClusterState,
     random: Random,
+    scoredPercentage = 0,
   ) {
+    this.#scoredPercentage = scoredPercentage;
     this.#plugins = plugins;
     this.#clusterPlugins = clusterPlugins;
     this.#cluster = cluster;
@@ -42,15 +48,9 @@ export class SchedulingCycle {
 
   place(pod: PodInfo): Placement {
     const { nodes } = this.#cluster;
-    const prepared = this.#prepare(pod);
-    const everywhere = everywhereOf(prepared);
-    if (everywhere) return { node: undefined, rejections: new Map(nodes.map(node => [node.name, everywhere])) };
-    const known = this.#upToDate(pod);
-    this.#makeRoom(nodes.length);
-    const fitting = this.#fitting.subarray(0, fill(this.#fitting, nodes, known.rejections, prepared));
-    const scores = this.#scores.subarray(0, fitting.length);
-    known.score(fitting, scores);
-    for (const each of prepared) addScores(each, nodes, fitting, scores, this.#raw);
+    const scored = this.#score(pod);
+    if (scored instanceof Map) return { node: undefined, rejections: scored };
+    const { fitting, scores } = scored;
     let bestScore = Number.NEGATIVE_INFINITY;
     let ties = 0;
     for (let at = 0; at < fitting.length; at++) {
@@ -63,12 +63,44 @@ export class SchedulingCycle {
       this.#tied[ties++] = fitting[at] as number;
     }
     // Among equals each has the same chance.
-    const best = ties === 0 ? undefined : nodes[this.#tied[Math.floor(this.#random.next() * ties)] as number];
-    if (best) return { node: best, score: bestScore };
-    const filters = filtersOf(prepared);
-    const why = (node: NodeInfo, index: number) => known.rejections[index] ?? refusalBy(filters, node, index);
-    const rejections = nodes.map((node, index) => [node.name, why(node, index)] as [string, Rejection]);
-    return { node: undefined, rejections: new Map(rejections) };
+    const best = this.#tied[Math.floor(this.#random.next() * ties)] as number;
+    return { node: nodes[best] as NodeInfo, score: bestScore };
+  }
+
+  /** The nodes that take the pod with their scores, for somebody else to choose among; or why none takes it. */
+  candidates(pod: PodInfo): ReadonlyMap<NodeInfo, number> | { readonly rejections: ReadonlyMap<string, Rejection> } {
+    const scored = this.#score(pod);
+    if (scored instanceof Map) return { rejections: scored };
+    const { fitting, scores } = scored;
+    const { nodes } = this.#cluster;
+    const found = new Map<NodeInfo, number>();
+    for (let at = 0; at < fitting.length; at++)
+      found.set(nodes[fitting[at] as number] as NodeInfo, scores[at] as number);
+    return found;
+  }
+
+  /** Indexes of the nodes that take the pod, with their scores; or why none takes it. */
+  #score(pod: PodInfo): { readonly fitting: Int32Array; readonly scores: Float64Array } | Map<string, Rejection> {
+    const { nodes } = this.#cluster;
+    const prepared = this.#prepare(pod);
+    const everywhere = everywhereOf(prepared);
+    if (everywhere) return new Map(nodes.map(node => [node.name, everywhere]));
+    const known = this.#upToDate(pod);
+    this.#makeRoom(nodes.length);
+    const max = nodesToScore(nodes.length, this.#scoredPercentage);
+    const first = max < nodes.length ? this.#next % nodes.length : 0;
+    const count = fill(this.#fitting, nodes, known.rejections, prepared, first, max);
+    if (max < nodes.length) this.#next = first + max;
+    const fitting = this.#fitting.subarray(0, count);
+    if (count === 0) {
+      const filters = filtersOf(prepared);
+      const why = (node: NodeInfo, index: number) => known.rejections[index] ?? refusalBy(filters, node, index);
+      return new Map(nodes.map((node, index) => [node.name, why(node, index)] as [string, Rejection]));
+    }
+    const scores = this.#scores.subarray(0, count);
+    known.score(fitting, scores);
+    for (const each of prepared) addScores(each, nodes, fitting, scores, this.#raw);
+    return { fitting, scores };
   }
 
   /** Would this one node take the pod? For deciding whether an event is worth another try. */
@@ -148,6 +180,15 @@ function everywhereOf(plugins: readonly Weighted[]): Rejection | undefined {
   return undefined;
 }
 
+/** Fewer are never looked at (upstream's minFeasibleNodesToFind). */
+const scoredMin = 100;
+
+/** How many of the nodes that fit are compared: all of them, unless the configuration wants a share. */
+function nodesToScore(nodeCount: number, percentage: number): number {
+  if (nodeCount < scoredMin || percentage === 0 || percentage >= 100) return nodeCount;
+  return Math.max(scoredMin, Math.floor((nodeCount * percentage) / 100));
+}
+
 type Filter = NonNullable<Prepared['filter']>;
 
 function filtersOf(plugins: readonly Weighted[]): readonly Filter[] {
@@ -162,16 +203,19 @@ function refusalBy(filters: readonly Filter[], node: NodeInfo, index: number): R
   return undefined;
 }
 
-/** Writes the indexes of the nodes that nobody refuses, and returns how many they are. */
+/** Writes the indexes of the nodes that nobody refuses, from the first on and so many at most; returns how many they are. */
 function fill(
   fitting: Int32Array,
   nodes: readonly NodeInfo[],
   rejected: readonly (Rejection | undefined)[],
   plugins: readonly Weighted[],
+  first: number,
+  max: number,
 ): number {
   const filters = filtersOf(plugins);
   let count = 0;
-  for (let index = 0; index < nodes.length; index++) {
+  for (let at = 0; at < nodes.length && count < max; at++) {
+    const index = first + at < nodes.length ? first + at : first + at - nodes.length;
     if (rejected[index] !== undefined) continue;
     if (filters.length > 0 && refusalBy(filters, nodes[index] as NodeInfo, index) !== undefined) continue;
     fitting[count++] = index;

@@ -13,7 +13,17 @@ export interface Preemption {
   readonly budgetViolations: number;
 }
 
-export type PreemptionResult = { readonly found: Preemption } | { readonly found: undefined; readonly why: string };
+export type PreemptionResult =
+  | { readonly found: Preemption; readonly candidates: readonly Preemption[] }
+  | { readonly found: undefined; readonly why: string };
+
+/** How far to look for candidates: at so many at least, or that share of the nodes. Upstream's DefaultPreemptionArgs. */
+export interface PreemptionLimits {
+  readonly percentage: number;
+  readonly absolute: number;
+}
+
+export const defaultPreemptionLimits: PreemptionLimits = { percentage: 10, absolute: 100 };
 
 /** Looks for pods of lower priority whose eviction makes room. Upstream's DefaultPreemption. */
 export function preempt(
@@ -22,6 +32,7 @@ export function preempt(
   cluster: ClusterState,
   budgets: readonly PodDisruptionBudget[],
   fits: (pod: PodInfo, node: NodeInfo) => Rejection | undefined,
+  limits: PreemptionLimits = defaultPreemptionLimits,
 ): PreemptionResult {
   if (pod.pod.spec.preemptionPolicy === 'Never')
     return { found: undefined, why: 'not eligible due to preemptionPolicy=Never.' };
@@ -29,7 +40,10 @@ export function preempt(
   const refusals = new Map<string, Rejection>();
   const refuse = (name: string, reason: string) =>
     refusals.set(name, { plugin: 'DefaultPreemption', reasons: [reason], unresolvable: true });
+  const candidatesMin = Math.max(limits.absolute, Math.floor((rejections.size * limits.percentage) / 100));
   for (const [name, rejection] of rejections) {
+    // Enough to choose from, and one that breaks no budget is among them.
+    if (candidates.length >= candidatesMin && candidates.some(each => each.budgetViolations === 0)) break;
     const node = cluster.node(name);
     if (!node || rejection.unresolvable) {
       refuse(name, 'Preemption is not helpful for scheduling');
@@ -44,8 +58,12 @@ export function preempt(
     if ('victims' in still) candidates.push(still);
     else refusals.set(name, still);
   }
-  const best = candidates.toSorted(cheaper)[0];
-  return best ? { found: best } : { found: undefined, why: fitErrorMessage(refusals, '') };
+  const best = cheapest(candidates);
+  return best ? { found: best, candidates } : { found: undefined, why: fitErrorMessage(refusals, '') };
+}
+
+export function cheapest(candidates: readonly Preemption[]): Preemption | undefined {
+  return candidates.toSorted(cheaper)[0];
 }
 
 function victimsOn(

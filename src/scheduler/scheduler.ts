@@ -10,20 +10,21 @@ import { PodDisruptionBudget } from '#api/policy/v1/pod-disruption-budget.ts';
 import type { Client } from '#client/client.ts';
 import type { EventRecorder } from '#client/events.ts';
 import type { Informers } from '#client/informers.ts';
+import { advise, type Adviser } from './advisers.ts';
 import { bindVolumes, reserveVolumes } from './bind-volumes.ts';
 import { bindClaims, deallocateClaim, promiseDevices, unbindClaims, type ClaimBinder } from './devices/bind-claims.ts';
 import { followDevices } from './devices/follow-devices.ts';
 import { usesClaims } from './devices/pod-devices.ts';
 import { ClusterState } from './cluster-state.ts';
 import { defaultConfiguration, type SchedulerConfiguration } from './configuration.ts';
-import { SchedulingCycle } from './cycle.ts';
+import { SchedulingCycle, type Placement } from './cycle.ts';
 import { fitErrorMessage } from './fit-error.ts';
 import type { AttemptResult, SchedulerMetrics } from './metrics.ts';
 import type { NodeInfo } from './node-info.ts';
 import type { ClusterEvent, DeviceReservation, Rejection, VolumeReservation } from './plugin.ts';
 import { claimMissing, claimToDeallocate, dynamicResources } from './plugins/dynamic-resources.ts';
 import { podInfo, type PodInfo } from './pod-info.ts';
-import { preempt, type Preemption } from './preemption.ts';
+import { cheapest, preempt, type Preemption } from './preemption.ts';
 import { SchedulingQueue, type QueuedPod } from './queue.ts';
 import { Reports } from './reports.ts';
 import { claimsOf } from './storage-state.ts';
@@ -33,13 +34,16 @@ import { followStorage } from './follow-storage.ts';
 export interface SchedulerOptions {
   readonly client: Client;
   readonly informers: Informers;
-  readonly events: EventRecorder;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;
   readonly signal: AbortSignal;
   readonly configuration?: SchedulerConfiguration;
   readonly metrics?: SchedulerMetrics;
+  /** Who else is asked where pods go: extenders, plugins from users' files. */
+  readonly advisers?: readonly Adviser[];
+  /** Records Events under the name of a profile, as their source. */
+  readonly eventsOf: (schedulerName: string) => EventRecorder;
 }
 
 export interface Scheduler {
@@ -61,14 +65,15 @@ const flushEveryMs = 30_000;
 
 /** Places pods on nodes until the signal aborts. */
 export async function startScheduler(options: SchedulerOptions): Promise<Scheduler> {
-  const { client, informers, events, clock, random, log, signal } = options;
-  const { configuration = defaultConfiguration, metrics } = options;
+  const { client, informers, eventsOf, clock, random, log, signal } = options;
+  const { configuration = defaultConfiguration, metrics, advisers = [] } = options;
   const cluster = new ClusterState();
   const queue = new SchedulingQueue(clock, configuration);
   const profiles = new Map(
     configuration.profiles.map(profile => {
-      const cycle = new SchedulingCycle(profile.plugins, profile.clusterPlugins, cluster, random);
-      return [profile.schedulerName, { profile, cycle }] as const;
+      const { schedulerName: name, plugins, clusterPlugins, scoredPercentage } = profile;
+      const cycle = new SchedulingCycle(plugins, clusterPlugins, cluster, random, scoredPercentage);
+      return [name, { profile, cycle, events: eventsOf(name) }] as const;
     }),
   );
   const hints = new Map(
@@ -257,20 +262,79 @@ export async function startScheduler(options: SchedulerOptions): Promise<Schedul
     while (!signal.aborted && binding < bindingsMax) {
       const pod = queue.pop();
       if (!pod) return;
-      schedule(pod);
+      const asking = schedule(pod);
+      if (asking) await asking;
       if (clock.monotonic() < sliceEndMs) continue;
       await eventLoopTurn();
       sliceEndMs = clock.monotonic() + sliceMs;
     }
   }
 
-  function schedule(pod: QueuedPod): void {
-    dropNomination(pod.info.key);
+  function advisersOf(pod: PodInfo): readonly Adviser[] {
+    if (advisers.length === 0) return advisers;
+    const { schedulerName: name } = profileOf(pod).profile;
+    return advisers.filter(adviser => adviser.concerns(pod, name));
+  }
+
+  /** Asks others where the pod goes. */
+  async function placeAdvised(pod: PodInfo, cycle: SchedulingCycle, asked: readonly Adviser[]): Promise<Placement> {
+    const candidates = cycle.candidates(pod);
+    if ('rejections' in candidates) return { node: undefined, rejections: candidates.rejections };
+    const advised = await advise(asked, pod, [...candidates.keys()], (adviser, error) =>
+      log.warn('an extender or plugin did not answer', { adviser: adviser.name, pod: pod.key, error }),
+    );
+    let best: NodeInfo | undefined;
+    let bestScore = Number.NEGATIVE_INFINITY;
+    for (const node of advised.nodes) {
+      const score = (candidates.get(node) ?? 0) + (advised.scores.get(node.name) ?? 0);
+      if (score <= bestScore) continue;
+      best = node;
+      bestScore = score;
+    }
+    // The node may have gone while they thought about it.
+    const node = best && cluster.node(best.name);
+    if (node) return { node, score: bestScore };
+    const beside = rejectionsBeside(pod, cycle, advised.rejections);
+    return { node: undefined, rejections: new Map([...beside, ...advised.rejections]) };
+  }
+
+  /** Why the other nodes refuse. */
+  function rejectionsBeside(pod: PodInfo, cycle: SchedulingCycle, known: ReadonlyMap<string, Rejection>) {
+    return cluster.nodes.flatMap(node => {
+      const rejection = known.has(node.name) ? undefined : cycle.rejection(pod, node);
+      return rejection ? [[node.name, rejection] as const] : [];
+    });
+  }
+
+  async function scheduleAdvised(pod: QueuedPod, asked: readonly Adviser[]): Promise<void> {
     const { cycle, profile } = profileOf(pod.info);
     const startMs = clock.monotonic();
+    try {
+      const placed = await placeAdvised(pod.info, cycle, asked);
+      // Deleted or changed while others thought about it.
+      if (!queue.has(pod.info.key)) return;
+      take(pod, placed, startMs);
+    } catch (error) {
+      if (signal.aborted) return;
+      metrics?.attempted(profile.schedulerName, 'error', (clock.monotonic() - startMs) / 1000);
+      queue.backOff(pod);
+      reportFailure(pod.info, (error as Error).message);
+    }
+  }
+
+  function schedule(pod: QueuedPod): Promise<void> | undefined {
+    dropNomination(pod.info.key);
+    const asked = advisersOf(pod.info);
+    if (asked.length > 0) return scheduleAdvised(pod, asked);
+    const startMs = clock.monotonic();
+    take(pod, profileOf(pod.info).cycle.place(pod.info), startMs);
+    return undefined;
+  }
+
+  function take(pod: QueuedPod, placement: Placement, startMs: number): void {
+    const { cycle, profile } = profileOf(pod.info);
     const attempted = (result: AttemptResult) =>
       metrics?.attempted(profile.schedulerName, result, (clock.monotonic() - startMs) / 1000);
-    const placement = cycle.place(pod.info);
     if (placement.node) {
       // From here on everybody counts with it, before the API server has heard of it.
       const reservation = cycle.reserve(pod.info, placement.node);
@@ -325,9 +389,16 @@ export async function startScheduler(options: SchedulerOptions): Promise<Schedul
           volumes,
         );
       if (allocated) claimed = await bindClaims(claimBinder(info), info.pod, allocated);
-      await client.createSubresource(Pod, name, 'binding', body, { namespace, signal });
+      const binder = advisersOf(info).find(adviser => adviser.bind);
+      if (binder?.bind) await binder.bind(info, nodeName);
+      else await client.createSubresource(Pod, name, 'binding', body, { namespace, signal });
       queue.remove(info.key);
-      events.event(info.pod, 'Normal', 'Scheduled', `Successfully assigned ${namespace}/${name} to ${nodeName}`);
+      profileOf(info).events.event(
+        info.pod,
+        'Normal',
+        'Scheduled',
+        `Successfully assigned ${namespace}/${name} to ${nodeName}`,
+      );
       return 'scheduled';
     } catch (error) {
       freeRoomOf(info.key);
@@ -360,17 +431,25 @@ export async function startScheduler(options: SchedulerOptions): Promise<Schedul
     const result =
       rejections.size === 0 || !profileOf(info).profile.preempts
         ? undefined
-        : preempt(info, rejections, cluster, [...budgets.objects.values()], rejectionOf);
-    if (result) metrics?.preempted(result.found?.victims.length ?? 0);
+        : preempt(
+            info,
+            rejections,
+            cluster,
+            [...budgets.objects.values()],
+            rejectionOf,
+            profileOf(info).profile.preemptionLimits,
+          );
+    const found = result?.found && (await agreedOn(info, result.candidates));
+    if (result) metrics?.preempted(found?.victims.length ?? 0);
     const claimsWhy = stuck
       ? 'deallocation of ResourceClaim completed'
       : usesClaims(info)
         ? 'still not schedulable'
         : 'no new claims to deallocate';
-    const why = result?.found ? '' : `${claimsWhy}, preemption: ${result?.why ?? ''}`;
+    const why = found ? '' : `${claimsWhy}, preemption: ${result && 'why' in result ? result.why : ''}`;
     const message = fitErrorMessage(rejections, why);
     try {
-      if (result?.found) await makeRoom(info, result.found);
+      if (found) await makeRoom(info, found);
     } catch (error) {
       if (!signal.aborted && !isReason(error, 'NotFound'))
         log.warn('cannot make room for a pod', { pod: info.key, error });
@@ -378,10 +457,38 @@ export async function startScheduler(options: SchedulerOptions): Promise<Schedul
     reports.add(info.key, () => {
       // Bound, gone or gated meanwhile.
       if (!queue.has(info.key)) return;
-      events.event(info.pod, 'Warning', 'FailedScheduling', message);
+      profileOf(info).events.event(info.pod, 'Warning', 'FailedScheduling', message);
       const { name = '', namespace } = info.pod.metadata;
       // As it is now: what it says already need not be written again.
-      reportUnschedulable(pods.get(name, namespace) ?? info.pod, message, result?.found?.node.name).catch(
+      reportUnschedulable(pods.get(name, namespace) ?? info.pod, message, found?.node.name).catch((error: unknown) => {
+        if (!signal.aborted && !isReason(error, 'NotFound'))
+          log.warn('cannot report a pod as unschedulable', { pod: info.key, error });
+      });
+    });
+  }
+
+  /** What extenders leave of the possible preemptions. */
+  async function agreedOn(info: PodInfo, candidates: readonly Preemption[]): Promise<Preemption | undefined> {
+    let left = candidates;
+    for (const adviser of advisersOf(info)) {
+      if (!adviser.preempt || left.length === 0) continue;
+      try {
+        left = await adviser.preempt(info, left);
+      } catch (error) {
+        log.warn('an extender did not answer', { adviser: adviser.name, pod: info.key, error });
+        if (!adviser.ignorable) return undefined;
+      }
+    }
+    return cheapest(left);
+  }
+
+  /** Somebody who counts did not answer. */
+  function reportFailure(info: PodInfo, message: string): void {
+    reports.add(info.key, () => {
+      if (!queue.has(info.key)) return;
+      profileOf(info).events.event(info.pod, 'Warning', 'FailedScheduling', message);
+      const { name = '', namespace } = info.pod.metadata;
+      reportUnschedulable(pods.get(name, namespace) ?? info.pod, message, undefined, 'SchedulerError').catch(
         (error: unknown) => {
           if (!signal.aborted && !isReason(error, 'NotFound'))
             log.warn('cannot report a pod as unschedulable', { pod: info.key, error });
@@ -407,25 +514,35 @@ export async function startScheduler(options: SchedulerOptions): Promise<Schedul
       type: 'DisruptionTarget',
       status: 'True',
       reason: 'PreemptionByScheduler',
-      message: `${schedulerName}: preempting to accommodate a higher priority pod`,
+      message: `${profileOf(info).profile.schedulerName}: preempting to accommodate a higher priority pod`,
       lastTransitionTime: new Date(clock.now()).toISOString().replace(/\.\d+Z$/, 'Z'),
     };
     const patch = { type: 'strategic', patch: { metadata: { uid }, status: { conditions: [condition] } } } as const;
     await client.patch(Pod, name, patch, { namespace, subresource: 'status', signal });
     await client.delete(Pod, name, { namespace, ...(uid !== undefined && { preconditions: { uid } }), signal });
-    events.event(victim.pod, 'Normal', 'Preempted', `Preempted by pod ${info.pod.metadata.uid} on node ${nodeName}`);
+    profileOf(info).events.event(
+      victim.pod,
+      'Normal',
+      'Preempted',
+      `Preempted by pod ${info.pod.metadata.uid} on node ${nodeName}`,
+    );
   }
 
-  async function reportUnschedulable(pod: Pod, message: string, nominatedNodeName?: string): Promise<void> {
+  async function reportUnschedulable(
+    pod: Pod,
+    message: string,
+    nominatedNodeName?: string,
+    reason = 'Unschedulable',
+  ): Promise<void> {
     const { namespace = '', name = '', uid, generation } = pod.metadata;
     const before = pod.status.conditions?.find(each => each.type === 'PodScheduled');
-    const same = before?.status === 'False' && before.reason === 'Unschedulable' && before.message === message;
+    const same = before?.status === 'False' && before.reason === reason && before.message === message;
     if (same && nominatedNodeName === undefined) return;
     const changed = before?.status !== 'False';
     const condition = {
       type: 'PodScheduled',
       status: 'False',
-      reason: 'Unschedulable',
+      reason,
       message,
       ...(generation !== undefined && { observedGeneration: generation }),
       lastTransitionTime: changed

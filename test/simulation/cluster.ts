@@ -19,7 +19,7 @@ import { openInformers } from '#client/informers.ts';
 import { leadWhileHolding } from '#client/lease.ts';
 import { startControllers } from '#controllers/controllers.ts';
 import { hollowNames, startHollowNodes } from '#kubelet/hollow.ts';
-import { schedulerName, startScheduler } from '#scheduler/scheduler.ts';
+import { startScheduler } from '#scheduler/scheduler.ts';
 import { openMemoryStorage } from '#storage/memory/memory-storage.ts';
 import type { Storage } from '#storage/storage.ts';
 import { chanceFor } from './chance.ts';
@@ -283,7 +283,7 @@ export class SimulatedCluster implements Disposable {
     await startScheduler({
       client,
       informers: openInformers(client, { clock, random, log }),
-      events: openEventRecorder({ client, component: schedulerName, clock, log }),
+      eventsOf: component => openEventRecorder({ client, component, clock, log }),
       clock,
       random,
       log,
