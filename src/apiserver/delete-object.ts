@@ -124,7 +124,7 @@ function markedForDeletion(
   const grace = gracefulness(kind, object, options);
   if (grace === 'pending') return 'pending';
   const prepared = preparedForDelete(kind, object, nowMs);
-  const finalizers = finalizersFor(prepared.metadata.finalizers ?? [], options);
+  const finalizers = finalizersFor(kind, prepared.metadata.finalizers ?? [], options);
   const blocked = finalizers.length > 0 || remainingNamespaceFinalizers(kind, object) > 0;
   const graceSeconds = grace === 'none' ? 0 : grace;
   if (!blocked && graceSeconds === 0) return 'now';
@@ -183,8 +183,9 @@ const orphan = 'orphan';
 const foreground = 'foregroundDeletion';
 
 /** The garbage collector's two finalizers as the request, or else the object itself, wants them. */
-function finalizersFor(finalizers: readonly string[], options: DeleteOptions): string[] {
+function finalizersFor(kind: Kind, finalizers: readonly string[], options: DeleteOptions): string[] {
   const kept = finalizers.filter(each => each !== orphan && each !== foreground);
+  if (kind.garbageCollected === false) return kept;
   const { propagationPolicy, orphanDependents } = options;
   const orphans =
     orphanDependents ?? (propagationPolicy ? propagationPolicy === 'Orphan' : finalizers.includes(orphan));

@@ -88,6 +88,8 @@ export interface Kind<Type extends ApiObject = ApiObject> {
   readonly returnsDeleted?: boolean;
   /** Kinds without spec (ConfigMap, Secret, Role, …) have no generation. Default: true when the schema has `spec`. */
   readonly hasGeneration?: boolean;
+  /** False: nobody looks at its owners and dependents (Events are too many), so policies of propagation mean nothing. */
+  readonly garbageCollected?: boolean;
   /** DELETE leaves the object to its owner (a node agent) for a grace period. */
   graceSeconds?(item: Type, requestedSeconds: number | undefined): number;
   /** For a CustomResourceDefinition's kinds. */

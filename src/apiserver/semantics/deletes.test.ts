@@ -127,6 +127,17 @@ describe('delete', () => {
     assert.ok(negative.body.metadata.generation >= 1);
   });
 
+  test('events go at once, whatever is said of their dependents', async () => {
+    await using server = await openTestServer();
+    const events = '/api/v1/namespaces/default/events';
+    for (const policy of ['Orphan', 'Foreground']) {
+      const involvedObject = { kind: 'Pod', namespace: 'default', name: 'a' };
+      assert.equal((await server.call('POST', events, { metadata: { name: 'e' }, involvedObject })).code, 201);
+      await server.call('DELETE', `${events}/e?propagationPolicy=${policy}`);
+      assert.equal((await server.call('GET', `${events}/e`)).code, 404, policy);
+    }
+  });
+
   test('grace gets shorter only, and never ends before now', async () => {
     await using server = await openTestServer();
     await make(server, pods, pod('a', { nodeName: 'n' }));

@@ -366,7 +366,7 @@ class GarbageCollector implements AsyncDisposable {
 
 /** Events own nobody and are owned by nobody, and are many. */
 function isCollectable(kind: Kind): boolean {
-  if (kind.kind === 'Event' && (kind.group === '' || kind.group === 'events.k8s.io')) return false;
+  if (kind.garbageCollected === false) return false;
   return (['list', 'watch', 'delete'] as const).every(verb => kind.verbs.includes(verb));
 }
 

@@ -48,6 +48,7 @@ export const Event = defineKind({
     type: event => event.type ?? '',
   },
   createOnUpdate: true,
+  garbageCollected: false,
   validate(event, report) {
     const { involvedObject, reportingComponent, message } = event;
     const parts = { involved: involvedObject, controller: reportingComponent, message };

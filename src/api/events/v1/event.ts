@@ -51,6 +51,7 @@ export const Event = defineKind({
     type: event => event.type ?? '',
   },
   createOnUpdate: true,
+  garbageCollected: false,
   toStored: event => asCore(event),
   fromStored: stored => fromCore(stored as CoreEvent) as never,
   validate(event, report) {
