@@ -1,13 +1,20 @@
 import { limits } from '#base/limits.ts';
+import { parseGoDuration } from '#api/machinery/duration.ts';
 import { errors } from '#api/machinery/errors.ts';
 import type { ApiResponse } from '#client/transport.ts';
 import type { Call } from './call.ts';
 import { isLongRunning } from './in-flight.ts';
 
-/** Ends the waiting for an answer when the time is up: upstream's 60 seconds, or less when the client says `?timeout=`. */
+/**
+ * Ends the waiting for an answer when the time is up: upstream's 60 seconds, 34 for a write, or less when the client says
+ * `?timeout=`.
+ */
 export async function deadline(call: Call, next: () => Promise<ApiResponse>): Promise<ApiResponse> {
   if (isLongRunning(call)) return next();
-  const timeoutMs = timeoutOf(call);
+  const timeoutMs = Math.min(
+    timeoutOf(call),
+    writes.has(call.info.verb) ? limits.writeTimeoutMs : Number.POSITIVE_INFINITY,
+  );
   return new Promise((resolve, reject) => {
     const cancel = call.foundation.clock.after(timeoutMs, () =>
       reject(errors.timeout('request did not complete within requested timeout - context deadline exceeded')),
@@ -25,34 +32,18 @@ export async function deadline(call: Call, next: () => Promise<ApiResponse>): Pr
   });
 }
 
-/** Throws ApiError BadRequest for a timeout that cannot be read. */
+const writes = new Set(['create', 'update', 'patch', 'delete']);
+
+/** Throws ApiError BadRequest for a timeout that cannot be read. Nothing, or less than that, asks for the server's own. */
 export function timeoutOf({ request: { query }, foundation }: Call): number {
   const asked = query.get('timeout') ?? '';
   const timeoutMsMax = foundation.requestTimeoutMs ?? limits.requestTimeoutMs;
   if (asked === '') return timeoutMsMax;
-  const wantedMs = goDurationMs(asked);
-  if (wantedMs === undefined)
-    throw errors.badRequest(
-      `invalid timeout specified in the request URL - time: invalid duration ${JSON.stringify(asked)}`,
-    );
-  if (wantedMs === 0) return timeoutMsMax;
-  return Math.min(wantedMs, timeoutMsMax);
-}
-
-const unitsMs: Readonly<Record<string, number>> = {
-  ns: 1e-6,
-  us: 1e-3,
-  µs: 1e-3,
-  ms: 1,
-  s: 1_000,
-  m: 60_000,
-  h: 3_600_000,
-};
-
-/** `1m30s`, `500ms`. Undefined for what Go would not read, and for less than nothing. */
-function goDurationMs(text: string): number | undefined {
-  if (text === '0') return 0;
-  const parts = [...text.matchAll(/(\d+(?:\.\d*)?|\.\d+)(ns|us|µs|ms|s|m|h)/g)];
-  if (parts.length === 0 || parts.map(part => part[0]).join('') !== text) return undefined;
-  return parts.reduce((sum, [, count, unit]) => sum + Number(count) * (unitsMs[unit as string] as number), 0);
+  let wantedMs: number;
+  try {
+    wantedMs = parseGoDuration(asked);
+  } catch (error) {
+    throw errors.badRequest(`invalid timeout specified in the request URL - ${(error as Error).message}`);
+  }
+  return wantedMs > 0 ? Math.min(wantedMs, timeoutMsMax) : timeoutMsMax;
 }

@@ -18,6 +18,8 @@ export const limits = {
   watchHistoryBytesMax: 24 * 1024 * 1024,
   /** Upstream's deadline for a request that is not long-running. */
   requestTimeoutMs: 60_000,
+  /** For a single write, whatever its client grants (kube-apiserver: requestTimeoutUpperBound). */
+  writeTimeoutMs: 34_000,
   /** Requests at once, read-only and mutating (upstream's defaults); priority and fairness divides the sum of both. */
   readOnlyRequestsInFlightMax: 400,
   mutatingRequestsInFlightMax: 200,
