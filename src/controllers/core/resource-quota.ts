@@ -5,7 +5,7 @@ import { ResourceQuota } from '#api/core/v1/resource-quota.ts';
 import { CustomResourceDefinition } from '#api/apiextensions/v1/custom-resource-definition.ts';
 import { apiVersionOf, defineKind, type ApiObject, type Kind } from '#api/machinery/kind.ts';
 import { addQuantities, formatQuantity, zeroQuantity, type Quantity } from '#api/machinery/quantity.ts';
-import type { Informer } from '#client/informer.ts';
+import { keyOf, type Informer } from '#client/informer.ts';
 import type { Informers } from '#client/informers.ts';
 import { updateStatus } from '../actions.ts';
 import { defineController } from '../controller.ts';
@@ -17,6 +17,10 @@ import { isTerminal } from './pod-state.ts';
 export const resourceQuotaController = defineController({
   name: 'resourcequota-controller',
   reconciles: ResourceQuota,
+  // What admission has charged is looked at a little later.
+  changed: (quota, old) =>
+    JSON.stringify([quota.spec, quota.metadata.deletionTimestamp]) !==
+    JSON.stringify([old.spec, old.metadata.deletionTimestamp]),
   reads: { contents: contents() },
   writes: [ResourceQuota],
   decide(quota, { contents: each, nowMs }) {
@@ -42,6 +46,9 @@ export const resourceQuotaController = defineController({
   },
 });
 
+/** Admission counts what is made; to count all of it again for each object would cost the square of them. */
+const checkMs = 1_000;
+
 interface Content {
   readonly kind: Kind;
   readonly objects: Iterable<ApiObject>;
@@ -54,10 +61,14 @@ function contents(): Read<ResourceQuota, (names: readonly string[]) => Iterable<
   );
   return {
     kinds: [Pod, CustomResourceDefinition],
-    open({ informers, subject, wake }) {
+    open({ informers, subject, wake, wakeAfter }) {
+      subject.subscribe({ updated: quota => wakeAfter(keyOf(quota), checkMs) });
       const watched = new Map<Kind, Informer<ApiObject>>();
       const wakeQuotas = (object: ApiObject) => {
         for (const key of subject.inNamespace(object.metadata.namespace ?? '').keys()) wake(key);
+      };
+      const checkQuotas = (object: ApiObject) => {
+        for (const key of subject.inNamespace(object.metadata.namespace ?? '').keys()) wakeAfter(key, checkMs);
       };
       const watch = (kind: Kind) => {
         const known = watched.get(kind);
@@ -65,7 +76,8 @@ function contents(): Read<ResourceQuota, (names: readonly string[]) => Iterable<
         const informer = informers.of(kind) as unknown as Informer<ApiObject>;
         watched.set(kind, informer);
         informer.subscribe({
-          added: wakeQuotas,
+          // What was there before is news to us.
+          added: object => (informer.hasSynced ? checkQuotas : wakeQuotas)(object),
           updated: (object, old) => {
             if (mayCountDifferently(kind, object, old)) wakeQuotas(object);
           },
