@@ -1,3 +1,5 @@
+import { encodeJson } from './json.ts';
+
 /** The kinds of field errors, with the reason that stands in `details.causes[].reason`. */
 export type FieldErrorType =
   | 'FieldValueRequired'
@@ -140,7 +142,7 @@ function withDetail(what: string, detail: string): string {
 function shown(value: unknown): string {
   if (value === undefined || value === null) return 'null';
   if (typeof value === 'bigint') return value.toString();
-  const text = JSON.stringify(value);
+  const text = encodeJson(value);
   return typeof value === 'object' ? text.replaceAll(/[<>&\u2028\u2029]/g, escaped) : text;
 }
 
