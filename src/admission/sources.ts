@@ -15,15 +15,21 @@ export interface Sources {
 }
 
 /** From the copy, or else from the API: a copy may be a moment behind what a client has just created. */
-export async function find<Type extends ApiObject>(
+export function find<Type extends ApiObject>(
   { client }: Sources,
   informer: Informer<Type>,
   name: string,
   namespace = '',
-): Promise<Type | undefined> {
-  const known = informer.get(name, namespace);
-  if (known) return known;
-  return getIfThere(client, informer.kind, name, namespace);
+): Promise<Type | undefined> | Type {
+  return informer.get(name, namespace) ?? getIfThere(client, informer.kind, name, namespace);
+}
+
+/** Goes on with what `find` and its like have found: at once, where nothing has to be waited for. */
+export function withFound<Found, Result>(
+  found: Promise<Found> | Found,
+  goOn: (found: Found) => Result,
+): Promise<Result> | Result {
+  return found instanceof Promise ? found.then(goOn) : goOn(found);
 }
 
 async function getIfThere<Type extends ApiObject>(

@@ -1,7 +1,7 @@
 import type { AdmissionPlugin, AdmissionRequest, Operation, Reinvocation } from '#admission/admission.ts';
 import { wrongOwners } from '#api/machinery/apply/managed-fields.ts';
 import type { ApiObject, Draft, Kind } from '#api/machinery/kind.ts';
-import { tracedIfWaiting } from '#base/trace.ts';
+import { isTracing, tracedIfWaiting } from '#base/trace.ts';
 import type { Call } from './call.ts';
 
 /** The admission of one write: first everything that changes it, later everything that judges it. */
@@ -27,15 +27,21 @@ export class Admission {
     this.#plugins = call.foundation.admission.filter(plugin => plugin.handles(this.#request));
   }
 
-  async admit(): Promise<void> {
+  /** Undefined where nothing has to be waited for; so it is with `validate`. */
+  admit(): Promise<void> | undefined {
     const { object } = this.#request;
     const owners = object?.metadata.managedFields;
-    await this.#mutate();
-    if (this.#looks.isAsked) {
-      this.#looks.isSecond = true;
-      await this.#mutate();
-    }
-    if (object && object.metadata.managedFields !== owners) this.#keepOwners(object, owners);
+    const keepOwners = () => {
+      if (object && object.metadata.managedFields !== owners) this.#keepOwners(object, owners);
+    };
+    const pending = this.#mutate();
+    if (pending) return pending.then(keepOwners);
+    keepOwners();
+    return undefined;
+  }
+
+  validate(): Promise<void> | undefined {
+    return this.#run('validate', 0);
   }
 
   /** What plugins and webhooks leave of the owners of fields must be readable. */
@@ -48,19 +54,29 @@ export class Admission {
     );
   }
 
-  async #mutate(): Promise<void> {
-    for (const plugin of this.#plugins) {
-      // Most plugins have nothing to wait for.
-      const pending = tracedIfWaiting(plugin.name, () => plugin.admit?.(this.#request) ?? undefined);
-      if (pending) await pending;
-    }
+  #mutate(): Promise<void> | undefined {
+    const pending = this.#run('admit', 0);
+    return pending ? pending.then(() => this.#lookAgain()) : this.#lookAgain();
   }
 
-  async validate(): Promise<void> {
-    for (const plugin of this.#plugins) {
-      const pending = tracedIfWaiting(plugin.name, () => plugin.validate?.(this.#request) ?? undefined);
-      if (pending) await pending;
+  #lookAgain(): Promise<void> | undefined {
+    if (!this.#looks.isAsked) return undefined;
+    this.#looks.isSecond = true;
+    return this.#run('admit', 0);
+  }
+
+  /** Most plugins have nothing to wait for. */
+  #run(step: 'admit' | 'validate', from: number): Promise<void> | undefined {
+    const traces = isTracing();
+    for (let at = from; at < this.#plugins.length; at++) {
+      const plugin = this.#plugins[at] as AdmissionPlugin;
+      if (!plugin[step]) continue;
+      const pending = traces
+        ? tracedIfWaiting(plugin.name, () => plugin[step]?.(this.#request) ?? undefined)
+        : plugin[step](this.#request);
+      if (pending) return pending.then(() => this.#run(step, at + 1));
     }
+    return undefined;
   }
 }
 

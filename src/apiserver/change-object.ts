@@ -83,7 +83,8 @@ async function changeOnce(call: Call, change: Change, entry: CachedObject): Prom
       nowMs: call.foundation.clock.now(),
     });
   const admission = change.quiet === true ? undefined : admissionOf(call, change, draft, old);
-  await admission?.admit();
+  const admitting = admission?.admit();
+  if (admitting) await admitting;
   dedupeOwnerReferences(call, draft.metadata, true);
   rules.prepare(draft, old);
   // Not `metadata`: tracking and admission may have put another object in its place.
@@ -93,9 +94,11 @@ async function changeOnce(call: Call, change: Change, entry: CachedObject): Prom
   if (!leavesGeneration.has(subresource) && hasGeneration(kind) && !sameSpec(kind, draft, old))
     draft.metadata.generation = Number(old.metadata.generation ?? 0) + 1;
   const object = draft as ApiObject;
-  await kind.beforeValidation?.(object);
+  const preparing = kind.beforeValidation?.(object);
+  if (preparing) await preparing;
   validate(call, kind, object, old, rules);
-  await admission?.validate();
+  const judging = admission?.validate();
+  if (judging) await judging;
   return store(call, resource, entry, object, old, options.dryRun);
 }
 

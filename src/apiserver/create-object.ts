@@ -61,7 +61,8 @@ export async function createObject(
     options: admissionOptions('CreateOptions', options),
     dryRun: options.dryRun,
   });
-  await admission.admit();
+  const admitting = admission.admit();
+  if (admitting) await admitting;
   // Admission may have put another object in its place.
   dedupeOwnerReferences(call, draft.metadata, true);
   prepareForCreate(kind, draft, nowMs, call.foundation.random.uuid(), call.user);
@@ -70,9 +71,11 @@ export async function createObject(
   for (let attempt = 1; ; attempt++) {
     if (generated) draft.metadata.name = generatedName(generateName, call);
     if (attempt === 1) {
-      await kind.beforeValidation?.(draft as ApiObject);
+      const preparing = kind.beforeValidation?.(draft as ApiObject);
+      if (preparing) await preparing;
       validate(call, kind, draft);
-      await admission.validate();
+      const judging = admission.validate();
+      if (judging) await judging;
     }
     try {
       return await store(call.foundation, resource, draft, options.dryRun);

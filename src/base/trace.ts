@@ -63,6 +63,11 @@ export function traced<Value>(
   return parent?.recorder ? recorded(parent, parent.recorder, name, run, attributes?.() ?? {}, kind) : run();
 }
 
+/** Whether somebody records what is done here. */
+export function isTracing(): boolean {
+  return current.getStore()?.recorder !== undefined;
+}
+
 /** The same for what mostly has nothing to wait for: what is done at once is no span. */
 export function tracedIfWaiting<Value>(
   name: string,

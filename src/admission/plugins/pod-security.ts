@@ -21,7 +21,7 @@ import {
 } from '../pod-security/policy.ts';
 import { describeStandard, describeViolations, violationsOf, type Standard } from '../pod-security/standards.ts';
 import { concerns, forbidden, isOf, objectOf, oldOf } from '../request.ts';
-import { find, type Sources } from '../sources.ts';
+import { find, type Sources, withFound } from '../sources.ts';
 
 /** Subresources that change nothing of what is judged here. */
 const harmless = new Set(['exec', 'attach', 'binding', 'eviction', 'log', 'portforward', 'proxy', 'status']);
@@ -60,13 +60,13 @@ export function podSecurity(
   const pods = sources.informers.of(Pod);
   // Objects of informers are never changed.
   const policies = new WeakMap<Namespace, ReturnType<typeof policyOf>>();
-  const policyFor = async (name: string) => {
-    const namespace = namespaces.get(name) ?? (await find(sources, namespaces, name));
-    if (!namespace) throw errors.internal(`failed to lookup namespace ${JSON.stringify(name)}`);
-    let policy = policies.get(namespace);
-    if (!policy) policies.set(namespace, (policy = policyOf(namespace.metadata.labels, defaults)));
-    return policy;
-  };
+  const policyFor = (name: string) =>
+    withFound(find(sources, namespaces, name), namespace => {
+      if (!namespace) throw errors.internal(`failed to lookup namespace ${JSON.stringify(name)}`);
+      let policy = policies.get(namespace);
+      if (!policy) policies.set(namespace, (policy = policyOf(namespace.metadata.labels, defaults)));
+      return policy;
+    });
   return {
     name: 'PodSecurity',
     handles: request => {
@@ -75,7 +75,7 @@ export function podSecurity(
       if (request.subresource !== '') return false;
       return isOf(request, Namespace) || templates.some(([kind]) => isOf(request, kind));
     },
-    async validate(request) {
+    validate(request) {
       if (isOf(request, Namespace)) {
         const there = exemptNamespaces.includes(request.name) ? [] : pods.inNamespace(request.name).values();
         const counted = [...there].filter(each => !runtimeClasses.includes(each.spec?.runtimeClassName ?? ''));
@@ -84,26 +84,27 @@ export function podSecurity(
       const exempt = (why: string) => request.annotate('pod-security.kubernetes.io/exempt', why);
       if (exemptNamespaces.includes(request.namespace)) return exempt('namespace');
       if (usernames.includes(request.user.name)) return exempt('user');
-      const { policy, errors: wrong } = await policyFor(request.namespace);
-      const template = templates.find(([kind]) => isOf(request, kind));
-      const silent = policy.warn.level === 'privileged' && policy.audit.level === 'privileged';
-      if (silent && wrong.length === 0 && (template || policy.enforce.level === 'privileged')) return;
-      if (wrong.length > 0)
-        request.annotate(
-          'pod-security.kubernetes.io/error',
-          `Failed to parse policy: ${wrong.map(each => `${each.field}: ${each.message}`).join(', ')}`,
-        );
-      if (template) {
-        const made = template[1](request.object);
-        if (made?.spec && runtimeClasses.includes(made.spec.runtimeClassName ?? '')) return exempt('runtimeClass');
-        if (made?.spec) judge(request, policy, { metadata: made.metadata ?? {}, spec: made.spec }, false);
-        return;
-      }
-      const pod = objectOf(Pod, request);
-      const old = oldOf(Pod, request);
-      if (!pod.spec || (request.operation === 'UPDATE' && old && !isSignificant(pod, old))) return;
-      if (runtimeClasses.includes(pod.spec.runtimeClassName ?? '')) return exempt('runtimeClass');
-      judge(request, policy, { metadata: pod.metadata, spec: pod.spec }, true);
+      return withFound(policyFor(request.namespace), ({ policy, errors: wrong }) => {
+        const template = templates.find(([kind]) => isOf(request, kind));
+        const silent = policy.warn.level === 'privileged' && policy.audit.level === 'privileged';
+        if (silent && wrong.length === 0 && (template || policy.enforce.level === 'privileged')) return;
+        if (wrong.length > 0)
+          request.annotate(
+            'pod-security.kubernetes.io/error',
+            `Failed to parse policy: ${wrong.map(each => `${each.field}: ${each.message}`).join(', ')}`,
+          );
+        if (template) {
+          const made = template[1](request.object);
+          if (made?.spec && runtimeClasses.includes(made.spec.runtimeClassName ?? '')) return exempt('runtimeClass');
+          if (made?.spec) judge(request, policy, { metadata: made.metadata ?? {}, spec: made.spec }, false);
+          return;
+        }
+        const pod = objectOf(Pod, request);
+        const old = oldOf(Pod, request);
+        if (!pod.spec || (request.operation === 'UPDATE' && old && !isSignificant(pod, old))) return;
+        if (runtimeClasses.includes(pod.spec.runtimeClassName ?? '')) return exempt('runtimeClass');
+        judge(request, policy, { metadata: pod.metadata, spec: pod.spec }, true);
+      });
     },
   };
 }

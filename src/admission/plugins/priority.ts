@@ -3,7 +3,7 @@ import { Pod } from '#api/core/v1/pod.ts';
 import { PriorityClass } from '#api/scheduling/v1/priority-class.ts';
 import type { AdmissionPlugin, AdmissionRequest } from '../admission.ts';
 import { concerns, draftOf, forbidden, objectOf, oldOf } from '../request.ts';
-import { find, type Sources } from '../sources.ts';
+import { find, type Sources, withFound } from '../sources.ts';
 
 /** A pod's priority comes from its priority class, and there is at most one default class. */
 export function priority(sources: Sources): AdmissionPlugin {
@@ -18,15 +18,16 @@ export function priority(sources: Sources): AdmissionPlugin {
     name: 'Priority',
     handles: request =>
       concerns(request, Pod, 'CREATE', 'UPDATE') || concerns(request, PriorityClass, 'CREATE', 'UPDATE'),
-    async admit(request) {
-      if (!concerns(request, Pod, 'CREATE', 'UPDATE')) return;
+    admit(request) {
+      if (!concerns(request, Pod, 'CREATE', 'UPDATE')) return undefined;
       const pod = draftOf(Pod, request);
-      if (!pod.spec) return;
+      if (!pod.spec) return undefined;
       if (request.operation === 'UPDATE') return keepPriority(pod, oldOf(Pod, request));
       const name = pod.spec.priorityClassName ?? '';
-      const chosen = name === '' ? defaultClass() : await find(sources, classes, name);
-      if (name !== '' && !chosen) throw forbidden(request, `no PriorityClass with name ${name} was found`);
-      setPriority(request, pod, chosen);
+      return withFound(name === '' ? defaultClass() : find(sources, classes, name), chosen => {
+        if (name !== '' && !chosen) throw forbidden(request, `no PriorityClass with name ${name} was found`);
+        setPriority(request, pod, chosen);
+      });
     },
     validate(request) {
       if (!concerns(request, PriorityClass, 'CREATE', 'UPDATE')) return;

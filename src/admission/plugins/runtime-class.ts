@@ -4,33 +4,39 @@ import { Pod } from '#api/core/v1/pod.ts';
 import { RuntimeClass } from '#api/node/v1/runtime-class.ts';
 import type { AdmissionPlugin, AdmissionRequest } from '../admission.ts';
 import { concerns, draftOf, forbidden, objectOf } from '../request.ts';
-import { find, type Sources } from '../sources.ts';
+import { find, type Sources, withFound } from '../sources.ts';
 
 /** A runtime class adds its overhead and where its pods can run. */
 export function runtimeClass(sources: Sources): AdmissionPlugin {
   const classes = sources.informers.of(RuntimeClass);
-  const classOf = async (request: AdmissionRequest, name: string | undefined) => {
+  const classOf = (request: AdmissionRequest, name: string | undefined) => {
     if (!name) return undefined;
-    const found = await find(sources, classes, name);
-    if (!found) throw forbidden(request, `pod rejected: RuntimeClass ${JSON.stringify(name)} not found`);
-    return found;
+    return withFound(find(sources, classes, name), found => {
+      if (!found) throw forbidden(request, `pod rejected: RuntimeClass ${JSON.stringify(name)} not found`);
+      return found;
+    });
   };
   return {
     name: 'RuntimeClass',
     handles: request => concerns(request, Pod, 'CREATE'),
-    async admit(request) {
+    admit(request) {
       const pod = draftOf(Pod, request);
-      const chosen = await classOf(request, pod.spec?.runtimeClassName);
-      if (chosen) applyTo(request, pod, chosen);
+      return withFound(classOf(request, pod.spec?.runtimeClassName), chosen => {
+        if (chosen) applyTo(request, pod, chosen);
+      });
     },
-    async validate(request) {
+    validate(request) {
       const { spec } = objectOf(Pod, request);
-      const chosen = await classOf(request, spec?.runtimeClassName);
-      const wanted = chosen?.overhead?.podFixed;
-      if (spec?.overhead && !wanted)
-        throw forbidden(request, 'pod rejected: Pod Overhead set without corresponding RuntimeClass defined Overhead');
-      if (wanted && !sameQuantities(spec?.overhead ?? {}, wanted))
-        throw forbidden(request, "pod rejected: Pod's Overhead doesn't match RuntimeClass's defined Overhead");
+      return withFound(classOf(request, spec?.runtimeClassName), chosen => {
+        const wanted = chosen?.overhead?.podFixed;
+        if (spec?.overhead && !wanted)
+          throw forbidden(
+            request,
+            'pod rejected: Pod Overhead set without corresponding RuntimeClass defined Overhead',
+          );
+        if (wanted && !sameQuantities(spec?.overhead ?? {}, wanted))
+          throw forbidden(request, "pod rejected: Pod's Overhead doesn't match RuntimeClass's defined Overhead");
+      });
     },
   };
 }

@@ -6,7 +6,7 @@ import type { Informer } from '#client/informer.ts';
 import { podReferences } from '#auth/authorization/pod-references.ts';
 import type { AdmissionPlugin, AdmissionRequest } from '../admission.ts';
 import { concerns, draftOf, forbidden, isOf, objectOf } from '../request.ts';
-import { find, type Sources } from '../sources.ts';
+import { find, type Sources, withFound } from '../sources.ts';
 
 const tokenDirectory = '/var/run/secrets/kubernetes.io/serviceaccount';
 const tokenVolumePrefix = 'kube-api-access-';
@@ -23,30 +23,42 @@ export function serviceAccount(sources: Sources): AdmissionPlugin {
     handles: request =>
       concerns(request, Pod, 'CREATE') ||
       (isOf(request, Pod) && request.operation === 'UPDATE' && request.subresource === 'ephemeralcontainers'),
-    async admit(request) {
-      if (request.operation !== 'CREATE') return;
+    admit(request) {
+      if (request.operation !== 'CREATE') return undefined;
       const pod = draftOf(Pod, request);
+      const { spec } = pod;
       // A mirror pod is what a node says it runs already.
-      if (isMirror(pod) || !pod.spec) return;
-      pod.spec.serviceAccountName = pod.spec.serviceAccountName || 'default';
-      pod.spec.serviceAccount = pod.spec.serviceAccountName;
-      const account = await accountOf(sources, accounts, request, pod.spec.serviceAccountName);
-      const automount = pod.spec.automountServiceAccountToken ?? account.automountServiceAccountToken ?? true;
-      if (automount) mountToken(pod, sources);
-      if ((pod.spec.imagePullSecrets?.length ?? 0) === 0 && account.imagePullSecrets)
-        pod.spec.imagePullSecrets = account.imagePullSecrets.map(each => ({ ...each }));
+      if (isMirror(pod) || !spec) return undefined;
+      spec.serviceAccountName = spec.serviceAccountName || 'default';
+      spec.serviceAccount = spec.serviceAccountName;
+      return withFound(accountOf(sources, accounts, request, spec.serviceAccountName), account => {
+        const automount = spec.automountServiceAccountToken ?? account.automountServiceAccountToken ?? true;
+        if (automount) mountToken(pod, sources);
+        if ((spec.imagePullSecrets?.length ?? 0) === 0 && account.imagePullSecrets)
+          spec.imagePullSecrets = account.imagePullSecrets.map(each => ({ ...each }));
+      });
     },
-    async validate(request) {
+    validate(request) {
       const pod = objectOf(Pod, request);
       if (isMirror(pod)) return checkMirror(request, pod);
-      const account = await accountOf(sources, accounts, request, pod.spec?.serviceAccountName || 'default');
-      if (account.metadata.annotations?.['kubernetes.io/enforce-mountable-secrets'] === 'true')
-        checkSecrets(request, pod, account);
+      return withFound(accountOf(sources, accounts, request, pod.spec?.serviceAccountName || 'default'), account => {
+        if (account.metadata.annotations?.['kubernetes.io/enforce-mountable-secrets'] === 'true')
+          checkSecrets(request, pod, account);
+      });
     },
   };
 }
 
-async function accountOf(
+function accountOf(
+  sources: Sources,
+  accounts: Informer<ServiceAccount>,
+  request: AdmissionRequest,
+  name: string,
+): Promise<ServiceAccount> | ServiceAccount {
+  return accounts.get(name, request.namespace) ?? accountAsked(sources, accounts, request, name);
+}
+
+async function accountAsked(
   sources: Sources,
   accounts: Informer<ServiceAccount>,
   request: AdmissionRequest,

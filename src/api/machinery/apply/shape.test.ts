@@ -47,8 +47,12 @@ const pod = fc.record(
 /** The same object with some other values in it. */
 function otherwise(value: Json, pick: () => number): Json {
   if (Array.isArray(value)) return value.map(each => otherwise(each as Json, pick));
-  if (typeof value !== 'object' || value === null) return [null, '', 'x', 0, {}, []][pick()] ?? value;
-  const entries = Object.entries(value).map(([name, each]) => [name, otherwise(each, pick)] as const);
+  if (typeof value !== 'object' || value === null) {
+    const values: readonly Json[] = [null, '', 'x', 0, {}, []];
+    const picked = pick();
+    return picked < values.length ? (values[picked] as Json) : value;
+  }
+  const entries = Object.entries(value).map(([name, each]) => [name, otherwise(each as Json, pick)] as const);
   return pick() === 0 ? {} : Object.fromEntries(entries);
 }
 
