@@ -63,7 +63,8 @@ function mayNeedSlowPath(text: string, depthMax: number): boolean {
   return countBrackets(text, depthMax) > depthMax && isTooDeep(text, depthMax);
 }
 
-const largeExponent = /\d[eE]\+?\d{3}/;
+/** Where a number begins; within uids there are many `4e567`. */
+const largeExponent = /(?:^|[:[,\s])-?\d[\d.]*[eE]\+?\d{3}/;
 
 function isLongRun(text: string, index: number): boolean {
   let start = index;

@@ -6,13 +6,22 @@ type Refuse = (message: string) => never;
 
 /** The time in its canonical form; undefined for Go's zero time. `refuse` gets Go's sentence when it is no time. */
 export function canonicalTime(text: string, refuse: Refuse): string | undefined {
+  if (canonicalTimes.has(text)) return text;
   const parts = rfc3339.exec(text);
   if (!parts || !isDate(parts)) return refuse(unparsable(text, '2006-01-02T15:04:05Z07:00'));
-  if (text.length === 20 && text.charCodeAt(10) === 84 && text.charCodeAt(19) === 90)
-    return isZero(text) ? undefined : text;
+  if (text.length === 20 && text.charCodeAt(10) === 84 && text.charCodeAt(19) === 90) {
+    if (isZero(text)) return undefined;
+    if (canonicalTimes.size === canonicalTimesMax) canonicalTimes.clear();
+    canonicalTimes.add(text);
+    return text;
+  }
   const canonical = `${inUtc(parts) ?? refuse(outOfRange('Time'))}Z`;
   return isZero(canonical) ? undefined : canonical;
 }
+
+/** An object that is written again holds the times of its owners, most of them of the same few seconds. */
+const canonicalTimes = new Set<string>();
+const canonicalTimesMax = 512;
 
 /** With exactly six digits of a second, as upstream demands. */
 export function canonicalMicroTime(text: string, refuse: Refuse): string | undefined {
