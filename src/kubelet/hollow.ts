@@ -26,6 +26,8 @@ export interface HollowNodesOptions {
   readonly behaviour?: readonly HollowRule[];
   readonly leaseRenewMs?: number;
   readonly statusHeartbeatMs?: number;
+  /** The number of the first node, from which addresses follow; differs between processes that pretend beside each other. */
+  readonly firstIndex?: number;
   /** Writes at once. */
   readonly writesMax?: number;
 }
@@ -143,7 +145,7 @@ class Nodes {
   async #registerOne(name: string): Promise<void> {
     if (this.#byName.has(name)) return;
     const { clock, labels } = this.#options;
-    const index = this.#indexes.get(name) ?? this.#indexes.size;
+    const index = this.#indexes.get(name) ?? this.#indexes.size + (this.#options.firstIndex ?? 0);
     this.#indexes.set(name, index);
     const nowMs = clock.now();
     const node: HollowNode = {
@@ -437,7 +439,7 @@ class Pods {
   /** None that a pod has from a former process. */
   #freeAddress(): string {
     for (;;) {
-      const address = addressAt(10, 128, ++this.#addresses);
+      const address = addressAt(10, 128 + (this.#options.firstIndex ?? 0), ++this.#addresses);
       if (!this.#former.has(address)) return address;
     }
   }

@@ -1,21 +1,46 @@
 import type { Random } from '#base/random.ts';
+import { ConfigMap } from '#api/core/v1/config-map.ts';
+import { Pod } from '#api/core/v1/pod.ts';
+import { kinds } from '#api/kinds.ts';
+import { resourceNameOf, type ApiObject } from '#api/machinery/kind.ts';
+import { ClusterRoleBinding } from '#api/rbac/v1/cluster-role-binding.ts';
+import type { Client } from '#client/client.ts';
 import { staleMsMax } from './always.ts';
 import { between, happens, pick } from './chance.ts';
-import type { SimulatedCluster } from './cluster.ts';
-import { calm } from './network.ts';
+import { messageOf, storeName, type SimulatedCluster } from './cluster.ts';
+import { calmDisk } from './disk.ts';
+import { calm, type NetworkFaults } from './network.ts';
+import { Life } from './virtual-time.ts';
 
-/** The faults below that make watches late. */
-const lateness = [3, 4, 5, 11, 12, 13];
+/** Something that breaks. Begun, it says what it is; called again, it is over. */
+interface Fault {
+  readonly what: string;
+  /** Makes watches late, and not lost: lets whole components act by what was true long ago. */
+  readonly isLate?: boolean;
+  begin(): void;
+  end(): void;
+}
+
+const crowdSize = 120;
+const crowdEveryMs = 5_000;
 
 /** Breaks things by chance, each for a while, until it is stopped. */
 export class Faults {
   readonly #cluster: SimulatedCluster;
   readonly #random: Random;
+  readonly #rival: Client;
+  readonly #crowd: Client;
   #stopped = false;
+  /** Writers and readers that are there for a while. */
+  #rivalUntilMs = 0;
+  #crowdUntilMs = 0;
 
   constructor(cluster: SimulatedCluster, random: Random) {
     this.#cluster = cluster;
     this.#random = random;
+    const groups = ['system:masters', 'system:authenticated'];
+    this.#rival = cluster.network.clientOf(new Life('rival'), { name: 'rival', groups });
+    this.#crowd = cluster.network.clientOf(new Life('crowd'), { name: 'crowd', groups: ['system:authenticated'] });
   }
 
   start(everyMs: number): void {
@@ -28,117 +53,227 @@ export class Faults {
 
   /** Everything works again from now on. */
   stop(): void {
-    const { network, networkFaults, diskFaults, processNames, lost, history, lives } = this.#cluster;
+    const { network, networkFaults, diskFaults, processNames, history, lives } = this.#cluster;
     this.#stopped = true;
+    this.#rivalUntilMs = 0;
+    this.#crowdUntilMs = 0;
     history.note('faults stop');
     network.heal();
     Object.assign(networkFaults, calm);
-    Object.assign(diskFaults, { slowMs: 2, fails: 0, failsAfterwards: 0 });
+    Object.assign(diskFaults, calmDisk);
     for (const life of lives.values()) life.skewMs = 0;
     for (const name of processNames) this.#cluster.startProcess(name);
-    for (const name of lost) this.#cluster.findNode(name);
   }
 
   #one(): void {
-    const { network, networkFaults, diskFaults, processNames, serverNames, nodeNames, lives, time, storage, history } =
-      this.#cluster;
+    const { time, history } = this.#cluster;
     const random = this.#random;
+    const choices = Object.values(this.#sorts);
+    const fault = (pick(random, choices) as (typeof choices)[number])();
+    if (!fault) return;
+    const { what, isLate = false, begin, end } = fault;
     const forMs = between(random, 500, 60_000);
-    const meanwhile = (what: string, begin: () => void, end: () => void) => {
-      history.note(`fault ${what} for ${forMs}`);
-      begin();
-      time.after(forMs, () => {
-        if (!this.#stopped) end();
-      });
+    if (isLate) history.staleUntilMs = Math.max(history.staleUntilMs, time.nowMs + forMs + staleMsMax);
+    history.note(`fault ${what} for ${forMs}`);
+    begin();
+    time.after(forMs, () => {
+      if (!this.#stopped) end();
+    });
+  }
+
+  /** Each draws what it needs, and is as likely as the others. */
+  readonly #sorts: Readonly<Record<string, () => Fault | undefined>> = {
+    crash: () => this.#crash(pick(this.#random, this.#cluster.processNames) ?? ''),
+    crashOfServer: () => this.#crash(pick(this.#random, this.#cluster.serverNames) ?? ''),
+    lossOfNode: () => this.#crash(pick(this.#random, this.#cluster.nodeNames) ?? ''),
+    partition: () => this.#partition(),
+    partitionOneWay: () => this.#partition(true),
+    allWatchesBreak: () => ({
+      what: 'all watches break',
+      isLate: true,
+      begin: () => this.#cluster.network.breakWatches(),
+      end: () => undefined,
+    }),
+    slow: () => this.#disturb('slowMs', between(this.#random, 10, 3_000), true),
+    loses: () => this.#disturb('loses', this.#random.next() * 0.2),
+    losesAnswer: () => this.#disturb('losesAnswer', this.#random.next() * 0.2),
+    doubles: () => this.#disturb('doubles', this.#random.next() * 0.5),
+    refuses: () => this.#disturb('refuses', this.#random.next() * 0.5),
+    failsAfterwards: () => this.#disturb('failsAfterwards', this.#random.next() * 0.3),
+    breaksWatch: () => this.#disturb('breaksWatch', this.#random.next() * 0.1, true),
+    stallsWatch: () => this.#disturb('stallsWatch', this.#random.next() * 0.1, true),
+    silencesWatch: () => this.#disturb('silencesWatch', this.#random.next() * 0.05, true),
+    doublesEvent: () => this.#disturb('doublesEvent', this.#random.next() * 0.5),
+    disk: () => this.#disk(),
+    clock: () => this.#clock(),
+    compaction: () => this.#compaction(),
+    rival: () => this.#rivalry(),
+    overload: () => this.#overload(),
+  };
+
+  #crash(name: string): Fault {
+    return {
+      what: `crash of ${name}`,
+      begin: () => this.#cluster.kill(name),
+      end: () => this.#cluster.startProcess(name),
     };
-    const disturb = (name: keyof typeof networkFaults, value: number) =>
-      meanwhile(
-        `${name} ${value}`,
-        () => {
-          networkFaults[name] = value;
-        },
-        () => {
-          networkFaults[name] = calm[name];
-        },
-      );
-    const choice = between(random, 0, 15);
-    // What is late, and not lost, lets whole components act by what was true long ago.
-    if (lateness.includes(choice))
-      history.staleUntilMs = Math.max(history.staleUntilMs, time.nowMs + forMs + staleMsMax);
-    switch (choice) {
-      case 0:
-      case 1: {
-        const name = pick(random, processNames) ?? '';
-        return meanwhile(
-          `crash of ${name}`,
-          () => this.#cluster.kill(name),
-          () => this.#cluster.startProcess(name),
-        );
-      }
-      case 2: {
-        const name = pick(random, nodeNames) ?? '';
-        return meanwhile(
-          `loss of ${name}`,
-          () => this.#cluster.loseNode(name),
-          () => this.#cluster.findNode(name),
-        );
-      }
-      case 3: {
-        const client = pick(random, [...processNames.filter(name => !name.startsWith('server-')), 'user']) ?? '';
-        const server = pick(random, serverNames) ?? '';
-        return meanwhile(
-          `cut between ${client} and ${server}`,
-          () => network.cut(client, server),
-          () => network.heal(),
-        );
-      }
-      case 4:
-        history.note('fault all watches break');
-        return network.breakWatches();
-      case 5:
-        return disturb('slowMs', between(random, 10, 3_000));
-      case 6:
-        return disturb('loses', random.next() * 0.2);
-      case 7:
-        return disturb('losesAnswer', random.next() * 0.2);
-      case 8:
-        return disturb('doubles', random.next() * 0.5);
-      case 9:
-        return disturb('refuses', random.next() * 0.5);
-      case 10:
-        return disturb('failsAfterwards', random.next() * 0.3);
-      case 11:
-        return disturb('breaksWatch', random.next() * 0.1);
-      case 12:
-        return disturb('stallsWatch', random.next() * 0.1);
-      case 13: {
-        const [slowMs, fails, failsAfterwards] = [between(random, 2, 2_000), 0, 0];
-        const bad = happens(random, 0.5)
-          ? { slowMs, fails, failsAfterwards }
-          : { slowMs: 5, fails: random.next() * 0.2, failsAfterwards: random.next() * 0.1 };
-        return meanwhile(
-          `disk ${JSON.stringify(bad)}`,
-          () => void Object.assign(diskFaults, bad),
-          () => void Object.assign(diskFaults, { slowMs: 2, fails: 0, failsAfterwards: 0 }),
-        );
-      }
-      case 14: {
-        const life = pick(random, [...lives.values()]);
-        if (!life) return;
-        const skewMs = between(random, -120_000, 120_000);
-        return meanwhile(
-          `clock of ${life.name} off by ${skewMs}`,
-          () => {
-            life.skewMs = skewMs;
-          },
-          () => {
-            life.skewMs = 0;
-          },
-        );
-      }
-      default:
-        history.note('fault compaction');
-        void storage.compact(history.revision - between(random, 0, 20)).catch(() => undefined);
+  }
+
+  /** Between a client and a server, or between a server and the store that it shares. */
+  #partition(isOneWay = false): Fault {
+    const { network, processNames, serverNames, isShared } = this.#cluster;
+    const random = this.#random;
+    const server = pick(random, serverNames) ?? '';
+    const others = [...processNames.filter(name => !serverNames.includes(name)), 'user'];
+    const other = (isShared && happens(random, 0.3) ? storeName : pick(random, others)) ?? '';
+    const isToldNothing = happens(random, 0.5);
+    return {
+      what: `${isOneWay ? (isToldNothing ? 'deaf' : 'mute') : 'cut'} ${other} at ${server}`,
+      isLate: true,
+      begin() {
+        if (!isOneWay) network.cut(other, server);
+        else if (isToldNothing) network.deafen(server, other);
+        else network.deafen(other, server);
+      },
+      end: () => network.mend(other, server),
+    };
+  }
+
+  #disturb(name: keyof NetworkFaults, value: number, isLate = false): Fault {
+    const { networkFaults } = this.#cluster;
+    return {
+      what: `${name} ${value}`,
+      isLate,
+      begin() {
+        networkFaults[name] = value;
+      },
+      end() {
+        networkFaults[name] = calm[name];
+      },
+    };
+  }
+
+  #disk(): Fault {
+    const { diskFaults } = this.#cluster;
+    const random = this.#random;
+    const bad = happens(random, 0.5)
+      ? { slowMs: between(random, 2, 2_000), fails: 0, failsAfterwards: 0 }
+      : { slowMs: 5, fails: random.next() * 0.2, failsAfterwards: random.next() * 0.1 };
+    return {
+      what: `disk ${JSON.stringify(bad)}`,
+      isLate: true,
+      begin: () => void Object.assign(diskFaults, bad),
+      end: () => void Object.assign(diskFaults, calmDisk),
+    };
+  }
+
+  /** Jumps away, and back. */
+  #clock(): Fault | undefined {
+    const life = pick(this.#random, [...this.#cluster.lives.values()]);
+    if (!life) return undefined;
+    const skewMs = between(this.#random, -120_000, 120_000);
+    return {
+      what: `clock of ${life.name} off by ${skewMs}`,
+      begin() {
+        life.skewMs = skewMs;
+      },
+      end() {
+        life.skewMs = 0;
+      },
+    };
+  }
+
+  #compaction(): Fault {
+    const { history } = this.#cluster;
+    const back = between(this.#random, 0, 20);
+    return {
+      what: `compaction but for ${back}`,
+      begin: () => this.#cluster.compact(history.revision - back),
+      end: () => undefined,
+    };
+  }
+
+  /** Somebody writes to what others write to. */
+  #rivalry(): Fault {
+    const { time } = this.#cluster;
+    const everyMs = between(this.#random, 50, 2_000);
+    return {
+      what: `rival every ${everyMs}`,
+      begin: () => {
+        this.#rivalUntilMs = Number.POSITIVE_INFINITY;
+        const next = () => {
+          if (this.#rivalUntilMs <= time.nowMs) return;
+          this.#interfere();
+          time.after(everyMs, next);
+        };
+        next();
+      },
+      end: () => {
+        this.#rivalUntilMs = 0;
+      },
+    };
+  }
+
+  #interfere(): void {
+    const { history } = this.#cluster;
+    const resources = [...history.resources].filter(resource => written.has(resource));
+    const resource = pick(this.#random, resources) ?? '';
+    const object = pick(this.#random, [...history.of<ApiObject>(resource).values()]);
+    const kind = written.get(resource);
+    const { name = '', namespace } = object?.metadata ?? {};
+    if (!object || !kind || !(namespace ?? name).startsWith('sim-')) return;
+    const patch = { metadata: { annotations: { 'example.com/rival': String(between(this.#random, 0, 99)) } } };
+    this.#rival
+      .patch(kind, name, { type: 'merge', patch }, namespace === undefined ? {} : { namespace })
+      .catch((error: unknown) => history.note(`rival: ${messageOf(error)}`));
+  }
+
+  /** More requests at once than the server takes. */
+  #overload(): Fault {
+    const { time, history } = this.#cluster;
+    return {
+      what: `overload by ${crowdSize}`,
+      begin: () => {
+        this.#crowdUntilMs = Number.POSITIVE_INFINITY;
+        const next = () => {
+          if (this.#crowdUntilMs <= time.nowMs) return;
+          let refused = 0;
+          const asks = Array.from({ length: crowdSize }, (_, index) => this.#press(index).catch(() => refused++));
+          void Promise.all(asks).then(() => history.note(`${refused} of the crowd were refused`));
+          time.after(crowdEveryMs, next);
+        };
+        this.#rival
+          .create(ClusterRoleBinding, {
+            metadata: { name: 'crowd' },
+            roleRef: { apiGroup: 'rbac.authorization.k8s.io', kind: 'ClusterRole', name: 'cluster-admin' },
+            subjects: [{ apiGroup: 'rbac.authorization.k8s.io', kind: 'User', name: 'crowd' }],
+          })
+          .catch((error: unknown) => history.note(`crowd: ${messageOf(error)}`))
+          .finally(next);
+      },
+      end: () => {
+        this.#crowdUntilMs = 0;
+      },
+    };
+  }
+
+  /** All want the same few objects. */
+  async #press(index: number): Promise<void> {
+    const where = { namespace: 'default' };
+    if (index % 2 === 0) {
+      await this.#crowd.list(Pod, { limit: 1 });
+      return;
     }
+    const name = `crowd-${index % 10}`;
+    const object = { apiVersion: 'v1', kind: 'ConfigMap', metadata: { name }, data: { value: String(index) } };
+    const how = { ...where, fieldManager: 'crowd', force: true };
+    await this.#crowd.patch(ConfigMap, name, { type: 'apply', object }, how);
   }
 }
+
+/** Kinds that controllers write to while others do. */
+const written = new Map(
+  kinds
+    .filter(kind => kind.served && kind.plural !== '' && !['events', 'leases'].includes(kind.plural))
+    .map(kind => [resourceNameOf(kind), kind]),
+);

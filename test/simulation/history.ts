@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { createHash, hash } from 'node:crypto';
 import type { ApiObject } from '#api/machinery/kind.ts';
 import type { ApiRequest } from '#client/transport.ts';
 import type { Storage, StorageEvent } from '#storage/storage.ts';
@@ -30,6 +30,8 @@ export class History {
   readonly problems: string[] = [];
   readonly #time: VirtualTime;
   readonly #current = new Map<string, Map<string, ApiObject>>();
+  /** What the store has to have, by its keys. */
+  readonly #stored = new Map<string, { readonly revision: number; readonly bytes: Buffer }>();
   readonly #revisions = new Map<string, number[]>();
   readonly #listeners: Listener[] = [];
   readonly #digest = createHash('sha256');
@@ -40,11 +42,16 @@ export class History {
   /** How many lines the log of the run has. */
   lines = 0;
 
-  constructor(time: VirtualTime, storage: Storage) {
+  constructor(time: VirtualTime) {
     this.#time = time;
-    void storage.watch(
+  }
+
+  /** Sees what the store makes from now on, and what it has made since the last was seen; before anybody else watches it. */
+  async follow(storage: Storage): Promise<void> {
+    const seen = this.#revision;
+    await storage.watch(
       '',
-      1,
+      seen,
       {
         onEvents: events => {
           for (const event of events) this.#see(event);
@@ -53,6 +60,23 @@ export class History {
       },
       new AbortController().signal,
     );
+    if (seen > 1) await this.#compare(storage);
+  }
+
+  /** What a store that was opened again has is what it has told of, and nothing else. */
+  async #compare(storage: Storage): Promise<void> {
+    const { entries, revision } = await storage.range('');
+    if (revision !== this.#revision)
+      this.problem(`the store was at revision ${this.#revision}, and is at ${revision} after it was opened again`);
+    const missing = new Map(this.#stored);
+    for (const { key, modRevision, value } of entries) {
+      const known = missing.get(key);
+      missing.delete(key);
+      if (known?.revision !== modRevision || !known.bytes.equals(value.bytes))
+        this.problem(`the store has ${key} of ${modRevision}, and not as it was told of (${known?.revision})`);
+    }
+    for (const [key, { revision: lost }] of missing)
+      this.problem(`the store has lost ${key} of ${lost}, which was acknowledged`);
   }
 
   /** The objects of a resource by their keys. */
@@ -137,6 +161,9 @@ export class History {
     if (event.revision !== this.#revision + 1)
       this.problem(`the store's revision goes from ${this.#revision} to ${event.revision}`);
     this.#revision = event.revision;
+    const bytes = Buffer.from(event.value.bytes.buffer, event.value.bytes.byteOffset, event.value.bytes.byteLength);
+    if (event.type === 'put') this.#stored.set(event.key, { revision: event.revision, bytes });
+    else this.#stored.delete(event.key);
     if (!event.key.startsWith(prefix)) return;
     const slash = event.key.indexOf('/', prefix.length);
     const resource = event.key.slice(prefix.length, slash);
@@ -147,11 +174,11 @@ export class History {
     let objects = this.#current.get(resource);
     if (!objects) this.#current.set(resource, (objects = new Map()));
     const previous = objects.get(key);
-    const object = JSON.parse(Buffer.from(event.value.bytes).toString()) as ApiObject;
+    const object = JSON.parse(bytes.toString()) as ApiObject;
     if (event.type === 'put') objects.set(key, object);
     else objects.delete(key);
-    const hash = createHash('sha256').update(event.value.bytes).digest('hex').slice(0, 12);
-    this.note(`${event.revision} ${event.type} ${resource}/${key} ${hash}`);
+    const digest = hash('sha1', bytes, 'hex').slice(0, 12);
+    this.note(`${event.revision} ${event.type} ${resource}/${key} ${digest}`);
     const change: Change = {
       type: event.type,
       resource,

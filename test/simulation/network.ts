@@ -25,6 +25,10 @@ export interface NetworkFaults {
   breaksWatch: number;
   /** Of one event: it, and what comes behind it, waits for up to half a minute. */
   stallsWatch: number;
+  /** Of one event: nothing more comes, and the connection is noticed to be dead up to a minute later. */
+  silencesWatch: number;
+  /** Of one event: it comes twice. */
+  doublesEvent: number;
 }
 
 export const calm: NetworkFaults = {
@@ -36,6 +40,8 @@ export const calm: NetworkFaults = {
   failsAfterwards: 0,
   breaksWatch: 0,
   stallsWatch: 0,
+  silencesWatch: 0,
+  doublesEvent: 0,
 };
 
 /** An API server that can be reached. */
@@ -64,12 +70,13 @@ interface Stream {
 }
 
 const requestTimeoutMs = 30_000;
+const silenceMsMax = 60_000;
 
 /** What lies between clients and API servers. */
 export class Network {
   readonly #options: NetworkOptions;
   #endpoints: readonly Endpoint[] = [];
-  /** Pairs that do not hear each other: `client server`. */
+  /** Who does not hear whom: `speaker listener`. */
   readonly #cuts = new Set<string>();
   readonly #streams = new Set<Stream>();
 
@@ -84,10 +91,27 @@ export class Network {
     });
   }
 
-  cut(client: string, server: string): void {
-    this.#cuts.add(`${client} ${server}`);
+  /** What the one says does not reach the other any more; what that one says still does. */
+  deafen(speaker: string, listener: string): void {
+    this.#cuts.add(`${speaker} ${listener}`);
   }
 
+  /** Neither hears the other. */
+  cut(one: string, other: string): void {
+    this.deafen(one, other);
+    this.deafen(other, one);
+  }
+
+  isCut(one: string, other: string): boolean {
+    return this.#cuts.has(`${one} ${other}`) || this.#cuts.has(`${other} ${one}`);
+  }
+
+  mend(one: string, other: string): void {
+    this.#cuts.delete(`${one} ${other}`);
+    this.#cuts.delete(`${other} ${one}`);
+  }
+
+  /** Everybody hears everybody. */
   heal(): void {
     this.#cuts.clear();
   }
@@ -121,6 +145,7 @@ export class Network {
     await this.#travel(life, request.signal);
     if (!server || server.life.isOver) throw unreachable('nobody listens');
     const isWatch = request.query.get('watch') === 'true' || request.query.get('watch') === '1';
+    const isDeaf = () => this.#cuts.has(`${server.name} ${life.name}`);
     if (this.#cuts.has(`${life.name} ${server.name}`) || happens(random, faults.loses)) {
       await this.#wait(life, requestTimeoutMs, request.signal);
       throw unreachable('there is no answer');
@@ -141,7 +166,8 @@ export class Network {
     const answer = isDoubled ? await answering.then(once) : await answering;
     if (isWatch && answer.kind === 'watch') return this.#watched(life, server, request, answer, broken);
     const isWrite = request.method !== 'GET';
-    if (happens(random, faults.losesAnswer)) {
+    request.signal.removeEventListener('abort', leave);
+    if (isDeaf() || happens(random, faults.losesAnswer)) {
       await this.#wait(life, between(random, 1, requestTimeoutMs), request.signal);
       throw unreachable('the connection was reset');
     }
@@ -190,17 +216,23 @@ export class Network {
             if (batch === items) batch = [];
             if (isOver || isLost || life.isOver) return;
             // What was under way is lost, and the connection with it, once somebody notices.
-            if (cuts.has(`${life.name} ${server.name}`)) {
+            if (cuts.has(`${server.name} ${life.name}`)) {
               isLost = true;
               time.after(requestTimeoutMs, finish);
               return;
             }
-            for (const item of items)
-              if (!sink.push(item)) {
+            for (const item of items) {
+              const isDoubled = happens(random, faults.doublesEvent);
+              if (!sink.push(item) || (isDoubled && !sink.push(item))) {
                 finish();
                 return;
               }
+            }
             if (happens(random, faults.breaksWatch)) finish();
+            else if (happens(random, faults.silencesWatch)) {
+              isLost = true;
+              time.after(between(random, 1, silenceMsMax), finish);
+            }
           };
           answer.watch.toObjects({
             push(item) {

@@ -11,7 +11,7 @@ export const plantedBugs: Readonly<Record<string, Planted>> = {
   },
   'nodes that never say that a pod is gone': {
     client: (component, client) =>
-      component === 'nodes'
+      component === 'node'
         ? {
             ...client,
             delete: <Type extends ApiObject>(kind: Kind<Type>, ...rest: [string]) =>
@@ -21,13 +21,36 @@ export const plantedBugs: Readonly<Record<string, Planted>> = {
   },
   'nodes that never say that a pod runs': {
     client: (component, client) =>
-      component === 'nodes'
+      component === 'node'
         ? {
             ...client,
             patch: (kind, name, patch, options) =>
               (kind as unknown) === Pod ? client.get(kind, name, options) : client.patch(kind, name, patch, options),
           }
         : client,
+  },
+  'a store that does not tell of every change': {
+    storage: storage => ({
+      ...storage,
+      currentRevision: () => storage.currentRevision(),
+      get: (...args) => storage.get(...args),
+      range: (...args) => storage.range(...args),
+      put: (...args) => storage.put(...args),
+      delete: (...args) => storage.delete(...args),
+      compact: revision => storage.compact(revision),
+      snapshot: file => storage.snapshot(file),
+      watch: (prefix, after, watcher, signal) =>
+        storage.watch(
+          prefix,
+          after,
+          {
+            onEvents: events => watcher.onEvents(events.filter(({ revision }) => revision % 150 !== 0)),
+            onEnd: error => watcher.onEnd(error),
+          },
+          signal,
+        ),
+      [Symbol.asyncDispose]: () => storage[Symbol.asyncDispose](),
+    }),
   },
 };
 

@@ -10,6 +10,8 @@ export interface SimulationOptions {
   /** Simulated, of trouble and rest in turn. */
   readonly minutes: number;
   readonly planted?: Planted;
+  /** How long everything may take to come to rest when nothing is broken any more. */
+  readonly restMinutes?: number;
   /** Without faults only the order of events is left to chance. */
   readonly faults?: boolean;
 }
@@ -26,15 +28,14 @@ export interface Simulated {
   readonly acknowledged: number;
 }
 
-/** How long everything may take to come to rest when nothing is broken any more. */
-const restMsMax = 20 * 60_000;
 const restStepMs = 5_000;
 
 /** One run. Everything in it follows from the seed. */
 export async function simulate(options: SimulationOptions): Promise<Simulated> {
-  const { seed, minutes, planted, faults: isFaulty = true } = options;
+  const { seed, minutes, planted, faults: isFaulty = true, restMinutes = 20 } = options;
+  const restMsMax = restMinutes * 60_000;
   const chance = chanceFor(seed, 'course');
-  const cluster = new SimulatedCluster({
+  using cluster = new SimulatedCluster({
     seed,
     apiServers: between(chance, 1, 2),
     nodes: between(chance, 3, 6),
@@ -62,7 +63,7 @@ export async function simulate(options: SimulationOptions): Promise<Simulated> {
       faults.stop();
       await time.runFor(60_000);
       await time.runUntil('giving nodes back', workload.restoreNodes(), restMsMax);
-      await rest(cluster);
+      await rest(cluster, restMsMax);
       acknowledged += workload.acknowledged.length;
     }
   } catch (error) {
@@ -78,12 +79,11 @@ export async function simulate(options: SimulationOptions): Promise<Simulated> {
     revisions: history.revision,
     acknowledged,
   };
-  for (const name of cluster.processNames) cluster.lives.get(name)?.end();
   return result;
 }
 
 /** Waits until nothing is left to be done; what is left when the time is over is a problem. */
-async function rest(cluster: SimulatedCluster): Promise<void> {
+async function rest(cluster: SimulatedCluster, restMsMax: number): Promise<void> {
   const { history, time } = cluster;
   let left: readonly string[] = [];
   for (let waitedMs = 0; waitedMs < restMsMax; waitedMs += restStepMs) {

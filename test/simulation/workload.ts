@@ -14,6 +14,7 @@ import { resourceNameOf, type ApiObject, type Kind } from '#api/machinery/kind.t
 import { PodDisruptionBudget } from '#api/policy/v1/pod-disruption-budget.ts';
 import { between, happens, pick } from './chance.ts';
 import { messageOf, type SimulatedCluster } from './cluster.ts';
+import { specimenOf, specimens, storedKinds } from './specimens.ts';
 
 /** A write that the user was told is done. */
 export interface Acknowledged {
@@ -24,6 +25,9 @@ export interface Acknowledged {
 
 const namespacesMax = 4;
 const workloadsMax = 5;
+/** Of one kind. */
+const specimensMax = 3;
+const specimenName = /specimen-|^192\.0\.2\./;
 const propagations = ['Foreground', 'Background', 'Orphan'] as const;
 
 /** What users do, drawn by chance: always valid, often at a bad moment. */
@@ -113,6 +117,7 @@ export class Workload {
     const namespace = pick(random, namespaces);
     if (namespace === undefined || (namespaces.length < namespacesMax && happens(random, 0.1)))
       return () => this.#createNamespace();
+    if (happens(random, 0.25)) return () => this.#anything(namespace);
     const workloads = this.#workloadsIn(namespace);
     const choice = random.next();
     if (workloads.length < workloadsMax && choice < 0.3) return () => this.#createWorkload(namespace);
@@ -126,6 +131,46 @@ export class Workload {
     if (choice < 0.95) return () => this.#configure(namespace);
     if (choice < 0.97) return () => this.#drain();
     return () => this.#taint();
+  }
+
+  /** Something of any kind: makes one, changes one, or takes one away. */
+  async #anything(namespace: string): Promise<unknown> {
+    const random = this.#random;
+    const { user, history } = this.#cluster;
+    const resource = pick(random, Object.keys(specimens)) ?? '';
+    const kind = storedKinds.get(resource);
+    if (!kind) throw new Error(`cannot make an object: nobody serves ${resource}`);
+    const where = kind.namespaced ? { namespace } : {};
+    const there = [...history.of<ApiObject>(resource).values()].filter(
+      ({ metadata }) =>
+        specimenName.test(metadata.name ?? '') &&
+        metadata.deletionTimestamp === undefined &&
+        (!kind.namespaced || metadata.namespace === namespace),
+    );
+    const target = pick(random, there);
+    if (target && (there.length >= specimensMax || happens(random, 0.3)))
+      return this.#delete(kind, kind.namespaced ? namespace : '', target.metadata.name ?? '');
+    if (target && happens(random, 0.4)) {
+      const { name = '' } = target.metadata;
+      const patch = { metadata: { labels: { changed: String(between(random, 0, 99)) } } };
+      return this.#do('label', kind, name, () => user.patch(kind, name, { type: 'merge', patch }, where));
+    }
+    const { plain, adorned } = specimenOf(kind, `specimen-${this.#count++}`, namespace, random);
+    const make = (object: ApiObject) =>
+      this.#do('create', kind, plain.metadata.name ?? '', () => user.create(kind, object, where));
+    try {
+      return await make(adorned);
+    } catch (error) {
+      if (!isReason(error, 'Invalid', 'BadRequest')) throw error;
+    }
+    // What the schema allows is not always valid together; what has to be there always is.
+    try {
+      return await make(plain);
+    } catch (error) {
+      if (isReason(error, 'Invalid', 'BadRequest'))
+        history.problem(`a valid ${resource} is refused: ${messageOf(error)}`);
+      throw error;
+    }
   }
 
   #namespaces(): readonly string[] {

@@ -259,6 +259,8 @@ export class WatchCache implements AsyncDisposable {
 
   async #readAnew(): Promise<void> {
     const now = await this.#storage.range(prefix);
+    // Who has begun to watch meanwhile would hear of what is different, and not of every change.
+    for (const cache of this.#resources.values()) cache.end();
     this.#apply(this.#differences(now));
     this.#advance(now.revision);
     for (const cache of this.#resources.values()) cache.forget(now.revision);
