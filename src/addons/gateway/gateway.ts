@@ -177,9 +177,16 @@ class Controller implements GatewayController {
     }
     this.#dirty = false;
     const startedMs = clock.monotonic();
-    const arrangement = arrange(this.#world());
+    const arrangement = arrange(this.#world(this.#options.problem));
     this.metrics.arranged(arrangement);
-    await this.#place(arrangement);
+    try {
+      await this.#place(arrangement);
+    } catch (error) {
+      // Whoever waits for the Gateway hears of it.
+      const problem = `The proxy could not be configured: ${error instanceof Error ? error.message : String(error)}`;
+      await this.#writeStatuses(arrange(this.#world(problem.slice(0, messageMax))).statuses);
+      throw error;
+    }
     await this.#writeStatuses(arrangement.statuses);
     this.metrics.tookMs(clock.monotonic() - startedMs);
     // Old workers live until their requests are done: a new one for every keystroke would pile them up.
@@ -242,8 +249,7 @@ class Controller implements GatewayController {
     this.#wake.resolve();
   }
 
-  #world(): World {
-    const { problem } = this.#options;
+  #world(problem: string | undefined): World {
     const found = this.#informers;
     const seen = new Set<string>();
     this.#seen = seen;
@@ -306,7 +312,9 @@ class Controller implements GatewayController {
   }
 
   #serversOf(backend: Parameters<typeof serversOf>[0]): readonly string[] {
-    const index = this.#informers.slices.index('service', slice => [`${slice.metadata.namespace}/${serviceOf(slice)}`]);
+    const index = this.#informers.slices.index('namespace and name of the service', slice => [
+      `${slice.metadata.namespace}/${serviceOf(slice)}`,
+    ]);
     return serversOf(backend, index.get(`${backend.namespace}/${backend.service}`).values());
   }
 
@@ -512,6 +520,7 @@ class Controller implements GatewayController {
 const managedLabel = 'windlass.dev/managed-by';
 const managedBy = 'gateway-controller';
 const portMax = 65_000;
+const messageMax = 1_000;
 
 function portName(number: number): string {
   return `port-${number}`;

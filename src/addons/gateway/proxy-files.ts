@@ -74,8 +74,10 @@ function routerSource(): string {
 function globalLines({ threads }: ProxySettings): readonly string[] {
   return [
     'global',
-    `  stats socket ${adminSocket} mode 600 level admin expose-fd listeners`,
+    `  stats socket unix@${adminSocket} mode 600 level admin expose-fd listeners`,
     '  stats timeout 1m',
+    // Sockets are handed on from worker to worker; another process must not get a share of them.
+    '  noreuseport',
     `  nbthread ${threads}`,
     `  lua-load-per-thread ${routerFile}`,
     '  user haproxy',

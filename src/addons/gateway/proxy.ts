@@ -171,9 +171,11 @@ export class Proxy {
     const socket = join(directory, masterSocket);
     if (Buffer.byteLength(socket) > socketPathBytesMax)
       throw new Error(`cannot start the proxy: the path ${socket} is too long for a socket; choose another --data-dir`);
+    // One that is there but does not answer.
+    await endProxy(directory, clock);
     rmSync(socket, { force: true });
     const output = openSync(logFile, 'a', 0o600);
-    const child = spawn(program(), ['-W', '-S', `${masterSocket},mode,600`, '-f', configurationFile], {
+    const child = spawn(program(), ['-W', '-S', `unix@${masterSocket},mode,600`, '-f', configurationFile], {
       cwd: directory,
       detached: true,
       stdio: ['ignore', output, output],
@@ -187,7 +189,12 @@ export class Proxy {
     );
     if (child.pid !== undefined) writeFileSync(join(directory, pidFile), `${child.pid}\n`, { mode: 0o600 });
     child.unref();
-    await Promise.race([this.#loaded(clock, () => true), ended.promise]);
+    try {
+      await Promise.race([this.#loaded(clock, () => true), ended.promise]);
+    } catch (error) {
+      await endProxy(directory, clock);
+      throw error;
+    }
   }
 
   async #reload(): Promise<void> {
@@ -287,7 +294,8 @@ function ask(socket: string, command: string): Promise<string> {
       connection.destroy(new Error(`cannot ask the proxy: ${socket} is silent`)),
     );
     connection.setEncoding('utf8');
-    connection.on('connect', () => connection.write(`${command}\n`));
+    // It answers what has come before the end, and hangs up.
+    connection.on('connect', () => connection.end(`${command}\n`));
     connection.on('data', (chunk: string) => {
       answer += chunk;
       if (answer.length > answerBytesMax) connection.destroy(new Error('cannot ask the proxy: it says too much'));
