@@ -7,6 +7,7 @@ import { curves } from './curves.ts';
 import { dns } from './dns.ts';
 import { growth } from './growth.ts';
 import { hollow } from './hollow.ts';
+import { https } from './https.ts';
 import { idle } from './idle.ts';
 import { list } from './list.ts';
 import { objects } from './objects.ts';
@@ -32,6 +33,7 @@ export const benches: readonly Bench[] = [
   dns,
   pods,
   idle,
+  https,
   services,
   store,
   api,

@@ -24,6 +24,8 @@ export interface BenchCluster extends AsyncDisposable {
   kubectl(...args: readonly string[]): Promise<string>;
   windlass(...args: readonly string[]): Promise<string>;
   token(): Promise<string>;
+  /** Stops it and starts it again on its data. How long the start took. */
+  restart(): Promise<number>;
 }
 
 const opened = new Set<AsyncDisposable>();
@@ -39,9 +41,12 @@ export const controlPlaneOnly = ['--nodes', '0', '--runtime', 'hollow', '--hollo
 export async function startBenchCluster(...flags: readonly string[]): Promise<BenchCluster> {
   const dataDir = mkdtempSync(join(tmpdir(), 'windlass-bench-'));
   const port = await freePort();
-  const started = performance.now();
-  const { stdout } = await windlass(['up', '--detach', '--data-dir', dataDir, '--port', String(port), ...flags]);
-  const startMs = performance.now() - started;
+  const start = async () => {
+    const started = performance.now();
+    const { stdout } = await windlass(['up', '--detach', '--data-dir', dataDir, '--port', String(port), ...flags]);
+    return { stdout, tookMs: performance.now() - started };
+  };
+  const { stdout, tookMs: startMs } = await start();
   const kubeconfig = join(dataDir, 'kubeconfig');
   const kubectl = async (...args: readonly string[]) =>
     (await run('kubectl', [...args], { env: { ...process.env, KUBECONFIG: kubeconfig }, maxBuffer: 1 << 28 })).stdout;
@@ -70,6 +75,10 @@ export async function startBenchCluster(...flags: readonly string[]): Promise<Be
         '--serviceaccount=kube-system:bench',
       );
       return (await kubectl('create', 'token', 'bench', '-n', 'kube-system', '--duration=24h')).trim();
+    },
+    async restart() {
+      await windlass(['down', '--data-dir', dataDir]);
+      return (await start()).tookMs;
     },
     async [Symbol.asyncDispose]() {
       opened.delete(cluster);

@@ -1,9 +1,11 @@
-import { spawn } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
+import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Bench } from './benches.ts';
 import { quantile, record, root, startBenchCluster, type Row } from './harness.ts';
 
 const rounds = 5;
+const coldRounds = 3;
 
 export const startup: Bench = {
   name: 'startup',
@@ -19,6 +21,8 @@ export const startup: Bench = {
         steps.set(name.trim(), [...(steps.get(name.trim()) ?? []), tookMs]);
       }
     }
+    const again = await startAgain();
+    const cold = await startCold();
     const inProcess = await startInProcess();
     const goals: Readonly<Record<string, string>> = { 'API server': 'start → readyz ≤ 500 ms; upstream 3.4 s' };
     const rows: Row[] = [
@@ -26,6 +30,11 @@ export const startup: Bench = {
         what: '`up --detach` until the node is Ready, p50',
         figure: ms(quantile(totals, 0.5)),
         against: '≤ 1.5 s; upstream 15.8 s',
+      },
+      { what: 'the same on the data of a former run, p50', figure: ms(quantile(again, 0.5)), against: '≤ 1.5 s' },
+      {
+        what: 'the same with nothing of it in the page cache, p50',
+        figure: cold.length === 0 ? 'needs root' : ms(quantile(cold, 0.5)),
       },
       ...[...steps].map(([name, values]) => ({
         what: `step ${name}, p50`,
@@ -46,6 +55,26 @@ export const startup: Bench = {
     await record('startup', rows);
   },
 };
+
+async function startAgain(): Promise<number[]> {
+  await using cluster = await startBenchCluster();
+  const times: number[] = [];
+  for (let round = 0; round < rounds; round++) times.push(await cluster.restart());
+  return times;
+}
+
+/** The machine as after its own start: neither program nor data have been read. */
+async function startCold(): Promise<number[]> {
+  if (process.getuid?.() !== 0 || process.platform !== 'linux') return [];
+  const times: number[] = [];
+  for (let round = 0; round < coldRounds; round++) {
+    execFileSync('sync');
+    writeFileSync('/proc/sys/vm/drop_caches', '3');
+    await using cluster = await startBenchCluster();
+    times.push(cluster.startMs);
+  }
+  return times;
+}
 
 /** In a process of its own, so that nothing is warm. */
 function startInProcess(): Promise<number[]> {
