@@ -14,12 +14,19 @@ export interface KnownSpec {
  * one workload are validated once.
  */
 export function knownSpecLike(spec: PodSpec): KnownSpec | undefined {
+  // Validation asks, and right after it who looks for warnings.
+  if (spec === lastAsked) return lastKnown;
+  lastAsked = spec;
+  lastKnown = undefined;
   const known = byTemplate.get(templateOf(spec));
   if (!known) return undefined;
   const token = tokenVolumeOf(spec);
-  for (const each of known) if (isAlike(each, spec, token)) return each;
-  return undefined;
+  lastKnown = known.find(each => isAlike(each, spec, token));
+  return lastKnown;
 }
+
+let lastAsked: PodSpec | undefined;
+let lastKnown: KnownSpec | undefined;
 
 /** The spec has no fault. Nobody changes it any more. */
 export function rememberSpec(spec: PodSpec): void {
@@ -27,8 +34,10 @@ export function rememberSpec(spec: PodSpec): void {
   if (spec.volumes?.some(volume => volume.ephemeral !== undefined)) return;
   const template = templateOf(spec);
   const known = byTemplate.get(template) ?? [];
+  lastAsked = spec;
+  lastKnown = { spec, tokenVolume: tokenVolumeOf(spec), isQuiet: false };
   byTemplate.delete(template);
-  byTemplate.set(template, [{ spec, tokenVolume: tokenVolumeOf(spec), isQuiet: false }, ...known].slice(0, likeMax));
+  byTemplate.set(template, [lastKnown, ...known].slice(0, likeMax));
   if (byTemplate.size > templatesMax) byTemplate.delete(byTemplate.keys().next().value as string);
 }
 

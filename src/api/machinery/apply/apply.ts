@@ -34,7 +34,7 @@ import { pooled } from './field-set-pool.ts';
 import { fieldSetOf, mergeObjects, withNamedFields, withoutEmptied, withoutPaths } from './merge.ts';
 import { reconciled } from './reconcile.ts';
 import { resetFilterOf, type ResetFilter } from './reset-fields.ts';
-import { hasShape, shapeOf, type Shape } from './shape.ts';
+import { KnownShapes, shapeOf } from './shape.ts';
 import { isObject, structureOf, type Structure } from './structure.ts';
 import { misfitMessage, misfitsOf } from './typed.ts';
 
@@ -152,10 +152,10 @@ export function trackUpdate(request: UpdateRequest): void {
 }
 
 /** What a new object has belongs to who makes it. Objects made of one template are known by their shape. */
-function giveToCreator(kind: AppliedKind, created: Record<string, Json>, manager: string, nowMs: number): void {
-  const fields = fieldsKnownBy(kind, created) ?? fieldsOfCreator(kind, created);
+function giveToCreator(kind: AppliedKind, object: Record<string, Json>, manager: string, nowMs: number): void {
+  const fields = fieldsOfCreator(kind, object);
   if (isEmptySet(fields)) {
-    setManagedFields(created, undefined);
+    setManagedFields(object, undefined);
     return;
   }
   const time = formatTime(nowMs);
@@ -168,46 +168,30 @@ function giveToCreator(kind: AppliedKind, created: Record<string, Json>, manager
     time,
     fields,
   };
-  setManagedFields(created, [entryOf(owner)]);
+  setManagedFields(object, [entryOf(owner)]);
 }
 
-interface KnownShape {
-  readonly shape: Shape;
-  readonly fields: FieldSet;
+/** By kind: of objects as they were made, and of configurations as they were applied. */
+const created = new WeakMap<AppliedKind, KnownShapes>();
+const configurations = new WeakMap<AppliedKind, KnownShapes>();
+
+function shapesOf(kinds: WeakMap<AppliedKind, KnownShapes>, kind: AppliedKind): KnownShapes {
+  let shapes = kinds.get(kind);
+  if (!shapes) kinds.set(kind, (shapes = new KnownShapes()));
+  return shapes;
 }
 
-/** By kind, the newest first. */
-const knownShapes = new WeakMap<AppliedKind, KnownShape[]>();
-const knownShapesMax = 16;
-
-function fieldsKnownBy(kind: AppliedKind, created: JsonObject): FieldSet | undefined {
-  const known = knownShapes.get(kind);
-  if (!known) return undefined;
-  for (let at = 0; at < known.length; at++) {
-    const each = known[at] as KnownShape;
-    if (!hasShape(each.shape, created)) continue;
-    if (at > 0) {
-      known.splice(at, 1);
-      known.unshift(each);
-    }
-    return each.fields;
-  }
-  return undefined;
-}
-
-function fieldsOfCreator(kind: AppliedKind, created: JsonObject): FieldSet {
+function fieldsOfCreator(kind: AppliedKind, object: JsonObject): FieldSet {
+  const shapes = shapesOf(created, kind);
+  const known = shapes.find(object);
+  if (known) return known;
   const structure = structureOf(kind.schema);
   const zero = emptyObject(kind);
-  const { changed } = compareObjects(structure, zero, created);
+  const { changed } = compareObjects(structure, zero, object);
   const made = differenceOf(resetFilterOf(kind, '')?.(changed) ?? changed, notOwned);
   const fields = pooled(made);
   // Somebody had the same fields before: more like it will come.
-  const shape = fields === made ? undefined : shapeOf(structure, zero, created);
-  if (shape) {
-    const known = knownShapes.get(kind);
-    if (!known) knownShapes.set(kind, [{ shape, fields }]);
-    else if (known.unshift({ shape, fields }) > knownShapesMax) known.pop();
-  }
+  if (fields !== made) shapes.add(shapeOf(structure, zero, object), fields);
   return fields;
 }
 
@@ -259,8 +243,14 @@ function claimExisting(
 
 function configuredFields(kind: AppliedKind, structure: Structure, applied: JsonObject, subresource: string): FieldSet {
   try {
-    const fields = fieldSetOf(structure, applied, 'refused');
-    return resetFilterOf(kind, subresource)?.(fields) ?? fields;
+    const shapes = subresource === '' ? shapesOf(configurations, kind) : undefined;
+    const known = shapes?.find(applied);
+    if (known) return known;
+    const set = fieldSetOf(structure, applied, 'refused');
+    const made = resetFilterOf(kind, subresource)?.(set) ?? set;
+    const fields = pooled(made);
+    if (fields !== made) shapes?.add(shapeOf(structure, undefined, applied), fields);
+    return fields;
   } catch (error) {
     const { namespace = '', name = '' } = metaOf(applied);
     const subject = `${namespace}/${name}; ${kind.group}/${kind.version}, Kind=${kind.kind}`;

@@ -5,6 +5,7 @@ import { Service } from '../../core/v1/service.ts';
 import { Pod } from '../../core/v1/pod.ts';
 import type { Json, JsonObject } from '../schema.ts';
 import { compareObjects } from './compare.ts';
+import { fieldSetOf } from './merge.ts';
 import { hasShape, shapeOf } from './shape.ts';
 import { structureOf } from './structure.ts';
 
@@ -64,6 +65,13 @@ for (const [name, schema, zero] of [
     const structure = structureOf(schema);
     const fieldsOf = (object: unknown) =>
       JSON.stringify(compareObjects(structure, zero as JsonObject, object as JsonObject).changed);
+    const appliedFieldsOf = (configuration: unknown) => {
+      try {
+        return JSON.stringify(fieldSetOf(structure, configuration as Json, 'refused'));
+      } catch (error) {
+        return String(error).replace(/: .*/, '');
+      }
+    };
     let alike = 0;
     const check = (one: unknown, other: unknown) => {
       const shape = shapeOf(structure, zero as JsonObject, one as Json);
@@ -72,6 +80,7 @@ for (const [name, schema, zero] of [
       if (!hasShape(shape, other as Json)) return;
       alike++;
       assert.equal(fieldsOf(other), fieldsOf(one));
+      if (Object.keys(zero).length === 0) assert.equal(appliedFieldsOf(other), appliedFieldsOf(one));
     };
     const picks = fc.infiniteStream(fc.nat(11));
     fc.assert(

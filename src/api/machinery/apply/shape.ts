@@ -1,5 +1,6 @@
 import { deepEqual } from '#base/deep-equal.ts';
 import type { Json, JsonObject } from '../schema.ts';
+import type { FieldSet } from './field-set.ts';
 import {
   deducedStructure,
   elementIfAny,
@@ -10,14 +11,43 @@ import {
   type Structure,
 } from './structure.ts';
 
+/** Sets of fields by the shapes of what has them, the newest first. */
+export class KnownShapes {
+  readonly #known: KnownShape[] = [];
+
+  find(value: Json): FieldSet | undefined {
+    for (let at = 0; at < this.#known.length; at++) {
+      const each = this.#known[at] as KnownShape;
+      if (!hasShape(each.shape, value)) continue;
+      if (at > 0) {
+        this.#known.splice(at, 1);
+        this.#known.unshift(each);
+      }
+      return each.fields;
+    }
+    return undefined;
+  }
+
+  add(shape: Shape | undefined, fields: FieldSet): void {
+    if (shape && this.#known.unshift({ shape, fields }) > knownMax) this.#known.pop();
+  }
+}
+
+interface KnownShape {
+  readonly shape: Shape;
+  readonly fields: FieldSet;
+}
+
+const knownMax = 16;
+
 /**
- * Everything about a new object that decides which fields its creator owns: which fields it has, by which keys its items are
+ * Everything about an object that decides which fields its creator owns, or who applies it: which fields it has, by which keys its items are
  * told apart, what is empty. Other values do not count, so objects made of one template have one shape.
  */
 export type Shape =
   /** Whatever it is, it is owned as a whole. */
   | { readonly type: 'any' }
-  | { readonly type: 'empty' }
+  | { readonly type: 'empty'; readonly of: 'nothing' | 'list' | 'object' }
   /** A value without members where some might have been. */
   | { readonly type: 'plain' }
   /** Go prints a zero here: the value is owned when it is another one. */
@@ -31,7 +61,6 @@ export type Shape =
     };
 
 const any: Shape = { type: 'any' };
-const empty: Shape = { type: 'empty' };
 const plain: Shape = { type: 'plain' };
 
 /** The shape of a new object beside what Go has before anything is set; undefined where it cannot be told. */
@@ -39,7 +68,7 @@ export function shapeOf(structure: Structure, zero: Json | undefined, value: Jso
   if (structure.type === 'ignored') return any;
   const isNothing = isEmpty(value);
   if (structure.type === 'leaf' || isNothing) {
-    if (zero === undefined) return structure.type === 'leaf' ? any : empty;
+    if (zero === undefined) return structure.type === 'leaf' ? any : { type: 'empty', of: sortOf(value) };
     if (structure.type !== 'leaf' && !isEmpty(zero)) return undefined;
     return { type: 'printed', zero, isZero: deepEqual(zero, value), isEmpty: structure.type !== 'leaf' };
   }
@@ -88,7 +117,7 @@ export function hasShape(shape: Shape, value: Json | undefined): boolean {
     case 'any':
       return value !== undefined;
     case 'empty':
-      return value !== undefined && isEmpty(value);
+      return value !== undefined && isEmpty(value) && sortOf(value) === shape.of;
     case 'plain':
       return !isObject(value) && !isEmpty(value);
     case 'printed':
@@ -125,6 +154,11 @@ function haveShapes({ keys, items }: Shape & { type: 'list' }, list: readonly Js
     if (!hasShape(shape, item)) return false;
   }
   return true;
+}
+
+function sortOf(empty: Json): 'nothing' | 'list' | 'object' {
+  if (empty === null) return 'nothing';
+  return Array.isArray(empty) ? 'list' : 'object';
 }
 
 function keyValueOf({ name, default: fallback }: ListKey, item: JsonObject): Json | undefined {
