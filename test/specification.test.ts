@@ -25,3 +25,19 @@ for (const [, number, promise = ''] of promises)
     assert.ok(named.length > 0, 'it names no test');
     for (const file of named) assert.ok(existsSync(join(root, file)), `${file} is not there`);
   });
+
+test('every scenario of etcd names a test that there is, or why there is none', () => {
+  const directory = join(root, 'test', 'robustness');
+  const table = readFileSync(join(directory, 'README.md'), 'utf8').matchAll(/^\| (?!scenario)(\S.*) \|$/gm);
+  const rows = [...table].map(([, row = '']) => row.split(' | '));
+  assert.ok(rows.length >= 20);
+  for (const [scenario = '', , here = '', holder = ''] of rows) {
+    if (holder === '-') {
+      assert.match(here, /^not: ./, scenario);
+      continue;
+    }
+    const [file = '', name = ''] = holder.split(/: (.*)/);
+    const source = readFileSync(join(file.includes('/') ? root : directory, file), 'utf8');
+    assert.ok(name !== '' && source.includes(name), `${scenario}: ${file} has no test ${name}`);
+  }
+});
