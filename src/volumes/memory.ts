@@ -8,3 +8,10 @@ export async function mountMemory(directory: string, sizeBytes: number | undefin
   const options = [`mode=${mode.toString(8)}`, ...(sizeBytes ? [`size=${sizeBytes}`] : [])];
   await mount({ source: 'tmpfs', target: directory, type: 'tmpfs', data: options.join(',') });
 }
+
+/** Mounts a file system in huge pages of one size, once. */
+export async function mountHugePages(directory: string, pageBytes: number): Promise<void> {
+  await mkdir(directory, { recursive: true });
+  if (isMountpoint(directory)) return;
+  await mount({ source: 'nodev', target: directory, type: 'hugetlbfs', data: `pagesize=${pageBytes}` });
+}

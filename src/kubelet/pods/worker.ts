@@ -219,6 +219,8 @@ export class PodWorker {
 
   begin(): void {
     this.#isHeld = false;
+    // Only now it is known what the pod has for itself.
+    this.#podLimits = this.#limitsOfPod();
     const { phase } = this.#pod.status ?? {};
     if (phase === 'Succeeded' || phase === 'Failed') this.#stop(this.#grace());
     this.update(this.#pod);
@@ -682,11 +684,11 @@ export class PodWorker {
   /** What a container is to have. */
   #limitsOf(container: Container): LinuxContainerResources {
     const { allocations, facts } = this.#host;
-    const limits = containerResources(this.#pod.spec, container, facts.memoryCapacityBytes);
-    const isFree = allocations.hasOwnCpus(this.#pod, container.name);
+    const { cpuQuota, cpuPeriod, ...limits } = containerResources(this.#pod.spec, container, facts.memoryCapacityBytes);
+    const isFree = cpuQuota === undefined || allocations.hasOwnCpus(this.#pod, container.name);
     return {
       ...limits,
-      ...(isFree && { cpuQuota: -1 }),
+      ...(!isFree && { cpuQuota, cpuPeriod: cpuPeriod ?? 100_000 }),
       ...allocations.bound(this.#pod, container.name),
     };
   }

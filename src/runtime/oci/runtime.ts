@@ -332,6 +332,8 @@ export class OciRuntime implements Runtime, ImageLoader {
     mkdirSync(paths.directory, { mode: 0o711 });
     writeRecord(paths.record, record);
     try {
+      // Another cluster on this machine may have taken it back when it ended; a group in it keeps it from then on.
+      await completeHybrid();
       await buildSandbox(this.#at, id, config, {
         namespaces: this.#namespaces,
         cgroups: this.#cgroups,
