@@ -72,11 +72,21 @@ export async function completeHybrid(): Promise<void> {
   const unified = join(root, 'unified');
   if (isUnified(root) || !isUnified(unified)) return;
   const left = read(join(unified, 'cgroup.controllers'))?.trim().split(/\s+/).filter(Boolean) ?? [];
-  for (const name of left) {
+  for (const name of [...left, ...unmountedControllers()]) {
     const directory = join(root, name);
     mkdirSync(directory, { recursive: true });
     await mount({ source: hybridSource, target: directory, type: 'cgroup', data: name });
   }
+}
+
+/** Those with a version 1 hierarchy that is mounted elsewhere only, such as in the namespace of somebody's container. */
+function unmountedControllers(): readonly string[] {
+  const mounted = new Set(listMounts().flatMap(({ type, superOptions }) => (type === 'cgroup' ? superOptions : [])));
+  const lines = (read('/proc/cgroups') ?? '').split('\n').filter(line => line !== '' && !line.startsWith('#'));
+  return lines
+    .map(line => line.split('\t'))
+    .filter(([name = '', hierarchy, , enabled]) => hierarchy !== '0' && enabled === '1' && !mounted.has(name))
+    .map(([name = '']) => name);
 }
 
 /** Takes back what `completeHybrid` mounted, by whichever process, unless somebody's groups are in it. */
