@@ -74,8 +74,9 @@ export function startSupervisor(options: {
     throw new Error(`cannot start: the cluster in ${dir.path} runs already`);
   if (config.nodes > 0) claimRanges(dir, config);
 
-  const context = { dir, progress, clock, heap: config.hollowNodes > hollowNodesRoomy ? roomy : frugal };
-  const controlPlane = new Role(context, 'control-plane', ['control-plane', '--data-dir', dir.path]);
+  const context = { dir, progress, clock, heap: frugal };
+  const heap = config.hollowNodes > hollowNodesRoomy ? roomy : busy;
+  const controlPlane = new Role({ ...context, heap }, 'control-plane', ['control-plane', '--data-dir', dir.path]);
   // The node agent loads while the control plane starts, and waits for its word to go on.
   const first = config.nodes > 0 ? [new Role(context, 'node-agent', ['node-agent', '--data-dir', dir.path])] : [];
   for (const role of [controlPlane, ...first]) role.start();
@@ -136,6 +137,8 @@ async function removeNodeNamespaces(dir: DataDir): Promise<void> {
 
 /** The heap grows in small steps, and its young part stays small: what a burst of requests needed would stay taken. */
 const frugal = ['--heap-growing-percent=40', '--max-semi-space-size=8'];
+/** Whom many ask: a tenth to a fifth less CPU under load for 25 MB after it. */
+const busy = ['--heap-growing-percent=40', '--max-semi-space-size=16'];
 /** With many simulated nodes, and their pods, a third of the CPU would go into collecting garbage; a tenth more memory. */
 const roomy = ['--max-semi-space-size=32'];
 const hollowNodesRoomy = 100;
