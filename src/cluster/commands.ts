@@ -77,6 +77,18 @@ const shapeFlags: readonly Flag[] = [
     does: "how nodes reach each other's pods: packed into UDP, or by routes, where nodes are neighbours (default vxlan)",
   },
   {
+    name: 'cni-conf-dir',
+    type: 'text',
+    value: 'DIR',
+    does: "connects pods by the CNI plugins that a file of this folder names; 'none': by the built-in network (default)",
+  },
+  {
+    name: 'cni-bin-dir',
+    type: 'text',
+    value: 'DIR,…',
+    does: 'where those plugins are (default /opt/cni/bin,/usr/lib/cni)',
+  },
+  {
     name: 'load-balancer-pool',
     type: 'text',
     value: 'CIDR,…',

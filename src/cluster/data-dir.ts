@@ -34,6 +34,8 @@ export interface ClusterConfig {
   readonly hollowNodes: number;
   readonly runtime: 'oci' | 'cri' | 'hollow';
   readonly runtimeEndpoint: string;
+  /** Pods of the built-in runtime are connected by CNI plugins; absent: by the built-in network. */
+  readonly cni?: { readonly confDir: string; readonly binDirs: readonly string[] };
   /** How packets get from one node's pods to another's; absent: `vxlan`. */
   readonly network?: 'vxlan' | 'hostgw';
   /** CIDRs for the addresses of load balancers; absent: they have the nodes' own. */

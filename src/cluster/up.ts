@@ -1,7 +1,7 @@
 import { fork } from 'node:child_process';
 import { closeSync, openSync, readdirSync } from 'node:fs';
 import { createServer } from 'node:net';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { systemClock } from '#base/clock.ts';
 import { parseCidr } from '#base/ip.ts';
 import { claimFreeRanges, rangeChoices, releaseRanges, type Ranges } from './addresses.ts';
@@ -155,6 +155,7 @@ async function decideConfig(
   const nodes = real ? (flags.number('nodes') ?? (before?.nodes || 1)) : 0;
   if (nodes > nodesMax) throw new Error(`cannot run ${nodes} nodes on one machine: at most ${nodesMax}`);
   const network = (flags.text('network') as ClusterConfig['network']) ?? before?.network;
+  const cni = decideCni(flags, runtime, before);
   const datastore = decideDatastore(flags, before);
   const pool = decidePool(flags, before);
   const ranges =
@@ -174,6 +175,7 @@ async function decideConfig(
     runtimeEndpoint:
       flags.text('runtime-endpoint') ?? before?.runtimeEndpoint ?? 'unix:///run/containerd/containerd.sock',
     ...(network !== undefined && { network }),
+    ...(cni !== undefined && { cni }),
     ...(datastore !== undefined && { datastore }),
     ...(pool !== undefined && { loadBalancerPool: pool }),
     ...switchOf('ingress', flags, before),
@@ -199,6 +201,31 @@ function switchOf(name: 'ingress' | 'gateway', flags: Flags, before: ClusterConf
 function proxyIsMissing(): string | undefined {
   const lack = installPackages(proxyPackages, 'Ingresses and Gateways');
   return lack && `${lack} Until then they are accepted, but nothing answers for them.`;
+}
+
+const pluginFolders = '/opt/cni/bin,/usr/lib/cni';
+
+/** Undefined: the built-in network. */
+function decideCni(
+  flags: Flags,
+  runtime: ClusterConfig['runtime'],
+  before: ClusterConfig | undefined,
+): ClusterConfig['cni'] {
+  const given = flags.text('cni-conf-dir');
+  if (given === 'none') return undefined;
+  const confDir = given === undefined ? before?.cni?.confDir : resolve(given);
+  const folders = flags.text('cni-bin-dir');
+  if (confDir === undefined) {
+    if (folders !== undefined) throw new Error('cannot use --cni-bin-dir alone: --cni-conf-dir names the network');
+    return undefined;
+  }
+  if (runtime !== 'oci' && given === undefined) return undefined;
+  if (runtime !== 'oci')
+    throw new Error(`cannot connect pods by CNI plugins: the runtime ${runtime} connects its pods itself`);
+  const binDirs = (folders ?? before?.cni?.binDirs.join() ?? pluginFolders)
+    .split(',')
+    .map(folder => resolve(folder.trim()));
+  return { confDir, binDirs };
 }
 
 /** Undefined: the nodes' own addresses. */

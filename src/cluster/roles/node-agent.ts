@@ -25,7 +25,8 @@ import { startDns } from '#dns/dns.ts';
 import { startKubelet } from '#kubelet/kubelet.ts';
 import { nodeLabel } from '#kubelet/pods/names.ts';
 import { removeNodeRoutes, startNodeRoutes, tunnelOf } from '#network/between/routes.ts';
-import { bridgeNetwork, removeBridgeNetwork, type BridgeNetwork } from '#network/cni/bridge.ts';
+import { bridgeNetwork, removeBridgeNetwork, type BridgeNetworkOptions } from '#network/cni/bridge.ts';
+import type { NodeNetwork } from '#network/cni/pod-network.ts';
 import { bridgeName } from '#network/names.ts';
 import { openNetworkPolicies, removeNetworkPolicies, type NetworkPolicies } from '#network/policy/policies.ts';
 import { removeServiceProxy, startServiceProxy } from '#network/proxy/proxy.ts';
@@ -99,7 +100,7 @@ export async function nodeAgent(flags: Flags): Promise<number> {
 interface NodeParts {
   readonly local: LocalNode;
   readonly runtime: Runtime & NodeImages;
-  readonly network: BridgeNetwork;
+  readonly network: NodeNetwork;
 }
 
 async function start(agent: Agent, role: RoleProcess, lifetime: Lifetime): Promise<void> {
@@ -247,29 +248,42 @@ async function openNode(
   lifetime: Lifetime,
   policies?: NetworkPolicies,
 ): Promise<NodeParts> {
-  const { dir, config, clock, log } = agent;
+  const { dir, clock, log } = agent;
   const root = dir.nodeDir(local.name);
-  const tunnel = local.address === undefined ? undefined : tunnelOf(config.network ?? 'vxlan', dir.id);
-  const network = lifetime.own(
-    await bridgeNetwork({
-      clusterId: networkId(agent, local),
-      podCidrs: [],
-      clusterCidrs: [config.podCIDR],
-      stateDir: join(root, 'network'),
-      connectedByOthers: config.runtime === 'cri',
-      ...(tunnel && { tunnel }),
-      ...(policies && { gate: policies }),
-      clock,
-      log,
-    }),
-  );
+  const common = {
+    clusterId: networkId(agent, local),
+    stateDir: join(root, 'network'),
+    ...(policies && { gate: policies }),
+    clock,
+    log,
+  };
+  const network = lifetime.own(await openNetwork(agent, local, common));
   return { local, network, runtime: lifetime.own(await openRuntime(agent, local, network, lifetime)) };
+}
+
+async function openNetwork(
+  { dir, config }: Agent,
+  local: LocalNode,
+  common: Pick<BridgeNetworkOptions, 'clusterId' | 'stateDir' | 'gate'> & Pick<Agent, 'clock' | 'log'>,
+): Promise<NodeNetwork> {
+  if (config.cni && config.runtime === 'oci') {
+    const { pluginNetwork } = await import('#network/cni/plugins/network.ts');
+    return pluginNetwork({ ...common, confDirectory: config.cni.confDir, binDirectories: config.cni.binDirs });
+  }
+  const tunnel = local.address === undefined ? undefined : tunnelOf(config.network ?? 'vxlan', dir.id);
+  return bridgeNetwork({
+    ...common,
+    podCidrs: [],
+    clusterCidrs: [config.podCIDR],
+    connectedByOthers: config.runtime === 'cri',
+    ...(tunnel && { tunnel }),
+  });
 }
 
 async function openRuntime(
   agent: Agent,
   local: LocalNode,
-  network: BridgeNetwork,
+  network: NodeNetwork,
   lifetime: Lifetime,
 ): Promise<Runtime & NodeImages> {
   const { dir, config, clock, log } = agent;
@@ -301,7 +315,7 @@ const cniDirectory = '/etc/cni/net.d';
 async function configureCni(
   agent: Agent,
   local: LocalNode,
-  network: BridgeNetwork,
+  network: NodeNetwork,
   podCidrs: readonly string[],
 ): Promise<void> {
   await network.updatePodCidrs?.(podCidrs);

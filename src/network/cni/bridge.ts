@@ -23,7 +23,7 @@ import { NftTable } from '../nftables/table.ts';
 import { closeFirewall, openFirewall } from './firewall.ts';
 import { Leases, type Lease } from './leases.ts';
 import { LinkRemover } from './link-remover.ts';
-import type { LeasedPod, NetworkedSandbox, PodGate, PodNetwork } from './pod-network.ts';
+import type { LeasedPod, NetworkedSandbox, NodeNetwork, PodGate } from './pod-network.ts';
 import { hostPortElements, linkRules, nodeElement, podRules, senderElement, type PodElement } from './rules.ts';
 
 export interface BridgeNetworkOptions {
@@ -46,12 +46,8 @@ export interface BridgeNetworkOptions {
   readonly log?: Log;
 }
 
-export interface BridgeNetwork extends PodNetwork, AsyncDisposable {
-  /** The node's own address on the bridge, one a family: where DNS listens. */
-  readonly gateways: readonly string[];
+export interface BridgeNetwork extends NodeNetwork {
   readonly mtu: number;
-  /** The cluster's nodes: pods reach these addresses with their own, and the tunnel takes packets from nobody else. */
-  nodesChanged(change: { readonly come?: readonly string[]; readonly gone?: readonly string[] }): Promise<void>;
 }
 
 /**
@@ -148,7 +144,7 @@ class Bridge implements BridgeNetwork {
     });
   }
 
-  async nodesChanged({ come = [], gone = [] }: Parameters<BridgeNetwork['nodesChanged']>[0]): Promise<void> {
+  async nodesChanged({ come = [], gone = [] }: Parameters<NodeNetwork['nodesChanged']>[0]): Promise<void> {
     for (const ip of come) this.#nodeAddresses.add(ip);
     for (const ip of gone) this.#nodeAddresses.delete(ip);
     const table = this.#table;

@@ -10,6 +10,14 @@ export interface PodNetwork {
   updatePodCidrs(podCidrs: readonly string[]): Promise<void>;
 }
 
+/** The pod network of a node, whoever connects its pods. */
+export interface NodeNetwork extends PodNetwork, AsyncDisposable {
+  /** The node's own address in its range, one a family: where DNS listens. */
+  readonly gateways: readonly string[];
+  /** The cluster's nodes: pods reach these addresses with their own, and the tunnel takes packets from nobody else. */
+  nodesChanged(change: { readonly come?: readonly string[]; readonly gone?: readonly string[] }): Promise<void>;
+}
+
 export interface NetworkedSandbox {
   readonly id: string;
   readonly netnsPath: string;
@@ -17,6 +25,12 @@ export interface NetworkedSandbox {
     readonly metadata?: { readonly name: string; readonly namespace: string; readonly uid: string };
     readonly labels?: Readonly<Record<string, string>>;
     readonly portMappings?: readonly PortMapping[];
+    readonly annotations?: Readonly<Record<string, string>>;
+    readonly dnsConfig?: {
+      readonly servers: readonly string[];
+      readonly searches: readonly string[];
+      readonly options: readonly string[];
+    };
   };
 }
 
