@@ -160,6 +160,7 @@ function start<Type extends ApiObject, Values extends object, Answer>(
     writes: new Slots(limits.controllerWritesInFlightMax),
     signal: stop.signal,
   };
+  const restUntilMs = new Map<string, number>();
   const unsubscribe = subject.subscribe({
     added: object => {
       if (concerns(object)) queue.add(keyOf(object));
@@ -167,10 +168,15 @@ function start<Type extends ApiObject, Values extends object, Answer>(
     updated: (object, old) => {
       if ((concerns(object) || concerns(old)) && (!changed || changed(object, old))) queue.add(keyOf(object));
     },
-    deleted: object => queue.add(keyOf(object)),
+    deleted: object => {
+      const key = keyOf(object);
+      if (definition.decideGone) queue.add(key);
+      else {
+        restUntilMs.delete(key);
+        queue.forget(key);
+      }
+    },
   });
-
-  const restUntilMs = new Map<string, number>();
   const reconcile = async (key: string): Promise<void> => {
     const startedMs = clock.monotonic();
     const leftMs = (restUntilMs.get(key) ?? 0) - startedMs;
@@ -192,7 +198,7 @@ function start<Type extends ApiObject, Values extends object, Answer>(
     }
     const tookMs = clock.monotonic() - startedMs;
     const { again, wakeAtMs } = await apply(actions ?? [], applying);
-    if (tookMs > restMsMin) restUntilMs.set(key, clock.monotonic() + tookMs * restFactor);
+    if (tookMs > restMsMin && subject.objects.has(key)) restUntilMs.set(key, clock.monotonic() + tookMs * restFactor);
     if (again) queue.retry(key);
     else queue.forget(key);
     // A timer may come a little early; upstream's conditions count whole seconds.

@@ -96,6 +96,10 @@ export class SchedulingQueue {
     return this.#known.has(key);
   }
 
+  infoOf(key: string): PodInfo | undefined {
+    return this.#known.get(key)?.info;
+  }
+
   /** What a waiting pod asks for, to tell a change that matters from one that does not. */
   classOf(key: string): string | undefined {
     return this.#known.get(key)?.info.classKey;

@@ -160,7 +160,7 @@ export async function startScheduler(options: SchedulerOptions): Promise<Schedul
   }
 
   function seePod(pod: Pod): void {
-    const info = podInfo(pod);
+    const info = infoOf(pod);
     if (pod.spec.nodeName) {
       queue.remove(info.key);
       dropNomination(info.key);
@@ -181,6 +181,13 @@ export async function startScheduler(options: SchedulerOptions): Promise<Schedul
     if (cluster.nodeOfPod(info.key) !== undefined && !nominated.has(info.key)) return;
     if (queue.has(info.key) && sameToScheduler(info)) queue.refresh(info);
     else queue.add(info);
+  }
+
+  /** The spec of most changed pods is the one that was looked at before. */
+  function infoOf(pod: Pod): PodInfo {
+    const key = `${pod.metadata.namespace}/${pod.metadata.name}`;
+    const known = queue.infoOf(key) ?? cluster.podOn(key);
+    return known?.pod.spec === pod.spec ? { ...known, pod } : podInfo(pod);
   }
 
   /** Our own status patches come back as updates; they are no reason for another try. */

@@ -22,6 +22,8 @@ interface Housing {
 export const podGarbageCollector = defineController({
   name: 'pod-garbage-collector',
   reconciles: Pod,
+  // Who waits for a node is nobody's loss.
+  concerns: pod => (pod.spec?.nodeName ?? '') !== '' || pod.metadata.deletionTimestamp !== undefined,
   reads: { housing: housing(), surplus: surplusOfTerminated() },
   writes: [Pod],
   changed: (pod, old) =>
