@@ -18,7 +18,11 @@ if (unknown.length > 0) {
   process.exit(2);
 }
 for (const signal of ['SIGINT', 'SIGTERM'] as const)
-  process.once(signal, () => void closeAll().finally(() => process.exit(130)));
+  process.once(signal, () => {
+    // What is being measured loses its cluster under its feet.
+    process.on('uncaughtException', () => undefined);
+    void closeAll().finally(() => process.exit(130));
+  });
 for (const bench of benches) {
   const asked = wanted.find(({ name }) => name === bench.name);
   if (wanted.length > 0 && !asked) continue;

@@ -9,7 +9,7 @@ import { keepCurve } from './measurements.ts';
 const run = promisify(execFile);
 const sizes = [1_000, 2_000, 4_000];
 /** Less than this is noise of the sampling. */
-const noticedMs = 100;
+const noticedMs = 300;
 /** Twice the work may cost twice, and a little for what differs between two runs. */
 const ratioMax = 2.5;
 
