@@ -14,6 +14,8 @@ export const layers = {
   client: ['base', 'api'],
   controllers: ['base', 'cel', 'api', 'client'],
   scheduler: ['base', 'api', 'client'],
+  // Asks the scheduler's own filters what would be.
+  autoscaler: ['base', 'api', 'client', 'scheduler'],
   runtime: ['base', 'api'],
   network: ['base', 'api', 'client'],
   volumes: ['base', 'api', 'client'],
@@ -34,6 +36,7 @@ export const layers = {
     'client',
     'controllers',
     'scheduler',
+    'autoscaler',
     'runtime',
     'kubelet',
     'network',

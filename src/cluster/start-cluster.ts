@@ -10,6 +10,8 @@ import type { Client } from '#client/client.ts';
 import { hollowNames, startHollowNodes, type HollowNodes } from '#kubelet/hollow.ts';
 import { openMemoryStorage } from '#storage/memory/memory-storage.ts';
 import { rangeChoices } from './addresses.ts';
+import { startAutoscaling } from './autoscaling.ts';
+import type { ClusterAutoscalerArguments } from './flags/cluster-autoscaler.ts';
 import type { KubeSchedulerArguments } from './flags/kube-scheduler.ts';
 import { startControlPlane, type ControlPlane } from './control-plane.ts';
 
@@ -24,6 +26,8 @@ export interface ClusterOptions {
   readonly port?: number;
   /** What `--kube-scheduler-arg` would say: a KubeSchedulerConfiguration, plugins. */
   readonly schedulerArguments?: KubeSchedulerArguments;
+  /** What `--cluster-autoscaler-arg` would say: groups of simulated nodes that grow and shrink. */
+  readonly autoscalerArguments?: ClusterAutoscalerArguments;
 }
 
 /** A whole cluster inside this process: API server, controllers, scheduler, simulated nodes, on a store in memory. */
@@ -108,6 +112,8 @@ export async function startCluster(options: ClusterOptions = {}): Promise<Cluste
       tls: { ...serving, ...controlPlane.trust },
     });
     await controlPlane.startActing();
+    const { schedulerArguments = {}, autoscalerArguments = {} } = options;
+    await startAutoscaling(controlPlane, autoscalerArguments, schedulerArguments, { clock, random, log, lifetime });
     const hollow = lifetime.own(await startNodes(controlPlane, nodes, { clock, random, log }));
     const server = `https://127.0.0.1:${listener.port}`;
     return {

@@ -1,5 +1,6 @@
 import type { Flag, Flags } from '../commands.ts';
 import { keptArguments, parseComponentArguments, type ComponentArguments, type ComponentFlags } from './component.ts';
+import { clusterAutoscalerFlags } from './cluster-autoscaler.ts';
 import { kubeApiserverFlags } from './kube-apiserver.ts';
 import { kubeControllerManagerFlags } from './kube-controller-manager.ts';
 import { kubeSchedulerFlags } from './kube-scheduler.ts';
@@ -11,6 +12,7 @@ export const componentFlags = {
   'kube-controller-manager': kubeControllerManagerFlags,
   'kube-scheduler': kubeSchedulerFlags,
   kubelet: kubeletFlags,
+  'cluster-autoscaler': clusterAutoscalerFlags,
 } satisfies Record<string, ComponentFlags>;
 
 export type Component = keyof typeof componentFlags;

@@ -122,6 +122,14 @@ async function start(
     await plane.startActing();
     await serveGateway(plane, { dir, config, isShared: storage.shared !== undefined, clock, random, log }, lifetime);
   });
+  const autoscaling = argumentsOf('cluster-autoscaler', config.components);
+  if (autoscaling.nodes) {
+    const { startAutoscaling } = await import('../autoscaling.ts');
+    const ofScheduler = argumentsOf('kube-scheduler', config.components);
+    await progress.run('autoscaler', () =>
+      startAutoscaling(plane, autoscaling, ofScheduler, { clock, random, log, lifetime }),
+    );
+  }
   if (config.hollowNodes > 0) {
     const what = config.hollowNodes === 1 ? 'simulated node' : `${config.hollowNodes} simulated nodes`;
     lifetime.own(await progress.run(what, () => startNodes(plane, config.hollowNodes, { clock, random, log })));
