@@ -121,7 +121,7 @@ export async function startApiServer(options: ApiServerOptions): Promise<ApiServ
   const kinds = options.kinds ?? allKinds.filter(kind => kind.served && kind.plural !== '');
   await cache.start(kinds.filter(kind => !kind.storedAs));
   registry.add(kinds);
-  const writer = new Writer(storage, cache, options.eventTtlMs);
+  const writer = new Writer(storage, cache, clock, options.eventTtlMs);
   const hooks = new Hooks(
     new Map([
       [

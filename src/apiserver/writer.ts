@@ -1,4 +1,5 @@
 import { isDeepStrictEqual } from 'node:util';
+import type { Clock } from '#base/clock.ts';
 import { limits } from '#base/limits.ts';
 import { traced } from '#base/trace.ts';
 import { ApiError, errors } from '#api/machinery/errors.ts';
@@ -14,15 +15,20 @@ export class StaleError extends Error {
   override readonly name = 'StaleError';
 }
 
+/** How long a change waits for the one before it. */
+const turnMsMax = 1_000;
+
 /** Writes objects into the store, and answers with what the cache made of them. */
 export class Writer {
   readonly #storage: Storage;
   readonly #cache: WatchCache;
+  readonly #clock: Clock;
   readonly #eventTtlMs: number;
   readonly #queues = new Map<string, Promise<unknown>>();
 
-  constructor(storage: Storage, cache: WatchCache, eventTtlMs = defaultEventTtlMs) {
+  constructor(storage: Storage, cache: WatchCache, clock: Clock, eventTtlMs = defaultEventTtlMs) {
     this.#storage = storage;
+    this.#clock = clock;
     this.#eventTtlMs = eventTtlMs;
     this.#cache = cache;
   }
@@ -66,19 +72,31 @@ export class Writer {
 
   /**
    * Runs one change of an object after the other, so that writers of one object do not take each other's work away.
-   * Objects that nobody else is writing do not wait.
+   * Objects that nobody else is writing do not wait; and nobody waits long, since the change before may be waiting for a
+   * webhook that wants to write the same object: then the store decides who was first.
    */
   async exclusively<Value>(resource: Resource, key: string, run: () => Promise<Value>): Promise<Value> {
     const name = storageKey(resource.storedKind, key);
     const change = this.#cache.isShared ? () => this.#onCurrent(resource, key, run) : run;
     const before = this.#queues.get(name);
-    const turn = before ? before.then(change, change) : change();
+    const turn = before ? this.#awaitTurn(before).then(change) : change();
     this.#queues.set(name, turn);
     try {
       return await turn;
     } finally {
       if (this.#queues.get(name) === turn) this.#queues.delete(name);
     }
+  }
+
+  #awaitTurn(before: Promise<unknown>): Promise<void> {
+    return new Promise(resolve => {
+      const cancel = this.#clock.after(turnMsMax, resolve);
+      const done = () => {
+        cancel();
+        resolve();
+      };
+      before.then(done, done);
+    });
   }
 
   /** What was refused for what the cache has is tried again where another server has changed the object since. */

@@ -1,5 +1,5 @@
 import type { Pod } from '#api/core/v1/pod.ts';
-import { errors } from '#api/machinery/errors.ts';
+import { errors, isReason } from '#api/machinery/errors.ts';
 import type { ApiObject, Draft, Kind } from '#api/machinery/kind.ts';
 import { compileLabelSelector } from '#api/machinery/selector.ts';
 import { Eviction } from '#api/policy/v1/eviction.ts';
@@ -38,34 +38,62 @@ export async function eviction(call: Call, resource: Resource): Promise<ApiRespo
     ...(wire as object),
     dryRun: options.dryRun || (Array.isArray(wire.dryRun) && wire.dryRun.includes('All')),
   };
-  const pod = viewOf(resource, existing(resource, namespace, name)) as Pod;
-  if (!mayIgnoreBudgets(pod)) {
-    const budget = budgetOf(call, pod);
-    if (budget === 'several')
-      return call.respond(201, {
-        kind: 'Status',
-        apiVersion: 'v1',
-        metadata: {},
-        status: 'Failure',
-        message: 'This pod has more than one PodDisruptionBudget, which the eviction subresource does not support.',
-        reason: 'InternalError',
-        code: 500,
-      });
-    if (budget && !skipsUnhealthy(pod, budget)) await takeFromBudget(call, pod, budget, wanted.dryRun);
+  const read = () => viewOf(resource, existing(resource, namespace, name)) as Pod;
+  const remove = (preconditions: DeleteOptions['preconditions']) =>
+    deleteObject(call, resource, namespace, name, { ...wanted, ...(preconditions && { preconditions }) });
+  const success = () =>
+    call.respond(201, { kind: 'Status', apiVersion: 'v1', metadata: {}, status: 'Success', code: 201 });
+  let pod = read();
+  for (let attempt = 1; mayIgnoreBudgets(pod); attempt++, pod = read()) {
+    try {
+      await remove(isOver(pod) ? wanted.preconditions : asRead(pod, wanted));
+      return success();
+    } catch (error) {
+      // It may have begun to serve somebody since it was read.
+      const isOurs = wanted.preconditions?.resourceVersion === undefined;
+      if (!isReason(error, 'Conflict') || !isOurs || attempt === attemptsMax) throw error;
+    }
   }
-  await deleteObject(call, resource, namespace, name, wanted);
-  return call.respond(201, { kind: 'Status', apiVersion: 'v1', metadata: {}, status: 'Success', code: 201 });
+  const budget = budgetOf(call, pod);
+  if (budget === 'several')
+    return call.respond(201, {
+      kind: 'Status',
+      apiVersion: 'v1',
+      metadata: {},
+      status: 'Failure',
+      message: 'This pod has more than one PodDisruptionBudget, which the eviction subresource does not support.',
+      code: 500,
+    });
+  if (!budget || !skipsUnhealthy(pod, budget)) {
+    if (budget) await takeFromBudget(call, pod, budget, wanted.dryRun);
+    await remove(wanted.preconditions);
+    return success();
+  }
+  try {
+    await remove(asRead(pod, wanted));
+    return success();
+  } catch (error) {
+    if (!isReason(error, 'Conflict') || wanted.preconditions?.resourceVersion !== undefined) throw error;
+    throw stillProcessed(budget.metadata.name ?? '');
+  }
+}
+
+/** Upstream's, of conflicts in a row. */
+const attemptsMax = 20;
+
+/** Only as it was when it was looked at, unless the client says of which version it speaks. */
+function asRead({ metadata }: Pod, { preconditions }: DeleteOptions): DeleteOptions['preconditions'] {
+  return { resourceVersion: metadata.resourceVersion ?? '', ...preconditions };
+}
+
+/** It cannot serve anybody again. */
+function isOver({ metadata, status }: Pod): boolean {
+  return metadata.deletionTimestamp !== undefined || status.phase === 'Succeeded' || status.phase === 'Failed';
 }
 
 /** Pods that do not serve anybody are not protected. */
-function mayIgnoreBudgets({ metadata, status }: Pod): boolean {
-  return (
-    metadata.deletionTimestamp !== undefined ||
-    status.phase === 'Succeeded' ||
-    status.phase === 'Failed' ||
-    status.phase === 'Pending' ||
-    status.phase === undefined
-  );
+function mayIgnoreBudgets(pod: Pod): boolean {
+  return isOver(pod) || pod.status.phase === 'Pending' || pod.status.phase === undefined;
 }
 
 const budgetKind = PodDisruptionBudget as unknown as Kind;
@@ -103,18 +131,13 @@ async function takeFromBudget(call: Call, pod: Pod, budget: PodDisruptionBudget,
       const { status, ...rest } = current as PodDisruptionBudget;
       const budgetName = rest.metadata.name ?? '';
       if (!status || (status.observedGeneration ?? 0) < (rest.metadata.generation ?? 0))
-        throw refusal(`The disruption budget ${budgetName} is still being processed by the server.`, 10);
+        throw stillProcessed(budgetName);
       const allowed = status.disruptionsAllowed ?? 0;
-      if (allowed < 0)
-        throw errors.forbidden(
-          { group: 'policy', plural: 'poddisruptionbudgets' },
-          budgetName,
-          'pdb disruptions allowed is negative',
-        );
+      if (allowed < 0) throw errors.forbidden(budgetRef, budgetName, 'pdb disruptions allowed is negative');
       const disrupted = status.disruptedPods ?? {};
       if (Object.keys(disrupted).length > disruptedPodsMax)
         throw errors.forbidden(
-          { group: 'policy', plural: 'poddisruptionbudgets' },
+          budgetRef,
           budgetName,
           'DisruptedPods map too big - too many evictions not confirmed by PDB controller',
         );
@@ -129,11 +152,37 @@ async function takeFromBudget(call: Call, pod: Pod, budget: PodDisruptionBudget,
         status: {
           ...status,
           disruptionsAllowed: allowed - 1,
+          ...(allowed === 1 && { conditions: withNoneAllowed(status.conditions ?? [], current, clock.now()) }),
           disruptedPods: { ...disrupted, [pod.metadata.name ?? '']: formatTime(clock.now()) },
         },
       } as unknown as Draft<ApiObject>;
     },
   });
+}
+
+/** Upstream names it in the singular here. */
+const budgetRef = { group: 'policy', plural: 'poddisruptionbudget' };
+
+type Conditions = NonNullable<NonNullable<PodDisruptionBudget['status']>['conditions']>;
+
+/** So that whoever waits for the budget sees it at once, not when its controller has counted again. */
+function withNoneAllowed(conditions: Conditions, { metadata }: ApiObject, nowMs: number): Conditions {
+  const condition = {
+    type: 'DisruptionAllowed',
+    status: 'False',
+    reason: 'InsufficientPods',
+    message: '',
+    observedGeneration: metadata.generation ?? 0,
+    lastTransitionTime: formatTime(nowMs),
+  };
+  const isThere = conditions.some(({ type }) => type === condition.type);
+  return isThere
+    ? conditions.map(each => (each.type === condition.type ? { ...each, ...condition } : each))
+    : [...conditions, condition];
+}
+
+function stillProcessed(budgetName: string) {
+  return refusal(`The disruption budget ${budgetName} is still being processed by the server.`, 10);
 }
 
 function refusal(cause: string, retryAfterSeconds: number) {
