@@ -106,7 +106,7 @@ export function rbacAuthorizer(index: RoleIndex): Authorizer {
         const rules = index.rulesOf(grant.roleRef, grant.namespace);
         if (!rules) missing.push(noSuchRole(grant.roleRef));
         else if (rules.some(rule => ruleAllows(rule, asked)))
-          return { decision: 'allow', reason: `RBAC: allowed by ${describeGrant(grant)}` };
+          return { decision: 'allow', reason: allowedBy(grant) };
       }
       return { decision: 'noOpinion', reason: missing.length === 0 ? '' : `RBAC: ${aggregate(missing)}` };
     },
@@ -150,6 +150,15 @@ function subjectKey(subject: Subject, bindingNamespace: string): string | undefi
 
 function roleKey(kind: 'Role' | 'ClusterRole', namespace: string, name: string): string {
   return kind === 'ClusterRole' ? `/${name}` : `${namespace}/${name}`;
+}
+
+/** The same few grants answer nearly all questions. */
+const allowedReasons = new WeakMap<Grant, string>();
+
+function allowedBy(grant: Grant): string {
+  let reason = allowedReasons.get(grant);
+  if (reason === undefined) allowedReasons.set(grant, (reason = `RBAC: allowed by ${describeGrant(grant)}`));
+  return reason;
 }
 
 function describeGrant({ roleRef, namespace, bindingName, subject }: Grant): string {
