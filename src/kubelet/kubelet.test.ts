@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
+import { ClusterTrustBundle } from '#api/certificates/v1beta1/cluster-trust-bundle.ts';
 import { ConfigMap } from '#api/core/v1/config-map.ts';
 import { Event } from '#api/core/v1/event.ts';
 import { Node } from '#api/core/v1/node.ts';
@@ -169,6 +171,29 @@ describe('kubelet on a hollow runtime', () => {
     assert.equal(node.pod('bad')?.status?.containerStatuses?.[0]?.state?.terminated?.exitCode, 3);
     await node.api.client.delete(Pod, 'good', { namespace: 'default' });
     await node.gone('good');
+  });
+
+  test('trust bundles are mounted, and follow what the API has', async () => {
+    await using node = await open();
+    const certificate = (text: string) => `-----BEGIN CERTIFICATE-----\n${text}\n-----END CERTIFICATE-----\n`;
+    const bundle = (name: string, text: string) =>
+      node.api.client.create(ClusterTrustBundle, {
+        metadata: { name, labels: { live: 'yes' } },
+        spec: { signerName: 'example.com/signer', trustBundle: certificate(text) },
+      });
+    await bundle('example.com:signer:one', 'one');
+    const source = { signerName: 'example.com/signer', labelSelector: { matchLabels: { live: 'yes' } }, path: 'roots' };
+    await node.create({
+      volumes: [{ name: 'roots', projected: { sources: [{ clusterTrustBundle: source }], defaultMode: 0o644 } }],
+    });
+    await node.ready(true);
+    const { uid = '' } = node.pod()?.metadata ?? {};
+    const file = join(node.rootDir, 'pods', uid, 'volumes', 'kubernetes.io~projected', 'roots', 'roots');
+    assert.equal(await readFile(file, 'utf8'), certificate('one'));
+    await bundle('example.com:signer:two', 'two');
+    await until('both are there', () => readFileSync(file, 'utf8') === certificate('one') + certificate('two'));
+    await node.api.client.delete(Pod, 'a', { namespace: 'default' });
+    await node.gone();
   });
 
   test('init containers run one after another, sidecars stay', async () => {

@@ -1,3 +1,4 @@
+import { ClusterTrustBundle } from '#api/certificates/v1beta1/cluster-trust-bundle.ts';
 import { ConfigMap } from '#api/core/v1/config-map.ts';
 import { Node } from '#api/core/v1/node.ts';
 import { PersistentVolume } from '#api/core/v1/persistent-volume.ts';
@@ -10,13 +11,14 @@ import { RuntimeClass } from '#api/node/v1/runtime-class.ts';
 import type { TokenRequest } from '#api/authentication/v1/token-request.ts';
 import { isReason } from '#api/machinery/errors.ts';
 import type { ApiObject, Kind } from '#api/machinery/kind.ts';
+import { labelSelectorMatches } from '#api/machinery/selector.ts';
 import { timeMs } from '#api/machinery/time.ts';
 import type { Clock } from '#base/clock.ts';
 import type { Log } from '#base/log.ts';
 import type { Random } from '#base/random.ts';
 import type { Client } from '#client/client.ts';
 import { openInformer, type Informer } from '#client/informer.ts';
-import type { IssuedToken, TokenWish, VolumeObjects } from '#volumes/plugin.ts';
+import type { IssuedToken, TokenWish, TrustWish, VolumeObjects } from '#volumes/plugin.ts';
 import { renewAtMs } from '#volumes/plugins/projected.ts';
 import type { EnvironmentSources } from './env/environment.ts';
 
@@ -71,6 +73,7 @@ export class Objects implements Disposable {
       claim: (namespace, name) => this.#get(PersistentVolumeClaim, name, namespace),
       persistentVolume: name => this.#get(PersistentVolume, name),
       token: (owner, wish) => this.#token(owner, wish),
+      trustBundles: wish => this.#trustBundles(uid, wish),
       node: this.#options.node,
       services: namespace => this.#services.inNamespace(namespace).values(),
     };
@@ -111,9 +114,16 @@ export class Objects implements Disposable {
   }
 
   #watch(key: string, kind: Kind, namespace: string, name: string): Watched {
+    return this.#watchAll(key, kind, { namespace, fieldSelector: `metadata.name=${name}` });
+  }
+
+  #watchAll(
+    key: string,
+    kind: Kind,
+    selection: { readonly namespace?: string; readonly fieldSelector?: string },
+  ): Watched {
     const { client, clock, random, log, changed } = this.#options;
     const abort = new AbortController();
-    const selection = { namespace, fieldSelector: `metadata.name=${name}` };
     const informer = openInformer(client, kind, { ...selection, clock, random, log }, abort.signal);
     const watched = { informer, abort, users: new Set<string>() };
     const tell = () => watched.users.forEach(changed);
@@ -124,6 +134,26 @@ export class Objects implements Disposable {
     });
     this.#watched.set(key, watched);
     return watched;
+  }
+
+  /** All bundles are watched as soon as a pod wants some: which ones it means may change. */
+  async #trustBundles(uid: string, wish: TrustWish): Promise<readonly ClusterTrustBundle[]> {
+    const key = `${ClusterTrustBundle.plural}/`;
+    // A watch would wait for a version that may never be served.
+    if (!this.#watched.has(key)) await this.#options.client.list(ClusterTrustBundle, { limit: 1 });
+    const watched = this.#watched.get(key) ?? this.#watchAll(key, ClusterTrustBundle, {});
+    watched.users.add(uid);
+    await watched.informer.synced;
+    if ('name' in wish) return [watched.informer.get(wish.name)].filter(each => each !== undefined) as never;
+    // Without a selector there is none; an empty one takes all of the signer's.
+    const { signerName, labelSelector } = wish;
+    const bundles = [...watched.informer.objects.values()] as unknown as readonly ClusterTrustBundle[];
+    return bundles.filter(
+      ({ metadata, spec }) =>
+        spec.signerName === signerName &&
+        labelSelector !== undefined &&
+        labelSelectorMatches(labelSelector, metadata.labels),
+    );
   }
 
   async #get<Type extends ApiObject>(kind: Kind<Type>, name: string, namespace?: string): Promise<Type | undefined> {

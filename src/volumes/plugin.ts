@@ -1,3 +1,4 @@
+import type { ClusterTrustBundle } from '#api/certificates/v1beta1/cluster-trust-bundle.ts';
 import type { ConfigMap } from '#api/core/v1/config-map.ts';
 import type { Node } from '#api/core/v1/node.ts';
 import type { PersistentVolume } from '#api/core/v1/persistent-volume.ts';
@@ -5,6 +6,7 @@ import type { PersistentVolumeClaim } from '#api/core/v1/persistent-volume-claim
 import type { Pod } from '#api/core/v1/pod.ts';
 import type { Volume } from '#api/core/v1/pod-spec.ts';
 import type { Secret } from '#api/core/v1/secret.ts';
+import type { LabelSelector } from '#api/meta/v1/label-selector.ts';
 
 /** What the volumes of a pod are made from. Rejects with a message fit for a FailedMount Event. */
 export interface VolumeObjects {
@@ -14,8 +16,14 @@ export interface VolumeObjects {
   claim(namespace: string, name: string): Promise<PersistentVolumeClaim | undefined>;
   persistentVolume(name: string): Promise<PersistentVolume | undefined>;
   token(pod: Pod, request: TokenWish): Promise<IssuedToken>;
+  /** The bundle of that name, or those of a signer that the selector takes. */
+  trustBundles(wish: TrustWish): Promise<readonly ClusterTrustBundle[]>;
   node(): Node | undefined;
 }
+
+export type TrustWish =
+  | { readonly name: string }
+  | { readonly signerName: string; readonly labelSelector: LabelSelector | undefined };
 
 export interface TokenWish {
   readonly audience: string | undefined;

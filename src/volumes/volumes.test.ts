@@ -122,6 +122,7 @@ const nothing: VolumeObjects = {
   secret: async () => undefined,
   claim: async () => undefined,
   persistentVolume: async () => undefined,
+  trustBundles: async () => [],
   token: async () => ({ token: 'a-token', issuedMs: 0, expiresMs: 3_600_000 }),
   node: () => undefined,
 };
@@ -147,6 +148,45 @@ describe('volumes of a pod', () => {
     assert.equal(await readFile(join(mounted.path, 'deep/one'), 'utf8'), '1');
     assert.deepEqual([...(await readFile(join(mounted.path, 'binary')))], [0, 1]);
     assert.equal((await stat(join(mounted.path, 'deep/one'))).mode & 0o777, 0o400);
+  });
+
+  test('trust bundles: by name or signer, each certificate once, brought up to date', async () => {
+    await using directory = await scratch();
+    const certificate = (text: string) => `-----BEGIN CERTIFICATE-----\n${text}\n-----END CERTIFICATE-----\n`;
+    const bundle = (...texts: string[]) => ({ spec: { trustBundle: `# ours\n${texts.map(certificate).join('')}` } });
+    let found = [bundle('b', 'a'), bundle('a')];
+    const asked: unknown[] = [];
+    const from = {
+      ...nothing,
+      trustBundles: async (wish: unknown) => {
+        asked.push(wish);
+        return found as never;
+      },
+    };
+    const source = { signerName: 'example.com/signer', labelSelector: {}, path: 'roots.pem' };
+    const pod = podWith({ projected: { sources: [{ clusterTrustBundle: source }], defaultMode: 0o644 } });
+    const read = async () => {
+      const mounted = (await setUpVolumes(pod, directory.path, from, 0)).get('v');
+      assert.ok(mounted?.kind === 'path');
+      return readFile(join(mounted.path, 'roots.pem'), 'utf8');
+    };
+    assert.equal(await read(), certificate('a') + certificate('b'));
+    assert.deepEqual(asked, [{ signerName: 'example.com/signer', labelSelector: {} }]);
+    found = [bundle('c')];
+    assert.equal(await read(), certificate('c'));
+    found = [];
+    await assert.rejects(read(), /combination of signerName and labelSelector matched zero ClusterTrustBundles/);
+    const named = { name: 'none', path: 'roots.pem' };
+    const byName = podWith({ projected: { sources: [{ clusterTrustBundle: named }], defaultMode: 0o644 } });
+    await assert.rejects(
+      setUpVolumes(byName, directory.path, from, 0),
+      /clustertrustbundle\.certificates\.k8s\.io "none" not found/,
+    );
+    const optional = podWith({
+      projected: { sources: [{ clusterTrustBundle: { ...named, optional: true } }], defaultMode: 0o644 },
+    });
+    await setUpVolumes(optional, directory.path, from, 0);
+    await tearDownVolumes(directory.path);
   });
 
   test('a token is renewed at 80 % of its life, at most after a day', async () => {

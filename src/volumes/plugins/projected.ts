@@ -1,4 +1,4 @@
-import type { VolumeProjection } from '#api/core/v1/pod-spec.ts';
+import type { ClusterTrustBundleProjection, VolumeProjection } from '#api/core/v1/pod-spec.ts';
 import { writeAtomically } from '../atomic-writer.ts';
 import { mountMemory } from '../memory.ts';
 import { commonUserOf, fsGroupOf } from '../ownership.ts';
@@ -36,7 +36,7 @@ interface Part {
 async function filesOf(source: VolumeProjection, mode: number, request: VolumeRequest): Promise<Part> {
   const { pod, objects } = request;
   const namespace = pod.metadata.namespace ?? '';
-  const { configMap, secret, downwardAPI, serviceAccountToken } = source;
+  const { configMap, secret, downwardAPI, serviceAccountToken, clusterTrustBundle } = source;
   if (configMap) {
     const { name = '', items, optional = false } = configMap;
     return { files: configMapFiles(await objects.configMap(namespace, name), { name, items, mode, optional }) };
@@ -56,8 +56,33 @@ async function filesOf(source: VolumeProjection, mode: number, request: VolumeRe
       refreshAtMs: renewAtMs(issued.issuedMs, issued.expiresMs),
     };
   }
+  if (clusterTrustBundle) {
+    const content = Buffer.from(await trustAnchors(clusterTrustBundle, request));
+    return { files: new Map([[clusterTrustBundle.path, { content, mode }]]) };
+  }
   const [kind = 'unknown'] = Object.keys(source);
   throw new Error(`the projection ${kind} is not supported by this node`);
+}
+
+/** All certificates of the bundles, each once; in no order that anybody could rely on, and always the same. */
+async function trustAnchors(
+  { name, signerName = '', labelSelector, optional = false }: ClusterTrustBundleProjection,
+  { objects }: VolumeRequest,
+): Promise<string> {
+  const bundles = await objects.trustBundles(name === undefined ? { signerName, labelSelector } : { name });
+  if (bundles.length === 0 && !optional)
+    throw new Error(
+      name === undefined
+        ? 'combination of signerName and labelSelector matched zero ClusterTrustBundles'
+        : `clustertrustbundle.certificates.k8s.io ${JSON.stringify(name)} not found`,
+    );
+  const blocks = bundles.flatMap(
+    ({ spec }) => spec.trustBundle.match(/-----BEGIN CERTIFICATE-----[\s\S]*?-----END CERTIFICATE-----/g) ?? [],
+  );
+  return [...new Set(blocks.map(block => block.replaceAll('\r', '')))]
+    .toSorted()
+    .map(block => `${block}\n`)
+    .join('');
 }
 
 /** When a token is to be renewed: upstream's 80 % of its life, at most a day. */

@@ -95,6 +95,8 @@ export const clusterRoleRules: Readonly<Record<string, Rules>> = {
     on('core', 'persistentvolumeclaims persistentvolumes', 'get'),
     on('core', 'endpoints', 'get'),
     on('certificates.k8s.io', 'certificatesigningrequests', 'create get list watch'),
+    // Upstream's with the gate ClusterTrustBundle: the API is served only where somebody asks for it.
+    on('certificates.k8s.io', 'clustertrustbundles', read),
     on('coordination.k8s.io', 'leases', 'get create update patch delete'),
     on('storage.k8s.io', 'volumeattachments', 'get'),
     on('core', 'serviceaccounts/token', 'create'),
