@@ -6,7 +6,8 @@ import { spawn } from 'node:child_process';
 import { availableParallelism } from 'node:os';
 import { globSync } from 'node:fs';
 import { join } from 'node:path';
-import { installPackages, nodePackages } from '../src/cluster/packages.ts';
+import { installPackages, nodePackages, proxyPackages } from '../src/cluster/packages.ts';
+import { othersAreThere, startLeakWatch } from './leak-watch.ts';
 
 const root = join(import.meta.dirname, '..');
 const filters = process.argv.slice(2);
@@ -33,10 +34,12 @@ const packages = installPackages([
   { command: 'kubectl', debian: 'kubernetes-client' },
   { command: 'docker-registry', debian: 'docker-registry' },
   { command: 'busybox', debian: 'busybox-static' },
+  ...proxyPackages,
   { command: 'curl', debian: 'curl' },
   { command: 'openssl', debian: 'openssl' },
   { command: 'containerd', debian: 'containerd' },
   { command: 'etcd', debian: 'etcd-server' },
+  { command: 'mkfs.ext4', debian: 'e2fsprogs' },
   { command: '/usr/lib/cni/bridge', debian: 'containernetworking-plugins' },
 ]);
 if (packages !== undefined) process.stderr.write(`windlass: ${packages}\n`);
@@ -46,14 +49,34 @@ const serial = files.filter(file => alone.some(prefix => file.startsWith(prefix)
 
 const counts = { passed: 0, failed: 0, skipped: 0 };
 let broken = false;
-await run(together, availableParallelism());
-await run(serial, 1);
+await watched(together, availableParallelism());
+// One by one, so that what is left on the machine has the name of who left it.
+for (const file of serial) await watched([file], 1);
 process.stdout.write(`\n${counts.passed} passed, ${counts.failed} failed, ${counts.skipped} skipped\n`);
 process.exitCode = broken || counts.failed > 0 || counts.passed === 0 ? 1 : 0;
 
-/** Runs files in node's own test runner, passes its output on and adds up its closing lines. */
-async function run(group: readonly string[], concurrency: number): Promise<void> {
+/** Runs files, and fails when something of theirs is left on the machine: processes, mounts, links, temporary files. */
+async function watched(group: readonly string[], concurrency: number): Promise<void> {
   if (group.length === 0) return;
+  const watch = startLeakWatch();
+  await run(group, concurrency, watch.env);
+  const left = await watch.left();
+  // Beside others a link or a table may be theirs; a process or a file with our mark is not.
+  const certain = othersAreThere() ? left.filter(({ isOurs }) => isOurs) : left;
+  for (const each of left)
+    process.stdout.write(
+      `${certain.includes(each) ? '✖ left behind' : 'ℹ appeared (perhaps of somebody else)'} by ${group.length === 1 ? group[0] : 'one of the tests that run together'}: ${each.what}\n`,
+    );
+  if (certain.length > 0) broken = true;
+  watch.close();
+}
+
+/** Runs files in node's own test runner, passes its output on and adds up its closing lines. */
+async function run(
+  group: readonly string[],
+  concurrency: number,
+  env: Readonly<Record<string, string>>,
+): Promise<void> {
   const flags = ['--disable-warning=ExperimentalWarning', '--experimental-ffi'];
   const runner = spawn(
     process.execPath,
@@ -65,7 +88,7 @@ async function run(group: readonly string[], concurrency: number): Promise<void>
       '--test-reporter=spec',
       ...group,
     ],
-    { cwd: root, stdio: ['ignore', 'pipe', 'inherit'], env: { ...process.env, NODE_OPTIONS: flags.join(' ') } },
+    { cwd: root, stdio: ['ignore', 'pipe', 'inherit'], env: { ...process.env, ...env, NODE_OPTIONS: flags.join(' ') } },
   );
   let tail = '';
   runner.stdout.on('data', (chunk: Buffer) => {

@@ -123,8 +123,11 @@ export async function startGatewayCluster(...flags: readonly string[]): Promise<
       ).catch(() => assert.deepEqual(last, wanted, `${kind} ${name}`));
     },
     async [Symbol.asyncDispose]() {
-      await cluster[Symbol.asyncDispose]();
-      for (const backend of backends.values()) await backend[Symbol.asyncDispose]();
+      try {
+        await cluster[Symbol.asyncDispose]();
+      } finally {
+        for (const backend of backends.values()) await backend[Symbol.asyncDispose]();
+      }
     },
   };
 }

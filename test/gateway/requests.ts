@@ -1,6 +1,6 @@
-import { request as httpRequest, type IncomingMessage } from 'node:http';
+import { request as httpRequest, type Agent as HttpAgent, type IncomingMessage } from 'node:http';
 import { connect as connectH2 } from 'node:http2';
-import { request as httpsRequest } from 'node:https';
+import { request as httpsRequest, type Agent as HttpsAgent } from 'node:https';
 import { connect as connectTls } from 'node:tls';
 import type { Echo } from './backends.ts';
 
@@ -26,8 +26,14 @@ export interface Answer {
 
 const limitMs = 8_000;
 
-/** One request on a connection of its own. */
-export function ask(address: string, wish: Request): Promise<Answer> {
+/** Keep connections for more than one request. */
+export interface Agents {
+  readonly http: HttpAgent;
+  readonly https: HttpsAgent;
+}
+
+/** One request, without agents on a connection of its own. */
+export function ask(address: string, wish: Request, agents?: Agents): Promise<Answer> {
   const { host = address, path = '/', method = 'GET', headers = {}, body, serverName, client } = wish;
   const isTls = serverName !== undefined;
   const port = wish.port ?? (isTls ? 443 : 80);
@@ -37,7 +43,6 @@ export function ask(address: string, wish: Request): Promise<Answer> {
       port,
       path,
       method,
-      agent: false,
       headers: { host, ...headers },
       timeout: limitMs,
     } as const;
@@ -54,6 +59,7 @@ export function ask(address: string, wish: Request): Promise<Answer> {
       ? httpsRequest(
           {
             ...common,
+            agent: agents?.https ?? false,
             servername: serverName,
             // Whose certificate it is the tests look at by themselves.
             rejectUnauthorized: false,
@@ -61,7 +67,7 @@ export function ask(address: string, wish: Request): Promise<Answer> {
           },
           got,
         )
-      : httpRequest(common, got);
+      : httpRequest({ ...common, agent: agents?.http ?? false }, got);
     request.on('timeout', () => request.destroy(new Error('no answer')));
     request.on('error', reject);
     request.end(body);

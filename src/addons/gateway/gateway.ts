@@ -70,6 +70,8 @@ export interface GatewayController extends AsyncDisposable {
 const gatherMs = 20;
 const retryMs = 1_000;
 const restMs = 200;
+/** How soon a proxy that has ended is missed. */
+const lookMs = 1_000;
 
 /**
  * Serves Ingresses and the Gateway API through HAProxy. The proxy starts with the first object that needs it. When this ends
@@ -98,6 +100,7 @@ class Controller implements GatewayController {
   #wake = Promise.withResolvers<void>();
   #settled = Promise.withResolvers<void>();
   readonly #work: Promise<void>;
+  #cancelLook: (() => void) | undefined;
 
   constructor(options: GatewayOptions) {
     this.#options = options;
@@ -122,6 +125,7 @@ class Controller implements GatewayController {
     };
     options.onPlaceChange(() => this.#changed());
     this.#work = this.#run();
+    this.#lookAfter();
   }
 
   settled(): Promise<void> {
@@ -130,6 +134,7 @@ class Controller implements GatewayController {
 
   async [Symbol.asyncDispose](): Promise<void> {
     const disposed = this.#lifetime[Symbol.asyncDispose]();
+    this.#cancelLook?.();
     this.#wake.resolve();
     await disposed;
     await this.#work;
@@ -165,6 +170,20 @@ class Controller implements GatewayController {
         await clock.sleep(retryMs, signal).catch(() => undefined);
       }
     }
+  }
+
+  /** It may be another life's child: nobody tells when it ends. */
+  #lookAfter(): void {
+    const cancel = this.#options.clock.after(lookMs, () => {
+      if (this.#lifetime.signal.aborted) return;
+      if (this.#proxy.isLost) {
+        this.#options.log.warn('the proxy has ended; it is started again');
+        this.#proxy.forget();
+        this.#changed();
+      }
+      this.#lookAfter();
+    });
+    this.#cancelLook = cancel;
   }
 
   async #step(): Promise<void> {

@@ -338,7 +338,7 @@ function wordOf(name: string): string {
 }
 
 function hostWord(host: string): string {
-  if (!/^(\*|(\*\.)?[a-z0-9_]([a-z0-9_.-]*[a-z0-9_])?)$/.test(host))
+  if (host.length > 253 || !/^(\*|(\*\.)?[a-z0-9_]([a-z0-9_.-]*[a-z0-9_])?)$/.test(host))
     throw new Error(`cannot configure the proxy: ${JSON.stringify(host)} is no host name`);
   return host;
 }

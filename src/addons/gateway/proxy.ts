@@ -66,8 +66,9 @@ export class Proxy {
     this.#options = options;
   }
 
-  get isRunning(): boolean {
-    return this.#running !== undefined;
+  /** It was started, and is not there any more. */
+  get isLost(): boolean {
+    return this.#running !== undefined && pidOf(this.#options.directory) === undefined;
   }
 
   /** Brings the proxy to a model: by its command line where only servers have changed, by a new worker otherwise. */
