@@ -7,9 +7,11 @@ import { join } from 'node:path';
 export const noDisks: string | undefined =
   process.platform !== 'linux' || process.getuid?.() !== 0
     ? 'mounting needs root on Linux'
-    : spawnSync('losetup', ['--find'], { stdio: 'ignore' }).status === 0
+    : ['losetup --find', 'mkfs.ext4 -V'].every(
+          words => spawnSync('sh', ['-c', words], { stdio: 'ignore' }).status === 0,
+        )
       ? undefined
-      : 'there are no loop devices';
+      : 'there are no loop devices, or no mkfs.ext4';
 
 /** A small file system of its own, which can be filled, cut off from its disk, and made read-only. */
 export interface SmallDisk extends Disposable {
@@ -39,7 +41,7 @@ export function openSmallDisk({ megabytes }: { readonly megabytes: number }): Sm
   const filler = join(path, 'filler');
   const mounted: string[] = [];
   const dispose = () => {
-    for (const each of mounted.toReversed()) run('umount', each);
+    for (const each of mounted.toReversed()) unmount(each);
     rmSync(root, { recursive: true, force: true });
   };
   try {
@@ -88,6 +90,15 @@ function writeAll(file: string, bytes: number): void {
         stdio: 'ignore',
       },
     );
+}
+
+/** A process that has just ended may still have it for a moment. */
+function unmount(path: string): void {
+  for (let tries = 0; tries < 50; tries++) {
+    if (spawnSync('umount', [path], { stdio: 'ignore' }).status === 0) return;
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 100);
+  }
+  run('umount', path);
 }
 
 function run(command: string, ...args: readonly string[]): void {
