@@ -266,7 +266,8 @@ function scale(job: Job, pods: readonly Pod[], count: Count, nowMs: number): rea
       .map(pod => deleted(job, pod));
   const occupied = active.length + (spec?.podReplacementPolicy === 'Failed' ? terminating : 0);
   const missing = Math.min(podsPerDecisionMax, wanted - occupied);
-  if (missing <= 0 || backoffUntilMs(job, pods) > nowMs) return [];
+  const ownBackoffs = backoffsByIndex(job, pods);
+  if (missing <= 0 || (!ownBackoffs && backoffUntilMs(job, pods) > nowMs)) return [];
   if (!count.succeededIndexes) return Array.from({ length: missing }, () => created(job, undefined));
   const taken = new Set([...count.succeededIndexes, ...(count.failedIndexes ?? [])]);
   const failures = new Map<number, number>();
@@ -280,7 +281,7 @@ function scale(job: Job, pods: readonly Pod[], count: Count, nowMs: number): rea
   }
   const indexes: number[] = [];
   for (let index = 0; index < (spec?.completions ?? 0) && indexes.length < missing; index++)
-    if (!taken.has(index)) indexes.push(index);
+    if (!taken.has(index) && (ownBackoffs?.get(index) ?? 0) <= nowMs) indexes.push(index);
   return indexes.map(index => created(job, index, failures.get(index)));
 }
 
@@ -361,14 +362,32 @@ function backoffUntilMs(job: Job, pods: readonly Pod[]): number {
   return last ? last.atMs + Math.min(backoffMaxMs, backoffInitialMs * 2 ** (failures.length - 1)) : 0;
 }
 
+/** With a limit for each index each waits for itself, by its own failures; `undefined`: the job waits as a whole. */
+export function backoffsByIndex(job: Job, pods: readonly Pod[]): ReadonlyMap<number, number> | undefined {
+  if (job.spec?.backoffLimitPerIndex === undefined) return undefined;
+  const untilMs = new Map<number, number>();
+  for (const pod of pods) {
+    const index = indexOf(pod);
+    if (index === undefined || pod.status?.phase === 'Succeeded' || !(isTerminal(pod) || hasFailed(job, pod))) continue;
+    if (judgeFailure(job, pod).action === 'Ignore') continue;
+    const failures = Math.max(1, failuresOf(pod));
+    const ownMs = endOf(pod) + Math.min(backoffMaxMs, backoffInitialMs * 2 ** (failures - 1));
+    untilMs.set(index, Math.max(untilMs.get(index) ?? 0, ownMs));
+  }
+  return untilMs;
+}
+
 function endOf({ status, metadata }: Pod): number {
   const ends = (status?.containerStatuses ?? []).map(({ state }) => timeMs(state.terminated?.finishedAt));
   return Math.max(0, ...ends) || timeMs(metadata.deletionTimestamp) || timeMs(metadata.creationTimestamp);
 }
 
 function backoffWake(job: Job, pods: readonly Pod[], count: Count, stopped: boolean, nowMs: number): Action[] {
-  const untilMs = stopped || count.active.length >= (job.spec?.parallelism ?? 1) ? 0 : backoffUntilMs(job, pods);
-  return untilMs > nowMs ? [wake(untilMs)] : [];
+  if (stopped || count.active.length >= (job.spec?.parallelism ?? 1)) return [];
+  const ownBackoffs = backoffsByIndex(job, pods);
+  const allMs = ownBackoffs ? [...ownBackoffs.values()] : [backoffUntilMs(job, pods)];
+  const next = Math.min(...allMs.filter(untilMs => untilMs > nowMs));
+  return Number.isFinite(next) ? [wake(next)] : [];
 }
 
 function statusOf(
