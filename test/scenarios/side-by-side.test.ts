@@ -64,6 +64,10 @@ describe('two clusters on one machine', { skip: realContainers }, () => {
   });
 });
 
+interface NodeWithAddress {
+  readonly status: { readonly addresses: readonly { readonly type: string; readonly address: string }[] };
+}
+
 describe('two nodes on one machine', { skip: realContainers }, () => {
   let cluster: ScenarioCluster;
   let nodes: readonly string[];
@@ -124,6 +128,49 @@ describe('two nodes on one machine', { skip: realContainers }, () => {
     assert.equal(await answerOf(cluster, 'client-1', 'web-0'), 'web v1 web-0\n');
     await cluster.kubectl('delete', 'networkpolicies', '--all');
     await eventually('nothing is closed', async () => (await answerOf(cluster, 'web-0', 'web-1')) !== '');
+  });
+
+  test('each node has an address and node ports of its own; under the policy Local only those with endpoints serve, with the caller told', async () => {
+    const { items } = await cluster.get<{ items: NodeWithAddress[] }>('nodes');
+    const addresses = items.map(({ status }) => status.addresses.find(({ type }) => type === 'InternalIP')?.address);
+    assert.equal(new Set(addresses).size, 2);
+    const outside = (name: string, externalTrafficPolicy: string, type: string) => ({
+      apiVersion: 'v1',
+      kind: 'Service',
+      metadata: { name, namespace: 'default' },
+      spec: { type, externalTrafficPolicy, selector: { app: 'web-1' }, ports: [{ port: 80 }] },
+    });
+    await cluster.apply(outside('everywhere', 'Cluster', 'NodePort'), outside('there', 'Local', 'LoadBalancer'));
+    const portsOf = async (name: string) =>
+      (await cluster.get<{ spec: { healthCheckNodePort: number; ports: { nodePort: number }[] } }>('service', name))
+        .spec;
+    const [everywhere, there] = [await portsOf('everywhere'), await portsOf('there')];
+    const ask = async (index: number, port: number | undefined, path = '') =>
+      (await run('curl', ['--silent', '--max-time', '2', `http://${addresses[index]}:${port}/${path}`])).stdout;
+    for (const index of [0, 1])
+      await eventually(
+        `node ${index} leads to the pod of the second`,
+        async () => (await ask(index, everywhere.ports[0]?.nodePort)) === 'web v1 web-1\n',
+      );
+    // The machine is an outside caller to its second node, and is told by its own address there.
+    await eventually('the node with the endpoint serves', async () =>
+      (await ask(1, there.ports[0]?.nodePort, 'cgi-bin/caller')).includes(addresses[0] ?? '?'),
+    );
+    const health = async (index: number) =>
+      (
+        await run('curl', [
+          '--silent',
+          '--max-time',
+          '2',
+          '--output',
+          '/dev/null',
+          '--write-out',
+          '%{http_code}',
+          `http://${addresses[index]}:${there.healthCheckNodePort}/`,
+        ])
+      ).stdout;
+    assert.deepEqual([await health(0), await health(1)], ['503', '200']);
+    await cluster.kubectl('delete', 'services', 'everywhere', 'there');
   });
 
   test('pods of the second go on when the agent is killed', async () => {

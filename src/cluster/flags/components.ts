@@ -3,6 +3,7 @@ import { keptArguments, parseComponentArguments, type ComponentArguments, type C
 import { clusterAutoscalerFlags } from './cluster-autoscaler.ts';
 import { kubeApiserverFlags } from './kube-apiserver.ts';
 import { kubeControllerManagerFlags } from './kube-controller-manager.ts';
+import { kubeProxyFlags } from './kube-proxy.ts';
 import { kubeSchedulerFlags } from './kube-scheduler.ts';
 import { kubeletFlags } from './kubelet.ts';
 
@@ -12,6 +13,7 @@ export const componentFlags = {
   'kube-controller-manager': kubeControllerManagerFlags,
   'kube-scheduler': kubeSchedulerFlags,
   kubelet: kubeletFlags,
+  'kube-proxy': kubeProxyFlags,
   'cluster-autoscaler': clusterAutoscalerFlags,
 } satisfies Record<string, ComponentFlags>;
 

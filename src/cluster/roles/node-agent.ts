@@ -145,6 +145,7 @@ async function start(agent: Agent, role: RoleProcess, lifetime: Lifetime): Promi
       beside: nodes.slice(1).map(({ local }) => ({ nodeName: local.name, id: networkId(agent, local) })),
       clusterCidrs: [config.podCIDR],
       serviceCidrs: [config.serviceCIDR],
+      ...nodePortRanges(config, first.local),
       clock,
       log,
     }),
@@ -226,6 +227,14 @@ async function joinNodes(
   await untilAborted(routes.settled(), lifetime.signal);
 }
 
+/** Where node ports answer, when that was said. */
+function nodePortRanges(config: ClusterConfig, local: LocalNode): { readonly nodePortAddresses?: readonly string[] } {
+  const given = argumentsOf('kube-proxy', config.components)['nodeport-addresses'];
+  if (!given) return {};
+  const isPrimary = given[0] === 'primary';
+  return { nodePortAddresses: isPrimary ? [`${local.address ?? machineAddress()}/32`] : given };
+}
+
 /** What things on the network carry that are there once for all nodes of a process. */
 function agentId(agent: Agent): string {
   const [first] = agent.locals;
@@ -268,7 +277,13 @@ async function openNetwork(
 ): Promise<NodeNetwork> {
   if (config.cni && config.runtime === 'oci') {
     const { pluginNetwork } = await import('#network/cni/plugins/network.ts');
-    return pluginNetwork({ ...common, confDirectory: config.cni.confDir, binDirectories: config.cni.binDirs });
+    return pluginNetwork({
+      ...common,
+      confDirectory: config.cni.confDir,
+      binDirectories: config.cni.binDirs,
+      // Only those that clean up ask for no policies.
+      isLeaving: common.gate === undefined,
+    });
   }
   const tunnel = local.address === undefined ? undefined : tunnelOf(config.network ?? 'vxlan', dir.id);
   return bridgeNetwork({

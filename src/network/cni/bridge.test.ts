@@ -141,9 +141,14 @@ if (isolated(import.meta.filename, [['--experimental-ffi'], []])) {
     await network.teardown(server);
     await network.teardown(client);
     assert.equal(await stranger.call('tcp', '192.0.2.1', 80), 'ECONNREFUSED');
-    // The pairs of addresses that may send are those of the whole range.
-    const rules = nft('list', 'ruleset').replace(/set senders4 \{.*?\n\t\}/s, '');
-    assert.ok(!rules.includes(ips[0] ?? '?'));
+    // The pairs of addresses that may send are those of the whole range: everywhere else the pod is forgotten.
+    const rules = nft('list', 'ruleset');
+    const senders = /set senders4 \{.*?\n\t\}/s.exec(rules)?.[0] ?? '';
+    const pairs = new Set(senders.match(/0a:58:[0-9a-f:]+ \. [\d.]+/g));
+    assert.equal(pairs.size, 256);
+    for (let last = 0; last < 256; last++)
+      assert.ok(pairs.has(`0a:58:0a:f4:07:${last.toString(16).padStart(2, '0')} . 10.244.7.${last}`), String(last));
+    assert.ok(!rules.replace(senders, '').includes(ips[0] ?? '?'));
   });
 
   test("a pod reaches nothing that listens on the node's loopback", async () => {
@@ -239,6 +244,38 @@ if (isolated(import.meta.filename, [['--experimental-ffi'], []])) {
     iptables('-P', 'FORWARD', 'ACCEPT');
     nft('delete', 'table', 'ip', 'filter');
     network = await open();
+  });
+
+  test('a bridge that somebody takes away comes back, with its pods', async () => {
+    const [one, two] = [await sandbox('left'), await sandbox('right')];
+    await network.setup(one);
+    const { ips: to } = await network.setup(two);
+    await using caller = new Peer('left', one.netnsPath);
+    await using callee = new Peer('right', two.netnsPath);
+    await callee.listen('tcp', 8080);
+    const answers = async () => {
+      for (const ip of to)
+        if (!(await caller.call('tcp', ip, 8080, { timeoutMs: 200 })).startsWith('right ')) return false;
+      return true;
+    };
+    const hands = [
+      ['link', 'delete', 'wl-abc123'],
+      ['link', 'set', 'wl-abc123', 'down'],
+      ['address', 'flush', 'dev', 'wl-abc123'],
+      ['neighbour', 'flush', 'nud', 'permanent', 'dev', 'wl-abc123'],
+    ];
+    for (const hand of hands) {
+      execFileSync('ip', hand);
+      assert.equal(await answers(), false, hand.join(' '));
+      for (let attempt = 0; attempt < 50; attempt++) {
+        // Without ffi nobody tells of changes, and looks are 5 s apart.
+        await clock.advance(5_000);
+        if (await answers()) break;
+      }
+      assert.ok(await answers(), hand.join(' '));
+      await network.check(one);
+    }
+    for (const pod of [one, two]) await network.teardown(pod);
   });
 
   test('an agent that was killed gives back what its dead sandboxes had', async () => {

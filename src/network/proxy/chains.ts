@@ -58,15 +58,31 @@ export interface ChainsOptions {
   readonly clusterCidrs: readonly string[];
   /** Addresses for services: what no service has is dropped, and does not leave the node. */
   readonly serviceCidrs: readonly string[];
+  /** Node ports answer at the node's addresses in these ranges only; absent: at all of them. */
+  readonly nodePortAddresses?: readonly string[];
 }
 
-export function fixedChains({ clusterId, idsBeside = [], clusterCidrs, serviceCidrs }: ChainsOptions): string {
+export function fixedChains({
+  clusterId,
+  idsBeside = [],
+  clusterCidrs,
+  serviceCidrs,
+  nodePortAddresses,
+}: ChainsOptions): string {
   // Clusters beside each other on one host may use the same addresses for services: a pod means its own cluster's.
   const bridges = [clusterId, ...idsBeside].map(id => `"${bridgeName(id)}"`).join(', ');
   const othersPods = `iifname "${bridgeName('*')}" iifname != { ${bridges} }`;
   const each = (text: (family: Family) => string) => families.map(text).join('\n      ');
   const inside = (family: Family) => clusterCidrs.filter(cidr => familyOf(cidr) === family).join(', ');
   const notInside = (family: Family) => (inside(family) === '' ? '' : `${family.ip} saddr != { ${inside(family)} }`);
+  const atNode = (verdict: string) => {
+    if (!nodePortAddresses) return `fib daddr type local ${verdict}`;
+    const rules = families.map(family => {
+      const cidrs = nodePortAddresses.filter(cidr => familyOf(cidr) === family).join(', ');
+      return cidrs === '' ? '' : `${family.ip} daddr { ${cidrs} } fib daddr type local ${verdict}`;
+    });
+    return rules.join('\n      ');
+  };
   return `
     ${each(declarations)}
     chain services {
@@ -78,13 +94,13 @@ export function fixedChains({ clusterId, idsBeside = [], clusterCidrs, serviceCi
     }
     chain external {
       ${each(family => `${addressKey(family)} vmap @services-external${family.suffix}`)}
-      fib daddr type local goto nodeports-external
+      ${atNode('goto nodeports-external')}
     }
     chain nodeports-external {
       ${each(family => `meta nfproto ${family.protocol} ${portKey} vmap @nodeports-external${family.suffix}`)}
     }
     chain node-addresses {
-      fib daddr type local goto nodeports
+      ${atNode('goto nodeports')}
     }
     chain services-prerouting {
       type nat hook prerouting priority dstnat; policy accept;
@@ -133,7 +149,7 @@ export function fixedChains({ clusterId, idsBeside = [], clusterCidrs, serviceCi
           .map(cidr => `${family.ip} daddr ${cidr} drop`)
           .join('\n'),
       )}
-      fib daddr type local goto unserved-nodeports
+      ${atNode('goto unserved-nodeports')}
     }
     chain unserved-nodeports {
       ${each(family => `meta nfproto ${family.protocol} ${portKey} @unserved-nodeports${family.suffix} goto reject-caller`)}

@@ -46,8 +46,9 @@ if (isolated(import.meta.filename)) {
   let host: Peer;
   let stranger: Peer;
 
-  const start = () =>
+  const start = (nodePortAddresses?: readonly string[]) =>
     startServiceProxy({
+      ...(nodePortAddresses && { nodePortAddresses }),
       informers,
       nodeName: 'here',
       clusterId,
@@ -183,6 +184,22 @@ if (isolated(import.meta.filename)) {
     assert.equal(await pod(2).peer.call('tcp', '10.96.0.250', 80, { timeoutMs: 200 }), 'timeout', 'nobody has it');
     await service('web', { clusterIP: '10.96.0.9' }, [{ ip: pod(0).ip }, { ip: pod(1).ip }, { ip: pod(2).ip }]);
     assert.equal((await answers(host, '10.96.0.9', 80, 60)).length, 3);
+  });
+
+  test('a NodePort at chosen addresses of the node only', async () => {
+    await proxy[Symbol.asyncDispose]();
+    proxy = await start(['192.0.2.0/24']);
+    const ports = [{ name: 'p', port: 80, protocol: 'TCP', nodePort: 30_088 }];
+    await service('chosen', { type: 'NodePort', clusterIP: '10.96.0.88', ports }, [{ ip: pod(0).ip }]);
+    assert.match(await stranger.call('tcp', '192.0.2.1', 30_088), /^a /);
+    assert.match(await host.call('tcp', '192.0.2.1', 30_088), /^a /);
+    for (const address of ['127.0.0.1', '10.244.7.1'])
+      assert.equal(await host.call('tcp', address, 30_088), 'ECONNREFUSED');
+    await service('chosen', { type: 'NodePort', clusterIP: '10.96.0.88', ports }, []);
+    assert.equal(await stranger.call('tcp', '192.0.2.1', 30_088), 'ECONNREFUSED');
+    await proxy[Symbol.asyncDispose]();
+    proxy = await start();
+    await settled();
   });
 
   test('a NodePort on every address of the node, also localhost', async () => {

@@ -28,6 +28,8 @@ export interface ServiceProxyOptions {
   readonly clusterCidrs: readonly string[];
   /** What services get their addresses from, a CIDR a family. */
   readonly serviceCidrs?: readonly string[];
+  /** Node ports answer at the node's addresses in these ranges only; absent: at all of them. */
+  readonly nodePortAddresses?: readonly string[];
   readonly clock: Clock;
   readonly log: Log;
   readonly registry?: Registry;
@@ -89,7 +91,13 @@ class Proxy implements ServiceProxy {
     this.#services = informers.of(Service);
     this.#table = new NftTable({
       name: serviceTable(clusterId),
-      declarations: fixedChains({ clusterId, idsBeside: beside.map(({ id }) => id), clusterCidrs, serviceCidrs }),
+      declarations: fixedChains({
+        clusterId,
+        idsBeside: beside.map(({ id }) => id),
+        clusterCidrs,
+        serviceCidrs,
+        ...(options.nodePortAddresses && { nodePortAddresses: options.nodePortAddresses }),
+      }),
       clock,
       log,
       ...(run && { run }),

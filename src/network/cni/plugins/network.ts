@@ -20,11 +20,15 @@ export interface PluginNetworkOptions {
   readonly stateDir: string;
   /** Network policies; absent: none are kept. */
   readonly gate?: PodGate;
+  /** The node is taken off the machine: what plugins refuse to take back stays behind. */
+  readonly isLeaving?: boolean;
   readonly clock: Clock;
   readonly log: Log;
 }
 
 const podInterface = 'eth0';
+/** What plugins have refused to take back is offered to them again. */
+const offerAgainMs = 60_000;
 /** Between two questions whether plugins can connect pods. */
 const statusEveryMs = 10_000;
 
@@ -45,6 +49,9 @@ class PluginNetwork implements NodeNetwork {
   #askedMs = -statusEveryMs;
   #refusal: string | undefined;
   #complaint = '';
+  /** Sandboxes that are gone, but not for their plugins. */
+  readonly #refused = new Set<string>();
+  #cancelOffer: (() => void) | undefined;
 
   constructor(options: PluginNetworkOptions) {
     this.#options = options;
@@ -117,10 +124,8 @@ class PluginNetwork implements NodeNetwork {
       signal?.throwIfAborted();
       return { ips };
     } catch (error) {
-      // What half of the plugins have made is taken back, and kept in mind where that fails, too.
-      await this.teardown(sandbox).catch((failure: unknown) =>
-        this.#options.log.warn('cannot take back a half-made network', { sandbox: sandbox.id, error: failure }),
-      );
+      // What half of the plugins have made is taken back.
+      await this.teardown(sandbox);
       signal?.throwIfAborted();
       throw new Error(`${what}: ${error instanceof Error ? error.message : String(error)}`, { cause: error });
     }
@@ -133,11 +138,28 @@ class PluginNetwork implements NodeNetwork {
     try {
       await this.#chain(list).remove({ ...attachment, netnsPath }, result);
     } catch (error) {
+      const { isLeaving = false, log } = this.#options;
       const reason = error instanceof Error ? error.message : String(error);
-      throw new Error(`failed to destroy network for sandbox "${id}": ${reason}`, { cause: error });
+      // A pod that is connected is held until its plugins let go of it. One that never was, or whose namespace is gone, is not.
+      if (result && netnsPath !== undefined && !isLeaving)
+        throw new Error(`failed to destroy network for sandbox "${id}": ${reason}`, { cause: error });
+      log.warn('a plugin does not take back what a sandbox had', { sandbox: id, error });
+      this.#options.gate?.dismiss(id);
+      this.#refused.add(id);
+      this.#offerAgain();
+      return;
     }
     this.#options.gate?.dismiss(id);
     this.#results.delete(id);
+    this.#refused.delete(id);
+  }
+
+  #offerAgain(): void {
+    this.#cancelOffer ??= this.#options.clock.after(offerAgainMs, () => {
+      this.#cancelOffer = undefined;
+      const dead = [...this.#refused];
+      void Promise.all(dead.map(id => this.teardown({ id, netnsPath: undefined })));
+    });
   }
 
   async check(sandbox: NetworkedSandbox): Promise<void> {
@@ -153,9 +175,7 @@ class PluginNetwork implements NodeNetwork {
       const { containerId } = attachment;
       if (alive.has(containerId)) continue;
       log.info('giving back the network of a sandbox that is gone', { sandbox: containerId });
-      await this.teardown({ id: containerId, netnsPath: undefined }).catch((error: unknown) =>
-        log.warn('cannot give back the network of a sandbox', { sandbox: containerId, error }),
-      );
+      await this.teardown({ id: containerId, netnsPath: undefined });
     }
     const list = this.#find();
     if (!list) return;
@@ -169,6 +189,7 @@ class PluginNetwork implements NodeNetwork {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    this.#cancelOffer?.();
     await this.#netlink[Symbol.asyncDispose]();
   }
 
