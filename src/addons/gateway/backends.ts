@@ -9,6 +9,7 @@ import { byAge, controllerName, mayRefer, no, yes, type Finding, type Referrer, 
 export class Backends {
   readonly all = new Map<string, ProxyBackend>();
   readonly #world: World;
+  readonly #names = new Map<string, string>();
   readonly #policies: ReadonlyMap<string, readonly BackendTlsPolicy[]>;
   /** Policy → the Gateways that it matters to. */
   readonly #ancestors = new Map<BackendTlsPolicy, Map<string, ParentReference>>();
@@ -72,7 +73,10 @@ export class Backends {
     if (encrypted && 'reason' in encrypted) return encrypted;
     const tls = encrypted && { ...encrypted, ...(how.client && { client: how.client }) };
     const identity = [namespace, service, String(port.port), protocol, JSON.stringify(tls ?? null)].join('\n');
+    const known = this.#names.get(identity);
+    if (known !== undefined) return known;
     const name = `b-${createHash('sha256').update(identity).digest('hex').slice(0, 20)}`;
+    this.#names.set(identity, name);
     if (!this.all.has(name))
       this.all.set(name, { name, namespace, service, portName: port.name ?? '', protocol, ...(tls && { tls }) });
     return name;

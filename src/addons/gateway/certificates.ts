@@ -1,4 +1,5 @@
 import { createPrivateKey, X509Certificate } from 'node:crypto';
+import { createSecureContext } from 'node:tls';
 import type { ConfigMap } from '#api/core/v1/config-map.ts';
 import type { Secret } from '#api/core/v1/secret.ts';
 import type { Certificate } from './model.ts';
@@ -32,13 +33,17 @@ function readPair({ type, data = {} }: Secret): Certificate | string {
     const [first] = chain;
     if (!first) return 'tls.crt has no certificate';
     if (!first.checkPrivateKey(key)) return 'tls.key is not the key of tls.crt';
-    return {
+    const pair = {
       certPem: chain.map(each => each.toString().trim()).join('\n'),
       keyPem: key.export({ type: 'pkcs8', format: 'pem' }).toString().trim(),
     };
-  } catch {
-    // What the library says of malformed keys may quote them.
-    return 'tls.crt or tls.key is not PEM';
+    // The proxy loads all certificates or none: one that its library takes for too weak would keep out everybody's.
+    createSecureContext({ cert: pair.certPem, key: pair.keyPem, ciphers: 'DEFAULT@SECLEVEL=2' });
+    return pair;
+  } catch (error) {
+    const { reason } = error as { readonly reason?: string };
+    // What the library says of malformed keys may quote them; its words for weak ones are harmless.
+    return reason !== undefined && /too (small|weak)/.test(reason) ? reason : 'tls.crt or tls.key is not PEM';
   }
 }
 

@@ -345,6 +345,7 @@ function hostWord(host: string): string {
 
 /** A Lua string that has nothing but letters, digits and numbers of bytes between its quotes. */
 export function luaText(text: string): string {
+  if (/^[A-Za-z0-9/._-]*$/.test(text)) return `"${text}"`;
   let escaped = '';
   for (const code of Buffer.from(text)) {
     const char = String.fromCharCode(code);
