@@ -93,10 +93,11 @@ export function claimable<Type extends ApiObject, Other extends ApiObject>(
         controllerOf(object) ? [] : [object.metadata.namespace ?? ''],
       );
       const selecting = selectorIndex(subject, selectorOf);
+      const apiVersion = apiVersionOf(subject.kind);
       const wakeFor = (object: Other) => {
         const owner = controllerOf(object);
         if (!owner) for (const key of selecting(object.metadata.namespace, object.metadata.labels)) wake(key);
-        else if (owner.kind === subject.kind.kind && owner.apiVersion === apiVersionOf(subject.kind))
+        else if (owner.kind === subject.kind.kind && owner.apiVersion === apiVersion)
           wake(keyFrom(owner.name, object.metadata.namespace));
       };
       informer.subscribe({
@@ -133,9 +134,10 @@ export function owned<Type extends ApiObject, Other extends ApiObject>(
         const owner = controllerOf(object);
         return owner ? [owner.uid] : [];
       });
+      const apiVersion = apiVersionOf(subject.kind);
       const wakeFor = (object: Other) => {
         const owner = controllerOf(object);
-        if (owner?.kind === subject.kind.kind && owner.apiVersion === apiVersionOf(subject.kind))
+        if (owner?.kind === subject.kind.kind && owner.apiVersion === apiVersion)
           wake(keyFrom(owner.name, object.metadata.namespace));
       };
       informer.subscribe({ added: wakeFor, updated: wakeFor, deleted: wakeFor });

@@ -96,6 +96,8 @@ class Nodes {
   readonly #nodes: HollowNode[] = [];
   readonly #byName = new Map<string, HollowNode>();
   readonly #writes: Parallel;
+  /** Nodes that are registered do not wait for those that are to be. */
+  readonly #beats = new Parallel(renewalsAtOnce);
   #cancel = () => {};
   #next = 0;
   /** A node that comes back is the same machine. */
@@ -136,10 +138,10 @@ class Nodes {
     if (at >= 0) this.#nodes.splice(at, 1);
   }
 
-  close(): Promise<void> {
+  async close(): Promise<void> {
     this.#closed = true;
     this.#cancel();
-    return this.#writes.close();
+    await Promise.all([this.#writes.close(), this.#beats.close()]);
   }
 
   async #registerOne(name: string): Promise<void> {
@@ -196,7 +198,7 @@ class Nodes {
 
   #heartbeat(node: HollowNode): void {
     node.renewing = true;
-    this.#writes.run(async () => {
+    this.#beats.run(async () => {
       try {
         await this.#renew(node);
         await this.#refreshStatus(node);

@@ -127,13 +127,13 @@ test('preemption takes the least important pods, as few as needed', () => {
   const high = podInfo(pod('high', { priority: 10 }, { cpu: '1' }));
   const placement = cycle.place(high);
   assert.ok(placement.node === undefined);
-  const result = preempt(high, placement.rejections, cluster, [], (each, at) => cycle.rejection(each, at));
+  const result = preempt(high, placement.rejections, cluster, [], cycle.judgeOf(high));
   assert.deepEqual(
     result.found?.victims.map(each => each.key),
     ['default/lower'],
   );
   const equal = podInfo(pod('equal', { priority: 0 }, { cpu: '1' }));
-  const none = preempt(equal, placement.rejections, cluster, [], (each, at) => cycle.rejection(each, at));
+  const none = preempt(equal, placement.rejections, cluster, [], cycle.judgeOf(equal));
   assert.deepEqual(none, {
     found: undefined,
     why: '0/2 nodes are available: 1 No preemption victims found for incoming pod, 1 Preemption is not helpful for scheduling.',

@@ -109,16 +109,37 @@ export class SchedulingCycle {
   }
 
   rejection(pod: PodInfo, node: NodeInfo): Rejection | undefined {
-    const own = rejectionOf(this.#plugins, pod, node);
-    if (own) return own;
-    const all = this.#prepare(pod);
-    const everywhere = everywhereOf(all);
-    if (everywhere) return everywhere;
-    for (const { prepared } of all) {
-      const rejection = prepared.filter?.(node);
-      if (rejection) return rejection;
-    }
-    return undefined;
+    return this.judgeOf(pod)(node);
+  }
+
+  /** Asks many nodes about one pod, as long as nothing else changes in the cluster. */
+  judgeOf(pod: PodInfo): (node: NodeInfo) => Rejection | undefined {
+    let all: readonly Weighted[] | undefined;
+    return node => {
+      const own = rejectionOf(this.#plugins, pod, node);
+      if (own) return own;
+      all ??= this.#prepare(pod);
+      const everywhere = everywhereOf(all);
+      if (everywhere) return everywhere;
+      for (const { prepared } of all) {
+        const rejection = prepared.filter?.(node);
+        if (rejection) return rejection;
+      }
+      return undefined;
+    };
+  }
+
+  /** Asks one node about many pods: what the node alone says, it says to all pods of a class. */
+  fitsOn(node: NodeInfo): (pod: PodInfo) => boolean {
+    const refusesClass = new Map<string, boolean>();
+    return pod => {
+      let refuses = refusesClass.get(pod.classKey);
+      if (refuses === undefined) {
+        refuses = rejectionOf(this.#plugins, pod, node) !== undefined;
+        refusesClass.set(pod.classKey, refuses);
+      }
+      return !refuses && this.fits(pod, node);
+    };
   }
 
   /** What must be written before the pod can be bound to its node. */

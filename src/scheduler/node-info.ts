@@ -19,11 +19,13 @@ export class NodeInfo {
   /** Extended resources that claims for devices serve where the node has none of them. */
   readonly servedByDevices: (resource: string) => boolean;
 
-  constructor(node: Node, servedByDevices: (resource: string) => boolean = () => false) {
+  /** `like`: the same node, whose amounts and labels need not be read again. */
+  constructor(node: Node, servedByDevices: (resource: string) => boolean = () => false, like?: NodeInfo) {
     this.servedByDevices = servedByDevices;
     this.name = node.metadata.name ?? '';
     this.node = node;
-    this.setNode(node);
+    if (!like) this.setNode(node);
+    else ({ allocatable: this.allocatable, podsMax: this.podsMax, labels: this.labels, images: this.images } = like);
   }
 
   setNode(node: Node): void {
@@ -40,6 +42,11 @@ export class NodeInfo {
       ),
     );
     this.generation++;
+  }
+
+  /** The same node without pods, for asking what would be. */
+  empty(): NodeInfo {
+    return new NodeInfo(this.node, this.servedByDevices, this);
   }
 
   /** Another node with the same pods, for asking what would be. */

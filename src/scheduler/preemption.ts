@@ -2,7 +2,7 @@ import type { PodDisruptionBudget } from '#api/policy/v1/pod-disruption-budget.t
 import { labelSelectorMatches } from '#api/machinery/selector.ts';
 import type { ClusterState } from './cluster-state.ts';
 import { fitErrorMessage } from './fit-error.ts';
-import { NodeInfo } from './node-info.ts';
+import type { NodeInfo } from './node-info.ts';
 import type { Rejection } from './plugin.ts';
 import type { PodInfo } from './pod-info.ts';
 
@@ -31,7 +31,7 @@ export function preempt(
   rejections: ReadonlyMap<string, Rejection>,
   cluster: ClusterState,
   budgets: readonly PodDisruptionBudget[],
-  fits: (pod: PodInfo, node: NodeInfo) => Rejection | undefined,
+  judge: (node: NodeInfo) => Rejection | undefined,
   limits: PreemptionLimits = defaultPreemptionLimits,
 ): PreemptionResult {
   if (pod.pod.spec.preemptionPolicy === 'Never')
@@ -54,7 +54,7 @@ export function preempt(
       refuse(name, 'No preemption victims found for incoming pod');
       continue;
     }
-    const still = victimsOn(node, pod, lower, budgets, fits);
+    const still = victimsOn(node, pod, lower, budgets, judge);
     if ('victims' in still) candidates.push(still);
     else refusals.set(name, still);
   }
@@ -63,7 +63,12 @@ export function preempt(
 }
 
 export function cheapest(candidates: readonly Preemption[]): Preemption | undefined {
-  return candidates.toSorted(cheaper)[0];
+  let best: Price | undefined;
+  for (const candidate of candidates) {
+    const price = priceOf(candidate);
+    if (!best || compare(price, best) < 0) best = price;
+  }
+  return best?.candidate;
 }
 
 function victimsOn(
@@ -71,11 +76,11 @@ function victimsOn(
   pod: PodInfo,
   lower: readonly PodInfo[],
   budgets: readonly PodDisruptionBudget[],
-  fits: (pod: PodInfo, node: NodeInfo) => Rejection | undefined,
+  judge: (node: NodeInfo) => Rejection | undefined,
 ): Preemption | Rejection {
-  const trial = new NodeInfo(node.node, node.servedByDevices);
+  const trial = node.empty();
   for (const each of node.pods.values()) if (each.priority >= pod.priority) trial.addPod(each);
-  const refusal = fits(pod, trial);
+  const refusal = judge(trial);
   if (refusal) return refusal;
   // Give back as many as possible: first those whose eviction would break a budget, then the more important.
   const { violating, others } = byBudget(lower.toSorted(moreImportantFirst), budgets);
@@ -83,7 +88,7 @@ function victimsOn(
   let budgetViolations = 0;
   for (const each of [...violating, ...others]) {
     trial.addPod(each);
-    if (fits(pod, trial) === undefined) continue;
+    if (judge(trial) === undefined) continue;
     trial.removePod(each.key);
     victims.push(each);
     if (violating.includes(each)) budgetViolations++;
@@ -112,20 +117,43 @@ function moreImportantFirst(a: PodInfo, b: PodInfo): number {
   return b.priority - a.priority || startOf(a) - startOf(b);
 }
 
+/** What is compared of candidates. */
+interface Price {
+  readonly candidate: Preemption;
+  readonly highest: number;
+  readonly sum: number;
+  readonly earliest: number;
+}
+
+function priceOf(candidate: Preemption): Price {
+  const { victims } = candidate;
+  return {
+    candidate,
+    highest: victims[0]?.priority ?? Number.NEGATIVE_INFINITY,
+    sum: victims.reduce((total, each) => total + each.priority + 2 ** 31, 0),
+    earliest: Math.min(...victims.map(startOf)),
+  };
+}
+
 /** Upstream's order: budgets, the highest victim, the sum of priorities, the number, then the youngest. */
-function cheaper(a: Preemption, b: Preemption): number {
-  const highest = ({ victims }: Preemption) => victims[0]?.priority ?? Number.NEGATIVE_INFINITY;
-  const sum = ({ victims }: Preemption) => victims.reduce((total, each) => total + each.priority + 2 ** 31, 0);
-  const earliest = ({ victims }: Preemption) => Math.min(...victims.map(startOf));
+function compare(a: Price, b: Price): number {
   return (
-    a.budgetViolations - b.budgetViolations ||
-    highest(a) - highest(b) ||
-    sum(a) - sum(b) ||
-    a.victims.length - b.victims.length ||
-    earliest(b) - earliest(a)
+    a.candidate.budgetViolations - b.candidate.budgetViolations ||
+    a.highest - b.highest ||
+    a.sum - b.sum ||
+    a.candidate.victims.length - b.candidate.victims.length ||
+    b.earliest - a.earliest
   );
 }
 
-function startOf({ pod }: PodInfo): number {
-  return Date.parse(pod.status.startTime ?? pod.metadata.creationTimestamp ?? '') || 0;
+/** Reading a time costs more than all the rest of a comparison. */
+const starts = new WeakMap<PodInfo, number>();
+
+function startOf(info: PodInfo): number {
+  const known = starts.get(info);
+  if (known !== undefined) return known;
+  const { status, metadata } = info.pod;
+  const start = Date.parse(status.startTime ?? metadata.creationTimestamp ?? '') || 0;
+  starts.set(info, start);
+  return start;
 }

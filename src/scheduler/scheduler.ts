@@ -211,7 +211,14 @@ export async function startScheduler(options: SchedulerOptions): Promise<Schedul
 
   /** A node came, changed or lost a pod: pods that fit there now get another try. */
   function roomOn(node: NodeInfo): void {
-    queue.retry(pod => nominated.get(pod.key)?.node === node.name || cycleOf(pod).fits(pod, node));
+    const fits = new Map<SchedulingCycle, (pod: PodInfo) => boolean>();
+    queue.retry(pod => {
+      if (nominated.get(pod.key)?.node === node.name) return true;
+      const cycle = cycleOf(pod);
+      const ask = fits.get(cycle) ?? cycle.fitsOn(node);
+      fits.set(cycle, ask);
+      return ask(pod);
+    });
   }
 
   /** A claim, or anything else of storage (`undefined`), changed: only pods with such claims can profit. */
@@ -307,8 +314,9 @@ export async function startScheduler(options: SchedulerOptions): Promise<Schedul
 
   /** Why the other nodes refuse. */
   function rejectionsBeside(pod: PodInfo, cycle: SchedulingCycle, known: ReadonlyMap<string, Rejection>) {
+    const judge = cycle.judgeOf(pod);
     return cluster.nodes.flatMap(node => {
-      const rejection = known.has(node.name) ? undefined : cycle.rejection(pod, node);
+      const rejection = known.has(node.name) ? undefined : judge(node);
       return rejection ? [[node.name, rejection] as const] : [];
     });
   }
@@ -435,6 +443,7 @@ export async function startScheduler(options: SchedulerOptions): Promise<Schedul
           log.warn('cannot give the devices of a claim back', { pod: info.key, error });
       });
     }
+    const judge = cycleOf(info).judgeOf(info);
     const result =
       rejections.size === 0 || !profileOf(info).profile.preempts
         ? undefined
@@ -443,7 +452,7 @@ export async function startScheduler(options: SchedulerOptions): Promise<Schedul
             rejections,
             cluster,
             [...budgets.objects.values()],
-            rejectionOf,
+            judge,
             profileOf(info).profile.preemptionLimits,
           );
     const found = result?.found && (await agreedOn(info, result.candidates));
@@ -502,10 +511,6 @@ export async function startScheduler(options: SchedulerOptions): Promise<Schedul
         },
       );
     });
-  }
-
-  function rejectionOf(pod: PodInfo, node: NodeInfo): Rejection | undefined {
-    return cycleOf(pod).rejection(pod, node);
   }
 
   async function makeRoom(info: PodInfo, { node, victims }: Preemption): Promise<void> {

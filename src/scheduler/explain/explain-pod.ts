@@ -92,8 +92,8 @@ export function explainPod(
   }
   const candidates = scored(pod, open, cluster, plugins.plugins, prepared);
   if (candidates.length > 0) return { candidates, refusals, advice: [] };
-  const preemption = preempt(pod, rejections, cluster, budgets, (each, node) =>
-    firstRejection({ pod: each, node }, plugins.plugins, prepare(each, cluster, plugins)),
+  const preemption = preempt(pod, rejections, cluster, budgets, node =>
+    firstRejection({ pod, node }, plugins.plugins, prepared),
   );
   return {
     candidates,
