@@ -28,6 +28,7 @@ import { refusal } from './pods/admission.ts';
 import { logDirectory, type NodePaths } from './pods/config.ts';
 import { dnsOf, hostDns } from './pods/dns.ts';
 import type { Failure } from './pods/decide.ts';
+import { CredentialProviders } from './pods/credential-providers.ts';
 import { Images } from './pods/images.ts';
 import { isMirror, isStatic, labels as runtimeLabels, nodeLabel, sourceAnnotations } from './pods/names.ts';
 import { sysctlRefusal } from './pods/sysctls.ts';
@@ -62,6 +63,8 @@ export interface KubeletOptions {
   readonly taints?: readonly { readonly key: string; readonly value?: string; readonly effect: string }[];
   /** Everything else that upstream's kubelet is told by a file. */
   readonly configuration?: KubeletConfiguration;
+  /** A CredentialProviderConfig, and where the programs are that it names. */
+  readonly credentialProviders?: { readonly config: string; readonly programs: string };
   /** Its processors and memory; absent: read from the kernel. */
   readonly machine?: MachineTopology;
   /** How the machine says that it goes down; asked only when pods are to be given time then. */
@@ -190,6 +193,8 @@ async function start(options: KubeletOptions, lifetime: Lifetime, signal?: Abort
     (pod, name) => objects.forPod(pod).secret(pod.metadata.namespace ?? '', name),
     pulled,
     configuration.serializeImagePulls ? 1 : configuration.maxParallelImagePulls || Number.POSITIVE_INFINITY,
+    options.credentialProviders &&
+      new CredentialProviders(options.credentialProviders.config, options.credentialProviders.programs, clock, log),
   );
   const host: PodHost = {
     client,

@@ -8,6 +8,10 @@ export const kubeletFlags = {
   'pod-manifest-path': file('a folder of pods that the node runs by itself'),
   'eviction-hard': list('when pods are evicted at once, such as memory.available<100Mi', 'LIST'),
   'allowed-unsafe-sysctls': list('sysctls that pods may set although they concern the whole node', 'LIST'),
+  'image-credential-provider-config': file(
+    'a CredentialProviderConfig: programs that know the credentials of registries',
+  ),
+  'image-credential-provider-bin-dir': file('where those programs are'),
   'resolv-conf': text("the node's own resolv.conf", 'FILE'),
 };
 

@@ -22,7 +22,7 @@ import { openInformers, type Informers } from '#client/informers.ts';
 import { announceLoadBalancers } from '#cloud/announcement.ts';
 import { corefileConfigMap } from '#dns/corefile-config-map.ts';
 import { startDns } from '#dns/dns.ts';
-import { startKubelet } from '#kubelet/kubelet.ts';
+import { startKubelet, type KubeletOptions } from '#kubelet/kubelet.ts';
 import { nodeLabel } from '#kubelet/pods/names.ts';
 import { removeNodeRoutes, startNodeRoutes, tunnelOf } from '#network/between/routes.ts';
 import { bridgeNetwork, removeBridgeNetwork, type BridgeNetworkOptions } from '#network/cni/bridge.ts';
@@ -39,6 +39,7 @@ import type { Flags } from '../commands.ts';
 import { dataDirFrom, readConfig, writeAtomically, type ClusterConfig, type DataDir } from '../data-dir.ts';
 import { dnsNodeLabel } from '../dns-service.ts';
 import { argumentsOf } from '../flags/components.ts';
+import type { KubeletArguments } from '../flags/kubelet.ts';
 import { imageSocketPath, serveImages, type NodeImages } from '../image-socket.ts';
 import { localNodes, machineAddress, machineNetwork, nodeNamespaces, type LocalNode } from '../nodes.ts';
 import { programVersion } from '../version.ts';
@@ -374,6 +375,7 @@ async function startNode(
       clusterDomain: config.clusterDomain,
       cgroupParent: `/windlass-${networkId(agent, local)}`,
       configuration: kubeletConfiguration(argumentsOf('kubelet', config.components), log),
+      ...credentialProviders(argumentsOf('kubelet', config.components)),
       shutdownNotice: () => awaitShutdown('kubelet', 'Kubelet needs time to handle node shutdown'),
       // DNS runs once for a process, on the bridge of its first node.
       ...(isFirst && { labels: { [dnsNodeLabel]: 'true' } }),
@@ -400,6 +402,16 @@ async function startNode(
     while (network.gateways.length === 0) await clock.sleep(5, lifetime.signal);
     gatewayKnown(network.gateways[0] ?? '');
   }
+}
+
+function credentialProviders({
+  'image-credential-provider-config': file,
+  'image-credential-provider-bin-dir': programs,
+}: KubeletArguments): Pick<KubeletOptions, 'credentialProviders'> {
+  if (file === undefined) return {};
+  if (programs === undefined)
+    throw new Error('kubelet image-credential-provider-config needs image-credential-provider-bin-dir');
+  return { credentialProviders: { config: file, programs } };
 }
 
 /** The API server reads the port from the node's status: a taken one is no reason to fail. */

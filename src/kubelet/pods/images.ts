@@ -5,6 +5,8 @@ import type { Secret } from '#api/core/v1/secret.ts';
 import type { Clock } from '#base/clock.ts';
 import { type AuthConfig, type Image, type ImageService, type PodSandboxConfig } from '#runtime/runtime.ts';
 import { durationText } from './names.ts';
+import type { CredentialProviders } from './credential-providers.ts';
+import { isForImage, withHost } from './image-match.ts';
 import type { PullCredential, PulledImages } from './pulled-images.ts';
 
 /** Why there is no image yet, in the words of a container's waiting state. */
@@ -51,6 +53,7 @@ export class Images {
   readonly #clock: Clock;
   readonly #secret: PullSecret;
   readonly #pulled: PulledImages;
+  readonly #providers: CredentialProviders | undefined;
   readonly #failures = new Map<string, Failure>();
   /** Pulls without credentials, by image: whoever wants the same waits for the same. */
   readonly #pulls = new Map<string, SharedPull>();
@@ -64,7 +67,9 @@ export class Images {
     secret: PullSecret,
     pulled: PulledImages,
     pullsMax = Number.POSITIVE_INFINITY,
+    providers?: CredentialProviders,
   ) {
+    this.#providers = providers;
     this.#pulled = pulled;
     this.#places = pullsMax;
     this.#runtime = runtime;
@@ -142,7 +147,9 @@ export class Images {
     }
     event('Normal', 'Pulling', `Pulling image ${quoted}`);
     try {
-      const credentials = await this.#credentials(pod, name);
+      const ofNode = ((await this.#providers?.of(name)) ?? []).map(auth => ({ auth }));
+      // The pod's own come first. What the node knows is every pod's.
+      const credentials = [...(await this.#credentials(pod, name)), ...ofNode];
       if (credentials.length > 0) this.#pulled.intend(name);
       const { ref, credential } = await this.#pullOnce(name, credentials, sandbox, signal);
       const image = await this.#runtime.imageStatus({ image: ref });
@@ -171,7 +178,7 @@ export class Images {
   /** Each set of credentials is tried in turn; one pull at a time for the same image without any. */
   async #pullOnce(
     name: string,
-    credentials: readonly PullCredential[],
+    credentials: readonly (PullCredential | Pick<PullCredential, 'auth'>)[],
     sandbox: PodSandboxConfig | undefined,
     signal?: AbortSignal,
   ): Promise<{ readonly ref: string; readonly credential: PullCredential | undefined }> {
@@ -182,7 +189,7 @@ export class Images {
         const ref = await this.#inPlace(() =>
           this.#runtime.pullImage({ image: name, userSpecifiedImage: name }, credential.auth, sandbox, signal),
         );
-        return { ref, credential };
+        return { ref, credential: 'secret' in credential ? credential : undefined };
       } catch (error) {
         failure = error;
       }
@@ -262,7 +269,7 @@ export function credentialsIn(secret: Secret, image: string): AuthConfig[] {
   if (!isRecord(entries)) return [];
   const wanted = withHost(image);
   return Object.entries(entries)
-    .filter(([registry]) => isFor(registry, wanted))
+    .filter(([registry]) => isForImage(registry, wanted))
     .toSorted(([a], [b]) => b.length - a.length)
     .flatMap(([registry, entry]) => (isRecord(entry) ? [authOf(registry, entry)] : []));
 }
@@ -278,27 +285,6 @@ function authOf(serverAddress: string, entry: Record<string, unknown>): AuthConf
     ...(auth !== undefined && { auth }),
     ...(identityToken !== undefined && { identityToken }),
   };
-}
-
-function withHost(image: string): string {
-  const [first = ''] = image.split('/');
-  const hasHost = image.includes('/') && (first.includes('.') || first.includes(':') || first === 'localhost');
-  return hasHost ? image : `docker.io/${image.includes('/') ? image : `library/${image}`}`;
-}
-
-/** `registry.example.com`, `*.example.com/team`, `https://index.docker.io/v1/` */
-function isFor(registry: string, image: string): boolean {
-  const [host = '', ...path] = registry
-    .replace(/^https?:\/\//, '')
-    .replace(/\/v[12]\/?$/, '')
-    .split('/');
-  const [imageHost = '', ...imagePath] = image.split('/');
-  const name = host === 'index.docker.io' || host === 'registry-1.docker.io' ? 'docker.io' : host;
-  const [labels, imageLabels] = [name.split('.'), imageHost.split('.')];
-  const isHost =
-    labels.length === imageLabels.length && labels.every((label, at) => label === '*' || label === imageLabels[at]);
-  const prefix = path.filter(Boolean);
-  return isHost && prefix.every((step, at) => step === imagePath[at]);
 }
 
 function isRecord(value: unknown): value is Record<string, unknown> {
