@@ -52,7 +52,7 @@ function line(
   const path = sorted.map(({ size, value }) => `${fixed(x(size))},${fixed(y(value))}`).join(' ');
   const level = fixed(y(first.value));
   const at = margin.left + (index % 3) * 190;
-  const below = height - 14 + Math.floor(index / 3) * 13 - 13 * (index >= 3 ? 0 : 1) + 10;
+  const below = height - 18 + 14 * Math.floor(index / 3);
   return [
     `<line x1="${fixed(x(first.size))}" y1="${level}" x2="${fixed(x(last.size))}" y2="${level}" stroke="${colour}" stroke-dasharray="3 4" opacity="0.5"/>`,
     `<polyline points="${path}" fill="none" stroke="${colour}" stroke-width="2"/>`,
