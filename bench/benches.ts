@@ -10,6 +10,7 @@ import { hollow } from './hollow.ts';
 import { https } from './https.ts';
 import { idle } from './idle.ts';
 import { list } from './list.ts';
+import { network } from './network.ts';
 import { objects } from './objects.ts';
 import { pods } from './pods.ts';
 import { scheduler } from './scheduler.ts';
@@ -35,6 +36,7 @@ export const benches: readonly Bench[] = [
   idle,
   https,
   services,
+  network,
   store,
   api,
   apply,
