@@ -22,12 +22,13 @@ import { eventually } from '../scenarios/eventually.ts';
  * alone, after all others. `slow: true` keeps one out of `npm test`.
  */
 export function conformance(define: (it: Define) => void): void {
-  const { kubeconfig, registry, phase, quick, only } = environment();
+  const { kubeconfig, registry, phase, quick, only, except } = environment();
   const tests: { name: string; body: (t: Trial) => Promise<void>; timeoutMs: number }[] = [];
   define((name, body, { slow = false, timeoutMs = timeoutDefaultMs } = {}) => {
     if (name.includes('[Serial]') !== (phase === 'serial')) return;
     if (quick && slow) return;
     if (only !== '' && !name.includes(only)) return;
+    if (except !== '' && name.includes(except)) return;
     tests.push({ name, body, timeoutMs });
   });
   if (tests.length === 0) return;
@@ -107,6 +108,7 @@ function environment() {
     phase: process.env.CONFORMANCE_PHASE,
     quick: process.env.CONFORMANCE_QUICK === '1',
     only: process.env.CONFORMANCE_ONLY ?? '',
+    except: process.env.CONFORMANCE_EXCEPT ?? '',
   };
 }
 

@@ -57,7 +57,10 @@ if (values.kubeconfig !== undefined) {
   results = await runConformance(tested, { area, file, only, quick }, told, interrupted.signal);
 } else {
   await using cluster = await testedCluster(runtime);
-  results = await runConformance(cluster, { area, file, only, quick }, told, interrupted.signal);
+  // Debian's containerd 1.6 knows no image volumes; 2.1 does.
+  const except = runtime === 'cri' ? '[sig-node] ImageVolume' : undefined;
+  if (except !== undefined) process.stdout.write(`left out, because containerd before 2.1 cannot: ${except}\n`);
+  results = await runConformance(cluster, { area, file, only, except, quick }, told, interrupted.signal);
 }
 
 const failed = results.filter(each => !each.passed);

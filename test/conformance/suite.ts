@@ -17,6 +17,8 @@ export interface Choice {
   readonly file?: string | undefined;
   /** Part of the tests' names. */
   readonly only?: string | undefined;
+  /** Not those with this in their names. */
+  readonly except?: string | undefined;
   /** Without those that are slow. */
   readonly quick?: boolean;
 }
@@ -55,7 +57,7 @@ export async function testedCluster(runtime: 'oci' | 'cri' = 'oci'): Promise<Tes
 /** Runs the chosen tests against a cluster and tells each result as it comes. */
 export async function runConformance(
   { kubeconfig, registry }: Tested,
-  { area = 'sig-*', file = '', only = '', quick = false }: Choice,
+  { area = 'sig-*', file = '', only = '', except = '', quick = false }: Choice,
   told: (result: Result) => void = () => {},
   signal: AbortSignal = new AbortController().signal,
 ): Promise<readonly Result[]> {
@@ -68,6 +70,7 @@ export async function runConformance(
     CONFORMANCE_KUBECONFIG: kubeconfig,
     CONFORMANCE_REGISTRY: registry,
     CONFORMANCE_ONLY: only,
+    CONFORMANCE_EXCEPT: except,
     CONFORMANCE_QUICK: quick ? '1' : '0',
   });
   for (const [phase, concurrency] of [
