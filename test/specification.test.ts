@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
-import { existsSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { basename, dirname, join } from 'node:path';
 import { test } from 'node:test';
 
 const root = join(import.meta.dirname, '..');
@@ -17,13 +17,13 @@ test('promises are numbered without a gap', () => {
 
 for (const [, number, promise = ''] of promises)
   test(`promise ${number} is held by something`, () => {
-    const named =
-      /\[([^\]]+)\]\s*$/
-        .exec(promise.trim())?.[1]
-        ?.split(',')
-        .map(each => each.trim()) ?? [];
+    const named = namedIn(promise);
     assert.ok(named.length > 0, 'it names no test');
-    for (const file of named) assert.ok(existsSync(join(root, file)), `${file} is not there`);
+    for (const { file, name } of named) {
+      assert.ok(existsSync(join(root, file)), `${file} is not there`);
+      assert.ok(isRun(file), `${file} is no test, and nothing runs it`);
+      assert.ok(readFileSync(join(root, file), 'utf8').includes(name), `${file} has no test ${name}`);
+    }
   });
 
 test('every scenario of etcd names a test that there is, or why there is none', () => {
@@ -41,3 +41,28 @@ test('every scenario of etcd names a test that there is, or why there is none', 
     assert.ok(name !== '' && source.includes(name), `${scenario}: ${file} has no test ${name}`);
   }
 });
+
+/** `[src/a.test.ts, test/b.test.ts: what a test is called, bench/c.ts]` */
+function namedIn(promise: string): readonly { readonly file: string; readonly name: string }[] {
+  // A promise of several sentences may name the tests of each.
+  return [...promise.matchAll(/\[([^\]()]+)\](?!\()/g)].flatMap(([, list = '']) =>
+    list
+      .replaceAll(/\s+/g, ' ')
+      .split(/, (?=[\w.-]+\/\S+\.\w+)/)
+      .map(each => /^(\S+?)(?:: (.*))?$/.exec(each.trim()))
+      .map(match => ({ file: match?.[1] ?? '', name: match?.[2] ?? '' })),
+  );
+}
+
+/** A test, a benchmark, a transcript, a table that a test reads; or a part of one, or what a command of package.json runs. */
+function isRun(file: string): boolean {
+  if (/\.test\.ts$|^bench\/|^test\/scenarios\/.*\.txt$|^test\/.*\.md$|^test\/conformance\/sig-/.test(file)) return true;
+  const sources = [join(root, 'package.json'), ...siblingsOf(dirname(file)), ...siblingsOf(dirname(dirname(file)))];
+  return sources.some(source => source !== join(root, file) && readFileSync(source, 'utf8').includes(basename(file)));
+}
+
+function siblingsOf(directory: string): readonly string[] {
+  return readdirSync(join(root, directory), { recursive: true, encoding: 'utf8' })
+    .filter(name => name.endsWith('.ts'))
+    .map(name => join(root, directory, name));
+}

@@ -46,7 +46,7 @@ export async function soak(cluster: ScenarioCluster, options: SoakOptions): Prom
     const roundEndMs = Math.min(endMs, performance.now() + roundMs);
     do await turn(cluster, config, turns++);
     while (performance.now() < roundEndMs && !signal?.aborted);
-    await atRest(cluster, config);
+    await atRest(cluster, config, Math.min(...samples.map(handlesOf)));
     const sample = heldBy(cluster);
     samples.push(sample);
     say(
@@ -185,7 +185,7 @@ async function customResources(cluster: ScenarioCluster, config: KubeConfig, num
 }
 
 /** Nothing of a turn is there any more, neither in the API nor on the node. */
-async function atRest(cluster: ScenarioCluster, config: KubeConfig): Promise<void> {
+async function atRest(cluster: ScenarioCluster, config: KubeConfig, handlesBefore: number): Promise<void> {
   const core = config.makeApiClient(CoreV1Api);
   await eventually(
     'everything has gone',
@@ -200,6 +200,16 @@ async function atRest(cluster: ScenarioCluster, config: KubeConfig): Promise<voi
     before = now;
     return isSame;
   });
+  // Connections that a client has let go of go with their time. When they do not, that is what the sample is to show.
+  await eventually(
+    'connections are closed',
+    () => handlesOf(heldBy(cluster)) <= handlesBefore + countRoom,
+    45_000,
+  ).catch(() => undefined);
+}
+
+function handlesOf(sample: Sample): number {
+  return sample['control-plane handles'] ?? 0;
 }
 
 function heldBy(cluster: ScenarioCluster): Sample {
