@@ -7,11 +7,15 @@ export interface Automaton {
   readonly moves: readonly number[];
   /** By state - 1. */
   readonly accepts: readonly boolean[];
+  /** What it took to make it; ten thousand are some milliseconds. */
+  readonly steps: number;
 }
 
 /** What is too big is refused, not tried: the table is made before the first request. */
 const nodesMax = 4_000;
-const movesMax = 60_000;
+const movesMax = 20_000;
+/** Also the bound for all patterns of one route together. */
+export const stepsMax = 50_000;
 const repeatMax = 1_000;
 
 /** Compiles a pattern in RE2's syntax (without word boundaries) that must match the whole text. Throws why not. */
@@ -319,12 +323,13 @@ function machineOf(syntax: Syntax): Machine {
 
 /** The subset construction. */
 function determine({ nodes, start }: Machine): Automaton {
+  const work = { steps: 0 };
   const { classes: classOf, samples } = byteClasses(nodes);
   const ids = new Map<string, number>();
   const states: (readonly number[])[] = [];
   const accepts: boolean[] = [];
   const idOf = (members: readonly number[], atStart: boolean): number => {
-    const closed = closure(nodes, members, { start: atStart, end: false });
+    const closed = closure(nodes, work, members, { start: atStart, end: false });
     if (closed.length === 0) return 0;
     const key = closed.join(' ');
     const known = ids.get(key);
@@ -332,7 +337,7 @@ function determine({ nodes, start }: Machine): Automaton {
     if ((states.length + 1) * samples.length > movesMax) throw new Error('it is too large');
     states.push(closed);
     // What holds at the start holds there only: an empty text is both its start and its end.
-    accepts.push(closure(nodes, atStart ? members : closed, { start: atStart, end: true }).includes(0));
+    accepts.push(closure(nodes, work, atStart ? members : closed, { start: atStart, end: true }).includes(0));
     ids.set(key, states.length);
     return states.length;
   };
@@ -347,7 +352,13 @@ function determine({ nodes, start }: Machine): Automaton {
       }
       moves.push(idOf(targets, false));
     }
-  return { classes: classOf, classCount: samples.length, moves, accepts: states.length === 0 ? [] : accepts };
+  return {
+    classes: classOf,
+    classCount: samples.length,
+    moves,
+    accepts: states.length === 0 ? [] : accepts,
+    steps: work.steps,
+  };
 }
 
 /** Bytes that no part of the pattern tells apart are one class. */
@@ -374,6 +385,7 @@ function byteClasses(nodes: readonly Node[]): {
 
 function closure(
   nodes: readonly Node[],
+  work: { steps: number },
   from: readonly number[],
   at: { readonly start: boolean; readonly end: boolean },
 ): readonly number[] {
@@ -382,6 +394,7 @@ function closure(
   for (let id = stack.pop(); id !== undefined; id = stack.pop()) {
     if (seen.has(id)) continue;
     seen.add(id);
+    if (++work.steps > stepsMax) throw new Error('it is too large');
     const node = nodes[id];
     if (node?.type === 'split') stack.push(node.next, node.other);
     else if (node?.type === 'start' && at.start) stack.push(node.next);

@@ -1,5 +1,5 @@
 import { parseGoDuration } from '#api/machinery/duration.ts';
-import { compilePattern, type Automaton } from './automaton.ts';
+import { compilePattern, stepsMax, type Automaton } from './automaton.ts';
 import type { Backends } from './backends.ts';
 import type {
   BackendReference,
@@ -47,6 +47,8 @@ interface Context {
   readonly ancestor: ParentReference;
   readonly client: Certificate | undefined;
   unresolved: Finding | undefined;
+  /** Making automata takes time that others wait for. */
+  patternSteps: number;
 }
 
 /** A value that the proxy cannot be given. */
@@ -58,7 +60,7 @@ export function compileRoute(
   how: { readonly backends: Backends; readonly ancestor: ParentReference; readonly client: Certificate | undefined },
 ): CompiledRoute {
   const from = { group: gatewayGroup, kind, namespace: route.metadata.namespace ?? '' };
-  const context: Context = { ...how, kind, from, unresolved: undefined };
+  const context: Context = { ...how, kind, from, unresolved: undefined, patternSteps: 0 };
   const http: Omit<HttpEntry, 'hostname'>[] = [];
   const tls: Omit<TlsEntry, 'hostname'>[] = [];
   try {
@@ -91,64 +93,74 @@ function entriesOf(rule: RouteRule<unknown>, context: Context): readonly Entry[]
   if (context.kind === 'GRPCRoute') {
     const matches = (rule.matches ?? []) as readonly GrpcMatch[];
     return (matches.length > 0 ? matches : [{}]).map(match => ({
-      path: grpcPath(match),
-      headers: fieldsOf(match.headers),
+      path: grpcPath(match, context),
+      headers: fieldsOf(match.headers, context),
       query: [],
       rule: compiled,
     }));
   }
   const matches = (rule.matches ?? []) as readonly HttpMatch[];
   return (matches.length > 0 ? matches : [{}]).map(match => ({
-    path: httpPath(match),
-    headers: fieldsOf(match.headers),
-    query: fieldsOf(match.queryParams),
+    path: httpPath(match, context),
+    headers: fieldsOf(match.headers, context),
+    query: fieldsOf(match.queryParams, context),
     ...(match.method !== undefined && { method: match.method }),
     rule: compiled,
   }));
 }
 
-function httpPath({ path }: HttpMatch): PathMatch {
+function httpPath({ path }: HttpMatch, context: Context): PathMatch {
   const { type = 'PathPrefix', value = '/' } = path ?? {};
-  if (type === 'RegularExpression') return { type: 'pattern', pattern: patternOf(value), length: value.length };
+  if (type === 'RegularExpression')
+    return { type: 'pattern', pattern: patternOf(value, context), length: value.length };
   return { type: type === 'Exact' ? 'exact' : 'prefix', path: printable(value, 'path') };
 }
 
 /** A gRPC method is the path `/service/method`. */
-function grpcPath({ method }: GrpcMatch): PathMatch {
+function grpcPath({ method }: GrpcMatch, context: Context): PathMatch {
   const { type = 'Exact', service, method: name } = method ?? {};
   if (type === 'RegularExpression') {
     const pattern = `/(?:${service ?? '[^/]+'})/(?:${name ?? '[^/]+'})`;
-    for (const each of [service, name]) if (each !== undefined) patternOf(each);
-    return { type: 'pattern', pattern: patternOf(pattern), length: pattern.length, late: service === undefined };
+    for (const each of [service, name]) if (each !== undefined) patternOf(each, context);
+    return {
+      type: 'pattern',
+      pattern: patternOf(pattern, context),
+      length: pattern.length,
+      late: service === undefined,
+    };
   }
   if (service !== undefined && name !== undefined) return { type: 'exact', path: `/${service}/${name}` };
   if (service !== undefined) return { type: 'prefix', path: `/${service}` };
   if (name === undefined) return { type: 'prefix', path: '/' };
-  return { type: 'pattern', pattern: patternOf(`/[^/]+/${name}`), length: name.length, late: true };
+  return { type: 'pattern', pattern: patternOf(`/[^/]+/${name}`, context), length: name.length, late: true };
 }
 
-function fieldsOf(matches: readonly ValueMatch[] = []): readonly FieldMatch[] {
-  return matches.map(({ type = 'Exact', name, value }) => ({
+function fieldsOf(matches: readonly ValueMatch[] | undefined, context: Context): readonly FieldMatch[] {
+  return (matches ?? []).map(({ type = 'Exact', name, value }) => ({
     name: printable(name, 'name'),
-    value: type === 'RegularExpression' ? patternOf(value) : value,
+    value: type === 'RegularExpression' ? patternOf(value, context) : value,
   }));
 }
 
-/** Patterns of many routes are often the same ones. */
-const patterns = new Map<string, Automaton>();
+/** Patterns of many routes are often the same ones; what is wrong with one is remembered as well. */
+const patterns = new Map<string, Automaton | string>();
 const patternsMax = 1_000;
 
-function patternOf(pattern: string): Automaton {
-  const known = patterns.get(pattern);
-  if (known) return known;
-  let compiled: Automaton;
-  try {
-    compiled = compilePattern(pattern);
-  } catch (error) {
-    throw new Unsupported(`The pattern ${JSON.stringify(pattern)} cannot be used: ${(error as Error).message}.`);
+function patternOf(pattern: string, context: Context): Automaton {
+  let compiled = patterns.get(pattern);
+  if (compiled === undefined) {
+    try {
+      compiled = compilePattern(pattern);
+    } catch (error) {
+      compiled = (error as Error).message;
+    }
+    if (patterns.size >= patternsMax) patterns.clear();
+    patterns.set(pattern, compiled);
   }
-  if (patterns.size >= patternsMax) patterns.clear();
-  patterns.set(pattern, compiled);
+  if (typeof compiled === 'string')
+    throw new Unsupported(`The pattern ${JSON.stringify(pattern)} cannot be used: ${compiled}.`);
+  context.patternSteps += compiled.steps;
+  if (context.patternSteps > stepsMax) throw new Unsupported('The patterns of this route are too large together.');
   return compiled;
 }
 
