@@ -75,6 +75,10 @@ test('a claim that waits for its first consumer is bound on the node that the sc
     /^scheduler_schedule_attempts_total\{result="unschedulable",profile="default-scheduler"\} \d+$/m,
   );
   assert.match(metrics, /^scheduler_pending_pods\{queue="unschedulable"\} 0$/m);
+  assert.match(metrics, /^scheduler_queue_incoming_pods_total\{queue="active",event="UnscheduledPodAdd"\} 1$/m);
+  assert.match(metrics, /^scheduler_pod_scheduling_attempts_count 1$/m);
+  assert.match(metrics, /^scheduler_pod_scheduling_sli_duration_seconds_count\{attempts="[2-9]"\} 1$/m);
+  assert.match(metrics, /^scheduler_scheduling_algorithm_duration_seconds_count [2-9]$/m);
 });
 
 test('a pod that fitted nowhere is tried again by what happens elsewhere in its zone', async () => {

@@ -7,6 +7,12 @@ export type PendingPods = Readonly<Record<'active' | 'backoff' | 'unschedulable'
 export interface SchedulerMetrics {
   attempted(profile: string, result: AttemptResult, seconds: number): void;
   preempted(victims: number): void;
+  /** How long one search for a node took. */
+  searched(seconds: number): void;
+  /** A pod has its node: after so many attempts, and so long after it was first seen. */
+  placed(attempts: number, seconds: number): void;
+  /** A pod came into a queue, and why. */
+  queued(queue: 'active' | 'backoff' | 'unschedulable' | 'gated', event: string): void;
   /** From now on the numbers of pods that wait are asked for here. */
   pendingFrom(count: () => PendingPods): void;
 }
@@ -48,7 +54,45 @@ export function schedulerMetrics(registry: Registry): SchedulerMetrics {
     buckets: Array.from({ length: 7 }, (_, index) => 2 ** index),
     registers,
   });
+  const searches = new Histogram({
+    name: 'scheduler_scheduling_algorithm_duration_seconds',
+    help: 'Scheduling algorithm latency in seconds',
+    buckets: Array.from({ length: 15 }, (_, index) => 0.001 * 2 ** index),
+    registers,
+  });
+  const tries = new Histogram({
+    name: 'scheduler_pod_scheduling_attempts',
+    help: 'Number of attempts to successfully schedule a pod.',
+    buckets: [1, 2, 4, 8, 16],
+    registers,
+  });
+  const waits = new Histogram({
+    name: 'scheduler_pod_scheduling_sli_duration_seconds',
+    help: 'E2e latency for a pod being scheduled, from the time the pod enters the scheduling queue and might involve multiple scheduling attempts.',
+    labelNames: ['attempts'],
+    buckets: Array.from({ length: 20 }, (_, index) => 0.01 * 2 ** index),
+    registers,
+  });
+  const incoming = new Counter({
+    name: 'scheduler_queue_incoming_pods_total',
+    help: 'Number of pods added to scheduling queues by event and queue type.',
+    labelNames: ['queue', 'event'],
+    registers,
+  });
+  const incomings = new Map<string, Counter.Internal>();
   return {
+    searched: seconds => searches.observe(seconds),
+    placed(count, seconds) {
+      tries.observe(count);
+      waits.observe({ attempts: count >= 15 ? '15+' : `${count}` }, seconds);
+    },
+    queued(queue, event) {
+      // Looking a child up by its labels costs more than counting.
+      const id = `${queue} ${event}`;
+      const child = incomings.get(id) ?? incoming.labels({ queue, event });
+      incomings.set(id, child);
+      child.inc();
+    },
     attempted(profile, result, seconds) {
       attempts.inc({ result, profile });
       durations.observe({ result, profile }, seconds);

@@ -61,6 +61,10 @@ export class SchedulingQueue {
     this.#gated.set(info.key, { info, by });
   }
 
+  isGated(key: string): boolean {
+    return this.#gated.has(key);
+  }
+
   gatedBy(by: string): readonly PodInfo[] {
     return [...this.#gated.values()].filter(each => each.by === by).map(each => each.info);
   }

@@ -175,12 +175,20 @@ export async function startScheduler(options: SchedulerOptions): Promise<Schedul
     if (isTerminal(pod) || pod.metadata.deletionTimestamp !== undefined) return forgetPod(pod);
     if (!profiles.has(pod.spec.schedulerName ?? schedulerName)) return;
     // KEP-3521: a gated pod is not even looked at.
-    if ((pod.spec.schedulingGates?.length ?? 0) > 0) return queue.gate(info, 'SchedulingGates');
-    if (isWithoutClaim(info)) return queue.gate(info, dynamicResources.name);
+    if ((pod.spec.schedulingGates?.length ?? 0) > 0) return gate(info, 'SchedulingGates');
+    if (isWithoutClaim(info)) return gate(info, dynamicResources.name);
     // Assumed, its binding on the way.
     if (cluster.nodeOfPod(info.key) !== undefined && !nominated.has(info.key)) return;
     if (queue.has(info.key) && sameToScheduler(info)) queue.refresh(info);
-    else queue.add(info);
+    else {
+      if (!queue.has(info.key)) metrics?.queued('active', 'UnscheduledPodAdd');
+      queue.add(info);
+    }
+  }
+
+  function gate(info: PodInfo, by: string): void {
+    if (!queue.isGated(info.key)) metrics?.queued('gated', 'UnscheduledPodAdd');
+    queue.gate(info, by);
   }
 
   /** The spec of most changed pods is the one that was looked at before. */
@@ -342,7 +350,9 @@ export async function startScheduler(options: SchedulerOptions): Promise<Schedul
     const asked = advisersOf(pod.info);
     if (asked.length > 0) return scheduleAdvised(pod, asked);
     const startMs = clock.monotonic();
-    take(pod, profileOf(pod.info).cycle.place(pod.info), startMs);
+    const placement = profileOf(pod.info).cycle.place(pod.info);
+    metrics?.searched((clock.monotonic() - startMs) / 1000);
+    take(pod, placement, startMs);
     return undefined;
   }
 
@@ -360,7 +370,10 @@ export async function startScheduler(options: SchedulerOptions): Promise<Schedul
       const slots = reservation || allocated ? 0 : 1;
       binding += slots;
       void bind(pod, placement.node.name, reservation, allocated)
-        .then(attempted)
+        .then(result => {
+          attempted(result);
+          if (result === 'scheduled') metrics?.placed(pod.attempts, (clock.now() - pod.firstAddedMs) / 1000);
+        })
         .finally(() => {
           binding -= slots;
           wake();
@@ -368,6 +381,7 @@ export async function startScheduler(options: SchedulerOptions): Promise<Schedul
       return;
     }
     attempted('unschedulable');
+    metrics?.queued('unschedulable', 'ScheduleAttemptFailure');
     queue.park(
       pod,
       new Set(
