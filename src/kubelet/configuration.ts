@@ -54,9 +54,6 @@ export interface KubeletConfiguration {
   readonly topologyManagerPolicy: 'none' | 'best-effort' | 'restricted' | 'single-numa-node';
   readonly topologyManagerScope: 'container' | 'pod';
   readonly userNamespaces: { readonly idsPerPod?: number };
-  readonly staticPodURL: string;
-  readonly staticPodURLHeader: Readonly<Record<string, readonly string[]>>;
-  readonly httpCheckFrequency: string;
 }
 
 export const defaultKubeletConfiguration: KubeletConfiguration = {
@@ -111,9 +108,6 @@ export const defaultKubeletConfiguration: KubeletConfiguration = {
   topologyManagerPolicy: 'none',
   topologyManagerScope: 'container',
   userNamespaces: {},
-  staticPodURL: '',
-  staticPodURLHeader: {},
-  httpCheckFrequency: '20s',
 };
 
 /** Values below zero, between zero and one, and the like, in one sentence each. */
@@ -141,7 +135,6 @@ const oneOf =
   (...known: readonly string[]): Rule =>
   value =>
     known.includes(String(value)) ? undefined : `must be one of ${known.join(', ')}`;
-const object: Rule = value => (isMap(value) ? undefined : 'must be a map');
 
 const verificationPolicies = [
   'NeverVerify',
@@ -204,9 +197,6 @@ const rules: { readonly [Name in keyof KubeletConfiguration]: Rule } = {
     const isWhole = Number.isInteger(ids) && Number(ids) >= idsPerPodUnit && Number(ids) % idsPerPodUnit === 0;
     return isMap(value) && isWhole ? undefined : `must have idsPerPod as a multiple of ${idsPerPodUnit}`;
   },
-  staticPodURL: words,
-  staticPodURLHeader: object,
-  httpCheckFrequency: span,
 };
 
 /** Of the static policy; others are refused, because pods would get something else than they were promised. */
