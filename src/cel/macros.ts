@@ -24,6 +24,8 @@ export function expandMacro(
   target: Expression | undefined,
   args: readonly Expression[],
 ): Expression | Problem | undefined {
+  // `.all(x, y)` is a call of a function with an absolute name, not of a macro.
+  if (name.startsWith('.')) return undefined;
   const key = `${target === undefined ? '' : '.'}${name}/${args.length}`;
   return macros.byName.get(key)?.(offset, target as Expression, args);
 }
