@@ -8,6 +8,7 @@ import { parseArgs } from 'node:util';
 import { CoreV1Api, CustomObjectsApi, Exec, KubeConfig, Watch, type V1Pod } from '@kubernetes/client-node';
 import { Writable } from 'node:stream';
 import { setTimeout as pause } from 'node:timers/promises';
+import { limits } from '#base/limits.ts';
 import { dataDirAt } from '../../src/cluster/data-dir.ts';
 import { record } from '../../bench/harness.ts';
 import { startScenarioCluster, type ScenarioCluster } from './cluster.ts';
@@ -42,6 +43,7 @@ export async function soak(cluster: ScenarioCluster, options: SoakOptions): Prom
   const samples: Sample[] = [];
   const endMs = performance.now() + minutes * 60_000;
   let turns = 0;
+  await fillHistories(config);
   do {
     const roundEndMs = Math.min(endMs, performance.now() + roundMs);
     do await turn(cluster, config, turns++);
@@ -56,6 +58,32 @@ export async function soak(cluster: ScenarioCluster, options: SoakOptions): Prom
     );
   } while (performance.now() < endMs && !signal?.aborted);
   return { samples, turns, growth: growthIn(samples) };
+}
+
+/**
+ * The watch cache remembers changes up to a number of bytes a resource (`watchHistoryBytesMax`). Until that is reached it grows as it
+ * is meant to, so it is filled before anything is measured.
+ */
+async function fillHistories(config: KubeConfig): Promise<void> {
+  const core = config.makeApiClient(CoreV1Api);
+  const name = 'filler';
+  const text = 'x'.repeat(200_000);
+  const body = { metadata: { name, annotations: { text } } };
+  const spec = { containers: [{ name: 'main', image: 'none' }], nodeSelector: { none: 'none' } };
+  await core.createNamespacedConfigMap({ namespace, body });
+  await core.createNamespacedPod({ namespace, body: { ...body, spec } });
+  for (let index = 0; index < (2 * limits.watchHistoryBytesMax) / text.length; index++) {
+    const changed = { metadata: { name, annotations: { text, index: `${index}` } } };
+    await core.replaceNamespacedConfigMap({ name, namespace, body: changed });
+    const pod_ = await core.readNamespacedPod({ name, namespace });
+    await core.replaceNamespacedPod({
+      name,
+      namespace,
+      body: { ...pod_, metadata: { ...pod_.metadata, ...changed.metadata } },
+    });
+  }
+  await core.deleteNamespacedConfigMap({ name, namespace });
+  await core.deleteNamespacedPod({ name, namespace, gracePeriodSeconds: 0 });
 }
 
 /** A little of everything, made and taken away. */
