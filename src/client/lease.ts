@@ -50,7 +50,8 @@ export async function leadWhileHolding(
   const renewing = AbortSignal.any([signal, finished.signal]);
   let renewedMs = clock.monotonic();
   while (await slept(clock, retryPeriodMs, renewing)) {
-    if (await candidate.tryHold(renewing)) renewedMs = clock.monotonic();
+    const leftMs = renewedMs + renewDeadlineMs - clock.monotonic();
+    if (await inTime(clock, leftMs, renewing, attempt => candidate.tryHold(attempt))) renewedMs = clock.monotonic();
     else if (clock.monotonic() - renewedMs >= renewDeadlineMs) {
       lost.abort(new Error(`cannot renew lease ${name}: the deadline has passed`));
       break;
@@ -153,6 +154,25 @@ class Candidate {
   #nowText(): string {
     return new Date(this.#options.clock.now()).toISOString().replace('Z', '000Z');
   }
+}
+
+/** An attempt that hangs must not let a leader go on behind its deadline: by then another one may lead. */
+function inTime(
+  clock: Clock,
+  leftMs: number,
+  signal: AbortSignal,
+  attempt: (signal: AbortSignal) => Promise<boolean>,
+): Promise<boolean> {
+  const late = new AbortController();
+  return new Promise((resolve, reject) => {
+    const cancel = clock.after(leftMs, () => {
+      late.abort(new Error('the lease could not be renewed in time'));
+      resolve(false);
+    });
+    attempt(AbortSignal.any([signal, late.signal]))
+      .then(resolve, reject)
+      .finally(cancel);
+  });
 }
 
 /** False when the signal ended the sleep. */

@@ -1,7 +1,9 @@
 import { admissionChain } from '#admission/chain.ts';
+import type { Kind } from '#api/machinery/kind.ts';
 import { ensureBootstrapObjects } from '#apiserver/bootstrap.ts';
 import { discoveryPaths } from '#apiserver/discovery/discovery.ts';
 import { ensureFlowControlConfiguration } from '#apiserver/flow-control/ensure-configuration.ts';
+import { subjectAccessReview } from '#apiserver/reviews/access-review.ts';
 import { startApiServer, type ApiServer } from '#apiserver/server.ts';
 import { mastersAuthorizer } from '#auth/authorization/always-allow.ts';
 import { union } from '#auth/authorization/authorizer.ts';
@@ -17,7 +19,7 @@ import { openEventRecorder } from '#client/events.ts';
 import { inProcessClient } from '#client/in-process.ts';
 import { openInformers } from '#client/informers.ts';
 import { leadWhileHolding } from '#client/lease.ts';
-import { startControllers } from '#controllers/controllers.ts';
+import { startControllers, type StartControllersOptions } from '#controllers/controllers.ts';
 import { hollowNames, startHollowNodes } from '#kubelet/hollow.ts';
 import { startScheduler } from '#scheduler/scheduler.ts';
 import { openMemoryStorage } from '#storage/memory/memory-storage.ts';
@@ -33,6 +35,8 @@ export interface SimulatedOptions {
   readonly seed: number;
   readonly apiServers: number;
   readonly nodes: number;
+  /** Served instead of what a default server serves. */
+  readonly kinds?: readonly Kind[];
   /** Changes the world for the worse, in a test that shows that it is noticed. */
   readonly planted?: Planted;
 }
@@ -43,6 +47,11 @@ export interface Planted {
   storage?(storage: Storage): Storage;
   /** Between a component (`controllers`, `scheduler`, `node`) and the network. */
   client?(component: string, client: Client): Client;
+}
+
+export interface ChosenControllers extends Pick<StartControllersOptions, 'only' | 'except' | 'settings'> {
+  /** Stands between the controllers and the network. */
+  readonly through?: (client: Client) => Client;
 }
 
 interface Process {
@@ -114,10 +123,30 @@ export class SimulatedCluster implements Disposable {
     return this.#options.apiServers > 1;
   }
 
-  async start(): Promise<void> {
+  async start(others: readonly string[] = this.processNames): Promise<void> {
     if (this.isShared) await this.history.follow(this.#shared);
     for (const name of this.serverNames) await this.time.runUntil(name, this.#startServer(name));
-    for (const name of this.processNames) if (!name.startsWith('server-')) this.startProcess(name);
+    for (const name of others) if (!name.startsWith('server-')) this.startProcess(name);
+  }
+
+  /** Some of the controllers as a process of their own, which need not lead first. */
+  startSomeControllers(name: string, chosen: ChosenControllers): void {
+    const { through = client => client, settings, ...which } = chosen;
+    const { life, random, log } = this.#begin(name);
+    const clock = this.time.clockOf(life);
+    const clientFor = (account: string) => through(this.#client('controllers', life, accountOf(account)));
+    const client = through(this.#client('controllers', life, loopbackAdmin));
+    startControllers({
+      client,
+      clientFor,
+      informers: openInformers(client, { clock, random, log }),
+      clock,
+      random,
+      log,
+      settings: { caCertPem: 'certificate', ...settings },
+      serves: () => true,
+      ...which,
+    });
   }
 
   /** Ends a process as by SIGKILL. */
@@ -189,9 +218,11 @@ export class SimulatedCluster implements Disposable {
       random,
       log,
       serviceCIDR: '10.96.0.0/16',
+      handlers: { 'subjectaccessreviews.authorization.k8s.io': subjectAccessReview },
       // So few that a crowd can fill them.
       inFlight: { readOnlyMax: 60, mutatingMax: 30, fair: true },
       freezes: true,
+      ...(this.#options.kinds && { kinds: this.#options.kinds }),
       rawPaths: registry =>
         discoveryPaths({
           kinds: () => registry.kinds,
@@ -269,7 +300,7 @@ export class SimulatedCluster implements Disposable {
     const client = this.#client('controllers', life, loopbackAdmin);
     startControllers({
       client,
-      clientFor: account => this.#client('controllers', life, serviceAccountUser('kube-system', account)),
+      clientFor: account => this.#client('controllers', life, accountOf(account)),
       informers: openInformers(client, { clock, random, log }),
       clock,
       random,
@@ -327,6 +358,13 @@ export class SimulatedCluster implements Disposable {
     };
     return log;
   }
+}
+
+/** As the control plane gives them out. */
+function accountOf(name: string): User {
+  return name === 'kube-controller-manager'
+    ? { name: 'system:kube-controller-manager', groups: ['system:authenticated'] }
+    : serviceAccountUser('kube-system', name);
 }
 
 export function messageOf(error: unknown): string {

@@ -210,6 +210,8 @@ function firstAfter(sorted: readonly number[], value: number): number {
 function resourceOf(path: string): string | undefined {
   const parts = path.split('/').filter(part => part !== '');
   if (parts[0] === 'api' && parts.length === 3) return parts[2];
+  // Stored as those of the core.
+  if (parts[1] === 'events.k8s.io') return 'events';
   if (parts[0] === 'apis' && parts.length === 4) return `${parts[3]}.${parts[1]}`;
   return undefined;
 }

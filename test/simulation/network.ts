@@ -79,6 +79,8 @@ export class Network {
   /** Who does not hear whom: `speaker listener`. */
   readonly #cuts = new Set<string>();
   readonly #streams = new Set<Stream>();
+  /** How many watches ended because their client's queue was full. */
+  fullQueues = 0;
 
   constructor(options: NetworkOptions) {
     this.#options = options;
@@ -187,6 +189,7 @@ export class Network {
     const { random, faults, time, observeWatch } = this.#options;
     const observe = observeWatch(server.name, life.name, request);
     const streams = this.#streams;
+    const sinkIsFull = () => this.fullQueues++;
     const cuts = this.#cuts;
     return {
       ...answer,
@@ -224,6 +227,7 @@ export class Network {
             for (const item of items) {
               const isDoubled = happens(random, faults.doublesEvent);
               if (!sink.push(item) || (isDoubled && !sink.push(item))) {
+                sinkIsFull();
                 finish();
                 return;
               }

@@ -8,7 +8,8 @@ import { between, happens, pick } from './chance.ts';
 type Body = Readonly<Record<string, unknown>>;
 
 const image = { name: 'main', image: 'image:1', resources: { requests: { cpu: '50m', memory: '16Mi' } } };
-const quick = { containers: [image], terminationGracePeriodSeconds: 5 };
+/** A pod that any node takes. */
+export const quick = { containers: [image], terminationGracePeriodSeconds: 5 };
 const rule = { apiGroups: ['example.com'], apiVersions: ['v1'], operations: ['CREATE'], resources: ['others'] };
 const hook = {
   name: 'hook.example.com',
@@ -277,5 +278,5 @@ function valueOf(schema: Schema, random: Random): unknown {
 }
 
 /** A request of `CN=simulated`, signed by its key; nobody looks at more of it than that it is one. */
-const certificateRequest =
+export const certificateRequest =
   'LS0tLS1CRUdJTiBDRVJUSUZJQ0FURSBSRVFVRVNULS0tLS0KTUlITk1IWUNBUUF3RkRFU01CQUdBMVVFQXd3SmMybHRkV3hoZEdWa01Ga3dFd1lIS29aSXpqMENBUVlJS29aSQp6ajBEQVFjRFFnQUU4YjA2L3d5OFBiRWhMZ29vZDlZMnhZalZiTEQxYWlLZFhZd0EzNExlcHZJQ1FpTzhYS3E3CmE0Z3p0SVpZeFBBaVZ1OVNtMHNJTVNUN0FPOTk0OUJXT0tBQU1Bb0dDQ3FHU000OUJBTUNBMGNBTUVRQ0lBRTkKaDBESnBzTlNvcUMvRWJoclhvSnMxamNRakF1MXNDUHROdXBXZHdmYkFpQS9qQ2dEVzdkQUh6VHcxTFRKenBLKwoycXhPZGZ1QlpZNUtoakRXUUZsRUJ3PT0KLS0tLS1FTkQgQ0VSVElGSUNBVEUgUkVRVUVTVC0tLS0tCg==';

@@ -33,9 +33,13 @@ export const endpointsController = defineController({
     endpoints: watched<Service, Endpoints, Endpoints | undefined>(
       Endpoints,
       all => service => all.objects.get(keyOf(service)),
-      // Endpoints without a service are their maker's business.
+      // Endpoints without a service are their maker's business; ours may be left of a service that went while nobody looked.
       (endpoints, _old, services, event) =>
-        event === 'deleted' || services.objects.has(keyOf(endpoints)) ? [keyOf(endpoints)] : [],
+        event === 'deleted' ||
+        services.objects.has(keyOf(endpoints)) ||
+        endpoints.metadata.labels?.[managedByLabel] === 'endpoint-controller'
+          ? [keyOf(endpoints)]
+          : [],
     ),
   },
   writes: [Endpoints],

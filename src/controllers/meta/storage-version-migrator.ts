@@ -232,7 +232,7 @@ class StorageVersionMigrator implements AsyncDisposable {
   ): Promise<void> {
     const { client } = this.#environment;
     const { signal } = this.#stop;
-    const of = `${resource.resource}.${resource.group}`;
+    const of = `${resource.resource}.${resource.group ?? ''}`;
     let definition: CustomResourceDefinition;
     try {
       definition = await client.get(CustomResourceDefinition, of, { signal });
