@@ -42,7 +42,7 @@ export class ApiMetrics {
     authorization: { allowed: 0, denied: 0, 'no-opinion': 0, error: 0 },
   };
   #conversion: ReturnType<typeof conversionMetrics> | undefined;
-  #watchesProcess = false;
+  #isProcessWatched = false;
   readonly #watchSeries = new WeakMap<Kind, WatchTotals>();
   readonly #watchTotals = new Map<
     { readonly group: string; readonly version: string; readonly resource: string },
@@ -136,16 +136,16 @@ export class ApiMetrics {
     });
   }
 
-  /** All of it as Prometheus reads it. */
+  /**
+   * All of it as Prometheus reads it; with the process's own from the first question on: to watch the delay of the event
+   * loop wakes it again and again.
+   */
   async text(): Promise<string> {
-    this.#watchesProcess ||= this.#watchProcess();
+    if (!this.#isProcessWatched) {
+      this.#isProcessWatched = true;
+      collectDefaultMetrics({ register: this.registry, eventLoopMonitoringPrecision: eventLoopSampleMs });
+    }
     return this.registry.metrics();
-  }
-
-  /** From the first question on: to watch the delay of the event loop wakes the process again and again. */
-  #watchProcess(): true {
-    collectDefaultMetrics({ register: this.registry, eventLoopMonitoringPrecision: eventLoopSampleMs });
-    return true;
   }
 
   /** A request from outside has said who makes it, or has not. */
