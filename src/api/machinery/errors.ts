@@ -57,7 +57,11 @@ export class ApiError extends Error {
   readonly status: Status;
 
   constructor(status: Status, options?: ErrorOptions) {
+    const { stackTraceLimit } = Error;
+    // An answer like another (there is none of that name) has no place in the code that anybody looks for.
+    if (status.code < 500) Error.stackTraceLimit = 0;
     super(status.message ?? '', options);
+    Error.stackTraceLimit = stackTraceLimit;
     this.status = status;
   }
 
