@@ -70,7 +70,7 @@ interface Stream {
 }
 
 const requestTimeoutMs = 30_000;
-const silenceMsMax = 60_000;
+export const silenceMsMax = 60_000;
 
 /** What lies between clients and API servers. */
 export class Network {

@@ -3,7 +3,6 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { systemClock } from '#base/clock.ts';
 import { systemRandom } from '#base/random.ts';
 import { plantedBugs } from './planted.ts';
 import { simulate } from './simulate.ts';

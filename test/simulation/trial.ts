@@ -9,7 +9,7 @@ import { watchAlways, staleMsMax } from './always.ts';
 import { chanceFor, happens } from './chance.ts';
 import { messageOf, SimulatedCluster } from './cluster.ts';
 import { unfinished } from './converged.ts';
-import { calm } from './network.ts';
+import { calm, silenceMsMax } from './network.ts';
 
 /** What goes wrong with the one controller that is on trial; all others are well. */
 export type Ordeal =
@@ -222,6 +222,9 @@ export class Trial implements Disposable {
       network.breakWatches(subject);
     }
     Object.assign(networkFaults, calm);
+    // What was silent is noticed: the next step meets caches that know of this one. Upstream's collector, too, lets only
+    // those go free that it knows of.
+    await time.runFor(silenceMsMax + ordealMs);
   }
 }
 
