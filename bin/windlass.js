@@ -27,10 +27,14 @@ function installPackages() {
   if (existsSync(stampFile) && readFileSync(stampFile, 'utf8') === wanted) return;
   process.stderr.write('windlass: installing npm packages …\n');
   // Not `npm ci`: it refuses when a mirror lacks some other platform's build of a tool.
-  const npm = spawnSync('npm', ['install', '--no-save', '--ignore-scripts', '--no-audit', '--no-fund', '--loglevel=error'], {
-    cwd: root,
-    stdio: ['ignore', 'ignore', 'inherit'],
-  });
+  const npm = spawnSync(
+    'npm',
+    ['install', '--no-save', '--ignore-scripts', '--no-audit', '--no-fund', '--loglevel=error'],
+    {
+      cwd: root,
+      stdio: ['ignore', 'ignore', 'inherit'],
+    },
+  );
   if (npm.error) fail('npm is not on the PATH; install it (it comes with Node.js) and try again.');
   if (npm.status !== 0)
     fail('`npm install` failed (its words are above); check the network and the npm registry, then try again.');

@@ -105,8 +105,7 @@ export function rbacAuthorizer(index: RoleIndex): Authorizer {
       for (const grant of index.grantsFor(asked.user, asked.namespace)) {
         const rules = index.rulesOf(grant.roleRef, grant.namespace);
         if (!rules) missing.push(noSuchRole(grant.roleRef));
-        else if (rules.some(rule => ruleAllows(rule, asked)))
-          return { decision: 'allow', reason: allowedBy(grant) };
+        else if (rules.some(rule => ruleAllows(rule, asked))) return { decision: 'allow', reason: allowedBy(grant) };
       }
       return { decision: 'noOpinion', reason: missing.length === 0 ? '' : `RBAC: ${aggregate(missing)}` };
     },
