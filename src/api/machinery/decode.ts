@@ -264,7 +264,8 @@ function compileList(items: Schema, type: string): Decoder {
 
 function compileMap(values: Schema, type: string): Decoder {
   const valueType = resolve(values).type;
-  const zero = () => (valueType === 'bytes' ? '' : zeroOf(values));
+  // A list without items is a message without fields on the wire, so null and empty are one.
+  const zero = () => (valueType === 'bytes' ? '' : valueType === 'list' ? [] : zeroOf(values));
   const isString = valueType === 'string';
   let decodeValue: Decoder | undefined;
   return (value, unknown) => {
