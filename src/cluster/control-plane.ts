@@ -302,6 +302,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
   await Promise.all([
     reconcileBootstrapPolicy(client, apiServer.seed, {
       optional: optionalControllers(kinds),
+      trustBundles: kinds.some(kind => kind.plural === 'clustertrustbundles'),
       addOns: [metricsServerPolicy],
     }),
     ensureFlowControlConfiguration(client, apiServer.seed),

@@ -10,7 +10,7 @@ import type { Subject } from '#api/rbac/v1/subject.ts';
 import type { Client } from '#client/client.ts';
 import { uncoveredRules } from '../coverage.ts';
 import { clusterRoleSubjects, kubeletClientBinding, namespaceRoleSubjects, networkPolicyBinding } from './bindings.ts';
-import { clusterRoleRules } from './cluster-roles.ts';
+import { clusterRoleRules, trustBundleRules } from './cluster-roles.ts';
 import { controllerRules, optionalControllerRules } from './controller-roles.ts';
 import { namespaceRoleRules } from './namespace-roles.ts';
 
@@ -39,6 +39,8 @@ export interface BootstrapPolicy {
 export interface PolicyAdditions {
   /** Controllers that a default cluster does not have. */
   readonly optional?: readonly string[];
+  /** ClusterTrustBundles are served, which they are not by default. */
+  readonly trustBundles?: boolean;
   readonly addOns?: readonly AddOnPolicy[];
 }
 
@@ -48,7 +50,11 @@ export interface AddOnPolicy {
   readonly clusterRoleBindings: readonly Partly<ClusterRoleBinding>[];
 }
 
-export function bootstrapPolicy({ optional = [], addOns = [] }: PolicyAdditions = {}): BootstrapPolicy {
+export function bootstrapPolicy({
+  optional = [],
+  trustBundles = false,
+  addOns = [],
+}: PolicyAdditions = {}): BootstrapPolicy {
   const optionalRules = Object.entries(optionalControllerRules).filter(([name]) => optional.includes(name));
   const controllers = [...Object.entries(controllerRules), ...optionalRules].map(([name, rules]) => ({
     name: `system:controller:${name}`,
@@ -65,7 +71,10 @@ export function bootstrapPolicy({ optional = [], addOns = [] }: PolicyAdditions 
   const admin = distinct([...edit, ...(clusterRoleRules['system:aggregate-to-admin'] ?? []), ...addedTo('admin')]);
   return {
     clusterRoles: [
-      ...Object.entries(clusterRoleRules).map(([name, rules]) => ({ metadata: metadataOf(name), rules })),
+      ...Object.entries(clusterRoleRules).map(([name, rules]) => ({
+        metadata: metadataOf(name),
+        rules: trustBundles && name === 'system:node' ? [...rules, ...trustBundleRules] : rules,
+      })),
       ...controllers.map(({ name, rules }) => ({ metadata: metadataOf(name), rules })),
       ...added,
       aggregated('view', view),

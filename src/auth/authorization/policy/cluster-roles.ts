@@ -1,5 +1,8 @@
 import { on, read, readUpdate, readWrite, recordEvents, urls, write, type Rules } from './rules.ts';
 
+/** What node agents may do besides where trust bundles are served. */
+export const trustBundleRules: Rules = [on('certificates.k8s.io', 'clustertrustbundles', read)];
+
 /** The rules of the cluster roles every cluster has (v1.36, default feature gates). */
 export const clusterRoleRules: Readonly<Record<string, Rules>> = {
   'cluster-admin': [on('*', '*', '*'), urls('*', '*')],
@@ -95,8 +98,6 @@ export const clusterRoleRules: Readonly<Record<string, Rules>> = {
     on('core', 'persistentvolumeclaims persistentvolumes', 'get'),
     on('core', 'endpoints', 'get'),
     on('certificates.k8s.io', 'certificatesigningrequests', 'create get list watch'),
-    // Upstream's with the gate ClusterTrustBundle: the API is served only where somebody asks for it.
-    on('certificates.k8s.io', 'clustertrustbundles', read),
     on('coordination.k8s.io', 'leases', 'get create update patch delete'),
     on('storage.k8s.io', 'volumeattachments', 'get'),
     on('core', 'serviceaccounts/token', 'create'),
