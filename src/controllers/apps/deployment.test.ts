@@ -3,6 +3,7 @@ import { describe, test } from 'node:test';
 import { seededRandom } from '#base/random.ts';
 import type { Deployment } from '#api/apps/v1/deployment.ts';
 import type { ReplicaSet } from '#api/apps/v1/replica-set.ts';
+import type { Informer } from '#client/informer.ts';
 import { errors } from '#api/machinery/errors.ts';
 import type { Action } from '../actions.ts';
 import { defaultSettings } from '../controllers.ts';
@@ -112,10 +113,16 @@ function set(name: string, shape: SetShape): ReplicaSet {
   } as unknown as ReplicaSet;
 }
 
-function decide(subject: Deployment, owned: readonly ReplicaSet[], running = false): readonly Action[] {
+function decide(
+  subject: Deployment,
+  owned: readonly ReplicaSet[],
+  running = false,
+  known: readonly ReplicaSet[] = owned,
+): readonly Action[] {
   return deploymentController.decide(subject, {
     sets: { owned, orphans: [] },
     runningPods: () => running,
+    known: { get: (name: string) => known.find(each => each.metadata.name === name) } as Informer<ReplicaSet>,
     nowMs,
     random: seededRandom(1),
     settings: defaultSettings,
@@ -128,6 +135,12 @@ const scalings = (actions: readonly Action[]) =>
       ? [[action.object.metadata.name, (action.object as ReplicaSet).spec.replicas]]
       : [],
   );
+function creationIn(actions: readonly Action[]): Action & { readonly do: 'create' } {
+  const creation = actions.find(action => action.do === 'create');
+  assert.ok(creation?.do === 'create');
+  return creation;
+}
+
 const statusIn = (actions: readonly Action[]) => {
   const found = actions.find(action => action.do === 'update' && action.subresource === 'status');
   return found?.do === 'update' ? (found.object as Deployment).status : undefined;
@@ -326,20 +339,26 @@ describe('a rollout', () => {
   });
 
   test('takes another name when somebody else has the name of its set', () => {
-    const actions = decide(deployment(), []);
-    const later = actions.find(action => action.do === 'afterwards');
-    const creation = actions.find(action => action.do === 'create');
-    assert.ok(later?.do === 'afterwards' && creation);
-    const error = errors.alreadyExists({ group: 'apps', plural: 'replicasets' }, 'web-x');
-    const answer = later.decide({ failures: [{ action: creation, error }], objects: [] });
-    assert.equal(statusIn(answer)?.collisionCount, 1);
+    const creation = creationIn(decide(deployment(), []));
+    const { metadata, spec } = creation.object as ReplicaSet;
+    const answerWhere = (known: readonly ReplicaSet[]) => {
+      const later = decide(deployment(), [], false, known).find(action => action.do === 'afterwards');
+      assert.ok(later?.do === 'afterwards');
+      const error = errors.alreadyExists({ group: 'apps', plural: 'replicasets' }, metadata.name ?? '');
+      return later.decide({ failures: [{ action: creation, error }], objects: [] });
+    };
+    const others = { metadata: { ...metadata, ownerReferences: [] }, spec } as unknown as ReplicaSet;
+    assert.equal(statusIn(answerWhere([others]))?.collisionCount, 1);
+    // Its own, of whose creation it has not heard.
+    assert.deepEqual(answerWhere([{ metadata, spec } as unknown as ReplicaSet]), []);
+    assert.deepEqual(
+      answerWhere([]).map(action => action.do),
+      ['retry'],
+    );
     const renamed = decide(deployment({ status: { collisionCount: 1 } as unknown as Deployment['status'] }), []).find(
       action => action.do === 'create',
     );
-    assert.notEqual(
-      renamed?.do === 'create' && renamed.object.metadata?.name,
-      creation.do === 'create' && creation.object.metadata?.name,
-    );
+    assert.notEqual(renamed?.do === 'create' && renamed.object.metadata?.name, metadata.name);
   });
 
   test('says why its set cannot be made', () => {

@@ -4,14 +4,14 @@ import { Pod } from '#api/core/v1/pod.ts';
 import { isReason } from '#api/machinery/errors.ts';
 import { apiVersionOf, type Partly } from '#api/machinery/kind.ts';
 import { compileLabelSelector } from '#api/machinery/selector.ts';
-import { afterwards, create, event, remove, update, updateStatus, wake, type Action } from '../actions.ts';
+import { afterwards, create, event, remove, retry, update, updateStatus, wake, type Action } from '../actions.ts';
 import { isNamespaceTerminating } from '../apply.ts';
 import { claim } from '../claims.ts';
 import { conditionOf } from '../conditions.ts';
 import { defineController } from '../controller.ts';
 import { isTerminal } from '../core/pod-state.ts';
 import { controllerReference } from '../core/pod-from-template.ts';
-import { claimable, controllerOf, watched, type Read } from '../reads.ts';
+import { claimable, controllerOf, lookup, watched, type Read } from '../reads.ts';
 import { sameApartFromZeros } from '../same.ts';
 import {
   condition,
@@ -57,14 +57,16 @@ export const deploymentController = defineController({
   reads: {
     sets: claimable<Deployment, ReplicaSet>(ReplicaSet, deployment => deployment.spec?.selector),
     runningPods: podsOfSets(),
+    known: lookup<Deployment, ReplicaSet>(ReplicaSet),
   },
   writes: [ReplicaSet, Deployment],
-  decide(deployment, { sets, runningPods, nowMs }) {
+  decide(deployment, { sets, runningPods, known, nowMs }) {
     const { spec } = deployment;
     if (!spec) return [];
     if (isEmptySelector(deployment)) return selectingAll(deployment);
     const { claimed, actions } = claim(Deployment, deployment, ReplicaSet, compileLabelSelector(spec.selector), sets);
-    return [...actions, ...rollOut(deployment, claimed, runningPods, nowMs)];
+    const inNamespace = (name: string) => known.get(name, deployment.metadata.namespace);
+    return [...actions, ...rollOut(deployment, claimed, inNamespace, runningPods, nowMs)];
   },
 });
 
@@ -73,17 +75,20 @@ interface Sets {
   readonly newSet: ReplicaSet | undefined;
   readonly old: readonly ReplicaSet[];
   readonly all: readonly ReplicaSet[];
+  /** Any set of the namespace, whoever owns it, as far as the cache knows when it is asked. */
+  known(name: string): ReplicaSet | undefined;
 }
 
 function rollOut(
   deployment: Deployment,
   claimed: readonly ReplicaSet[],
+  known: Sets['known'],
   runningPods: (set: ReplicaSet) => boolean,
   nowMs: number,
 ): readonly Action[] {
   const newSet = newSetOf(deployment, claimed);
   const old = claimed.filter(set => set !== newSet);
-  const sets: Sets = { newSet, old, all: claimed };
+  const sets: Sets = { newSet, old, all: claimed, known };
   if (deployment.metadata.deletionTimestamp !== undefined)
     return statusWritten(deployment, countedStatus(deployment, claimed, newSet, nowMs));
   const paused = pausedCondition(deployment, nowMs);
@@ -273,7 +278,7 @@ function appendedHistory(history: string, revision: string): string {
   return revisions.join(',');
 }
 
-function createNewSet(deployment: Deployment, { old, all }: Sets, nowMs: number): readonly Action[] {
+function createNewSet(deployment: Deployment, { old, all, known }: Sets, nowMs: number): readonly Action[] {
   const { spec, status } = deployment;
   if (!spec) return [];
   const hash = templateHash(spec.template, status?.collisionCount);
@@ -299,7 +304,6 @@ function createNewSet(deployment: Deployment, { old, all }: Sets, nowMs: number)
       template,
     },
   };
-  const taken = all.find(other => other.metadata.name === name);
   return [
     create(ReplicaSet, set, {
       succeeded: () =>
@@ -315,8 +319,12 @@ function createNewSet(deployment: Deployment, { old, all }: Sets, nowMs: number)
       const error = failures.find(({ action }) => action.do === 'create')?.error;
       if (!error) return created(deployment, name, String(revision), nowMs);
       if (isReason(error, 'AlreadyExists')) {
-        // Ours with this very template: the cache was late. Anybody else's: another name.
-        if (taken && sameTemplate(taken.spec.template, spec.template)) return [];
+        const taken = known(name);
+        // It may be ours: made by us, whom no answer reached.
+        if (!taken) return [retry(`the replica set ${name} is there, and not in the cache yet`)];
+        const isOurs = controllerOf(taken)?.uid === deployment.metadata.uid;
+        // The cache was late, and has it now. Anybody else's, or another template of the same hash: another name.
+        if (isOurs && sameTemplate(taken.spec.template, spec.template)) return [];
         const collisionCount = (status?.collisionCount ?? 0) + 1;
         return [updateStatus(Deployment, { ...deployment, status: { ...status, collisionCount } })];
       }
