@@ -1,3 +1,6 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { Worker } from 'node:worker_threads';
 import type { Finding, FuzzRun } from './fuzzing.ts';
 import { type FuzzOrder, type FuzzReport, sharedInputBytesMax } from './worker.ts';
@@ -12,6 +15,8 @@ export class WatchedFuzzing implements AsyncDisposable {
   readonly #numbers = new Int32Array(this.#shared, 0, 2);
   readonly #stuckMs: number;
   #worker: Worker | undefined;
+  /** What a thread that is ended makes of files is here. */
+  #scratch: string | undefined;
 
   constructor(options: { readonly stuckMs?: number } = {}) {
     this.#stuckMs = options.stuckMs ?? stuckMs;
@@ -59,10 +64,13 @@ export class WatchedFuzzing implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#worker?.terminate();
+    if (this.#scratch !== undefined) rmSync(this.#scratch, { recursive: true, force: true });
   }
 
   #start(): Worker {
+    this.#scratch ??= mkdtempSync(join(tmpdir(), 'windlass-fuzz-'));
     return new Worker(new URL('./worker.ts', import.meta.url), {
+      env: { ...process.env, TMPDIR: this.#scratch },
       workerData: this.#shared,
       resourceLimits: { maxOldGenerationSizeMb: heapMegabytesMax },
     });

@@ -90,6 +90,14 @@ class TestNode implements AsyncDisposable {
   }
 }
 
+/** Without the groups that the kernel joins by itself, sooner or later. */
+function ownOf(ways: string): string[] {
+  return ways
+    .split('\n')
+    .filter(line => !/^(33:33|01:00:5e):/.test(line))
+    .toSorted();
+}
+
 /** Nobody tells when the kernel has been mended. */
 async function eventually(what: string, isTrue: () => Promise<boolean>): Promise<void> {
   for (let attempt = 0; attempt < 100; attempt++) {
@@ -249,12 +257,12 @@ if (isolated(import.meta.filename)) {
         assert.equal(await reaches(0, 2, 0), false);
         await first.do({ do: 'put', node: third.object });
         assert.ok(await reaches(0, 2, 0));
-        assert.deepEqual(first.ways().split('\n').toSorted(), before.split('\n').toSorted());
+        assert.deepEqual(ownOf(first.ways()), ownOf(before));
       });
 
       test('what somebody takes away comes back', async () => {
         const { netnsPath } = places[0] ?? { netnsPath: '' };
-        const before = nodes[1]?.ways().split('\n').toSorted().join('\n');
+        const before = ownOf(nodes[1]?.ways() ?? '').join('\n');
         const hands: string[][] = [
           ['ip', 'route', 'flush', 'proto', '87'],
           ['ip', 'link', 'del', 'wl-abc125'],
@@ -269,7 +277,7 @@ if (isolated(import.meta.filename)) {
         for (const hand of hands) {
           inside(netnsPath, ...hand);
           await eventually(`pods talk again after ${hand.join(' ')}`, async () => {
-            if (nodes[1]?.ways().split('\n').toSorted().join('\n') !== before) return false;
+            if (ownOf(nodes[1]?.ways() ?? '').join('\n') !== before) return false;
             for (const ip of [0, 1]) if (!(await reaches(0, 1, ip)) || !(await reaches(1, 2, ip))) return false;
             return true;
           });

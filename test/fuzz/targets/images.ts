@@ -58,7 +58,7 @@ function withSums(archive: Buffer): Buffer {
 
 const end = Buffer.alloc(1024);
 const pax = (text: string) => tarEntry('pax', 'x', text);
-const outside = join(tmpdir(), 'windlass-fuzz-outside');
+const outside = '/tmp/windlass-fuzz-outside';
 
 const layers: readonly Buffer[] = [
   [
