@@ -23,7 +23,9 @@ export interface Definition {
 /** Every type that the API's paths mention, by name. */
 export function definitionsOf(kinds: readonly Kind[]): ReadonlyMap<string, Definition> {
   const found = new Map<string, Definition>();
-  const everyVersion = [...new Map(kinds.map(kind => [apiVersionOf(kind), kind])).values()];
+  // Without those of definitions: a document would change with every definition of another group.
+  const builtIn = kinds.filter(kind => !kind.custom);
+  const everyVersion = [...new Map(builtIn.map(kind => [apiVersionOf(kind), kind])).values()];
   const inEvery = (kind: string) => everyVersion.map(({ group, version }) => ({ group, version, kind }));
   const core = (kind: string) => [{ group: '', version: 'v1', kind }];
   const general: readonly (readonly [ObjectSchema, boolean, readonly GroupVersionKind[]])[] = [

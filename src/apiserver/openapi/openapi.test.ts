@@ -206,18 +206,20 @@ test('custom kinds are described too, from the moment they are there', async () 
   const { get, change } = server(() => own);
   const before = (await get('/openapi/v2')).headers['etag'];
   const inner = object('', { name: string(0), tags: list(0, types.string) });
-  own.push({
-    ...defineKind({
-      group: 'zoo.example.com',
-      version: 'v1',
-      kind: 'Lion',
-      plural: 'lions',
-      namespaced: true,
-      type: '',
-      fields: { spec: { schema: inner, tag: 0 } },
-    }),
-    custom: true,
-  } as unknown as Kind);
+  const custom = (group: string) =>
+    ({
+      ...defineKind({
+        group,
+        version: 'v1',
+        kind: 'Lion',
+        plural: 'lions',
+        namespaced: true,
+        type: '',
+        fields: { spec: { schema: inner, tag: 0 } },
+      }),
+      custom: true,
+    }) as unknown as Kind;
+  own.push(custom('zoo.example.com'));
   change();
   const after = await get('/openapi/v2');
   assert.notEqual(after.headers['etag'], before);
@@ -227,7 +229,13 @@ test('custom kinds are described too, from the moment they are there', async () 
     properties: { name: { type: 'string' }, tags: { type: 'array', items: { type: 'string' } } },
   });
   assert.ok(definitions['com.example.zoo.v1.LionList']);
-  assert.equal((await get('/openapi/v3/apis/zoo.example.com/v1')).code, 200);
+  const described = await get('/openapi/v3/apis/zoo.example.com/v1');
+  assert.equal(described.code, 200);
+  // Clients know documents by their digest: one group's must not change with another group.
+  own.push(custom('wild.example.com'));
+  change();
+  const beside = await get('/openapi/v3/apis/zoo.example.com/v1');
+  assert.equal(beside.headers['etag'], described.headers['etag']);
 });
 
 /** Reads protobuf without knowing its messages: field number → what was there, in order. */
