@@ -86,7 +86,9 @@ export class Proxy {
       return;
     }
     mkdirSync(join(directory, 'empty'), { recursive: true, mode: 0o755 });
-    const files = proxyFiles(model, all);
+    // As they are now: what comes while the worker is loaded has to be told to it afterwards.
+    const servers = new Map([...model.backends.values()].map(backend => [backend.name, settings.servers(backend)]));
+    const files = proxyFiles(model, { ...all, servers: backend => servers.get(backend.name) ?? [] });
     const before = readFiles(directory);
     writeFiles(directory, files);
     try {
@@ -102,10 +104,7 @@ export class Proxy {
     this.#running = shape;
     this.#model = model;
     this.#servers = new Map(
-      [...model.backends.values()].map(backend => [
-        backend.name,
-        new Map(settings.servers(backend).map(address => [address, true])),
-      ]),
+      [...servers].map(([name, addresses]) => [name, new Map(addresses.map(address => [address, true]))]),
     );
   }
 
