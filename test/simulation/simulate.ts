@@ -29,10 +29,12 @@ export interface Simulated {
 }
 
 const restStepMs = 5_000;
+/** More than twice the longest pause between a controller's tries (1,000 s), such as of pods that a quota refused for long. */
+const restMinutesDefault = 40;
 
 /** One run. Everything in it follows from the seed. */
 export async function simulate(options: SimulationOptions): Promise<Simulated> {
-  const { seed, minutes, planted, faults: isFaulty = true, restMinutes = 20 } = options;
+  const { seed, minutes, planted, faults: isFaulty = true, restMinutes = restMinutesDefault } = options;
   const restMsMax = restMinutes * 60_000;
   const chance = chanceFor(seed, 'course');
   using cluster = new SimulatedCluster({
