@@ -239,13 +239,20 @@ function processHierarchy(tree: CgroupTree): string {
 /** False when a process is still in it. A group that does not exist is fine. */
 export function removeCgroup(tree: CgroupTree, path: string): boolean {
   if (path === '' || path === '/') throw new Error('cannot remove a cgroup: the path is the root');
-  const removed = tree.hierarchies.map(hierarchy => removeDirectory(join(hierarchy, path)));
+  const removed = hierarchiesNow(tree).map(hierarchy => removeDirectory(join(hierarchy, path)));
   return removed.every(Boolean);
+}
+
+/** With those that somebody has mounted since the tree was read: crun makes groups in them as well. */
+function hierarchiesNow({ version, hierarchies }: CgroupTree): readonly string[] {
+  if (version === 2) return hierarchies;
+  const added = listMounts().filter(({ type, target }) => type === 'cgroup' && target.startsWith(`${root}/`));
+  return [...new Set([...hierarchies, ...added.map(({ target }) => target)])];
 }
 
 /** Removes the group only where nothing at all is in it. */
 export function pruneCgroup(tree: CgroupTree, path: string): void {
-  for (const hierarchy of tree.hierarchies)
+  for (const hierarchy of hierarchiesNow(tree))
     try {
       rmdirSync(join(hierarchy, path));
     } catch (error) {
