@@ -1,13 +1,9 @@
 import assert from 'node:assert/strict';
 import { once, type EventEmitter } from 'node:events';
 import { connect as connectHttp2, type ClientHttp2Session } from 'node:http2';
-import { request } from 'node:https';
 import { after, before, describe, test } from 'node:test';
-import { connect, type TLSSocket } from 'node:tls';
-import { systemClock } from '#base/clock.ts';
-import { systemRandom } from '#base/random.ts';
-import { issue, issueAuthority } from '#auth/certificates/issue.ts';
-import { openTestServer, type TestServer } from '#apiserver/test-server.ts';
+import type { TLSSocket } from 'node:tls';
+import { frame, getRoot, hello, openAttacked, postRoot, type Attacked } from './attacked.ts';
 
 /*
  * Many at once, or slow ones: others are answered meanwhile, and memory is bounded. WINDLASS_LOAD=full for all of it; without, a
@@ -20,60 +16,20 @@ const scale = isFull ? 1 : 0.1;
 const waitMsMax = 15_000;
 const configMaps = '/api/v1/namespaces/default/configmaps';
 
-let server: TestServer;
-let port: number;
-let ca: string;
+let attacked: Attacked;
+let server: Attacked['server'];
+let port: Attacked['port'];
+let ca: Attacked['ca'];
+let health: Attacked['health'];
 
 before(async () => {
-  const issuing = { clock: systemClock, random: systemRandom };
-  const validForMs = 86_400_000;
-  const authority = await issueAuthority({ commonName: 'ca', validForMs }, issuing);
-  const tls = await issue(
-    authority,
-    { commonName: 'kube-apiserver', hosts: ['localhost'], ips: ['127.0.0.1'], usages: ['server'], validForMs },
-    issuing,
-  );
-  ca = authority.certPem;
-  server = await openTestServer({ clock: systemClock });
-  ({ port } = await server.server.listen({ host: '127.0.0.1', port: 0, tls }));
+  attacked = await openAttacked();
+  ({ server, port, ca, health } = attacked);
 });
-after(() => server[Symbol.asyncDispose]());
-
-/** A health check by somebody else, with the time it took. */
-async function health(): Promise<number> {
-  const startMs = performance.now();
-  const code = await new Promise<number>((resolve, reject) => {
-    request({ port, host: '127.0.0.1', servername: 'localhost', ca, path: '/readyz', agent: false }, answer => {
-      answer.resume();
-      answer.on('end', () => resolve(answer.statusCode ?? 0));
-    })
-      .on('error', reject)
-      .end();
-  });
-  assert.equal(code, 200);
-  return performance.now() - startMs;
-}
-
-function frame(type: number, flags: number, stream: number, payload = Buffer.alloc(0)): Buffer {
-  const head = Buffer.alloc(9);
-  head.writeUIntBE(payload.length, 0, 3);
-  head[3] = type;
-  head[4] = flags;
-  head.writeUInt32BE(stream, 5);
-  return Buffer.concat([head, payload]);
-}
-
-const hello = Buffer.concat([Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n'), frame(4, 0, 0)]);
-/** GET / and POST / with an authority, by HPACK's static table. */
-const getRoot = Buffer.from([0x82, 0x87, 0x84, 0x41, 0x01, 0x61]);
-const postRoot = Buffer.from([0x83, 0x87, 0x84, 0x41, 0x01, 0x61]);
+after(() => attacked[Symbol.asyncDispose]());
 
 async function openSocket(): Promise<TLSSocket> {
-  const socket = connect({ port, host: '127.0.0.1', servername: 'localhost', ca, ALPNProtocols: ['h2'] });
-  socket.on('error', () => {
-    // A server that has had enough closes.
-  });
-  await once(socket, 'secureConnect');
+  const socket = await attacked.open('h2');
   socket.resume();
   return socket;
 }

@@ -1,25 +1,23 @@
 import assert from 'node:assert/strict';
-import { once, type EventEmitter } from 'node:events';
+import type { EventEmitter } from 'node:events';
 import { connect as connectHttp2 } from 'node:http2';
-import { request } from 'node:https';
 import { after, before, describe, test } from 'node:test';
-import { connect, type TLSSocket } from 'node:tls';
+import type { TLSSocket } from 'node:tls';
 import { gzipSync } from 'node:zlib';
-import { systemClock } from '#base/clock.ts';
 import { limits } from '#base/limits.ts';
-import { systemRandom } from '#base/random.ts';
 import type { Authorizer } from '#auth/authorization/authorizer.ts';
-import { issue, issueAuthority } from '#auth/certificates/issue.ts';
-import { openTestServer, type TestServer } from '#apiserver/test-server.ts';
+import { frame, getRoot, hello, openAttacked, type Attacked } from './attacked.ts';
 
 /*
  * What hostile clients do to HTTP itself, over real connections: while they do it others are answered, memory stays where it
  * is, and nothing is believed that two readers of the same bytes would read differently.
  */
 
-let server: TestServer;
-let port: number;
-let ca: string;
+let attacked: Attacked;
+let port: Attacked['port'];
+let ca: Attacked['ca'];
+let open: Attacked['open'];
+let health: Attacked['health'];
 /** What was asked of the authorizer: every request that was taken for one. */
 const seen: string[] = [];
 
@@ -34,28 +32,10 @@ const recording: Authorizer = {
 };
 
 before(async () => {
-  const issuing = { clock: systemClock, random: systemRandom };
-  const validForMs = 86_400_000;
-  const authority = await issueAuthority({ commonName: 'ca', validForMs }, issuing);
-  const tls = await issue(
-    authority,
-    { commonName: 'kube-apiserver', hosts: ['localhost'], ips: ['127.0.0.1'], usages: ['server'], validForMs },
-    issuing,
-  );
-  ca = authority.certPem;
-  server = await openTestServer({ clock: systemClock, authorizer: recording });
-  ({ port } = await server.server.listen({ host: '127.0.0.1', port: 0, tls }));
+  attacked = await openAttacked({ authorizer: recording });
+  ({ port, ca, open, health } = attacked);
 });
-after(() => server[Symbol.asyncDispose]());
-
-async function open(protocol: 'h2' | 'http/1.1'): Promise<TLSSocket> {
-  const socket = connect({ port, host: '127.0.0.1', servername: 'localhost', ca, ALPNProtocols: [protocol] });
-  socket.on('error', () => {
-    // A server that has had enough closes; writing on is an error here.
-  });
-  await once(socket, 'secureConnect');
-  return socket;
-}
+after(() => attacked[Symbol.asyncDispose]());
 
 /** Everything the server says until it closes, or the condition is met. */
 async function answerOn(socket: TLSSocket, enough: (text: string) => boolean = () => false): Promise<string> {
@@ -76,36 +56,6 @@ async function raw(bytes: string, enough?: (text: string) => boolean): Promise<s
   socket.write(bytes.replaceAll('\n', '\r\n'));
   return answerOn(socket, enough);
 }
-
-/** A health check by somebody else, with the time it took. */
-async function health(): Promise<number> {
-  const startMs = performance.now();
-  const code = await new Promise<number>((resolve, reject) => {
-    request({ port, host: '127.0.0.1', servername: 'localhost', ca, path: '/readyz', agent: false }, answer => {
-      answer.resume();
-      answer.on('end', () => resolve(answer.statusCode ?? 0));
-    })
-      .on('error', reject)
-      .end();
-  });
-  assert.equal(code, 200);
-  return performance.now() - startMs;
-}
-
-const preface = Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n');
-
-function frame(type: number, flags: number, stream: number, payload = Buffer.alloc(0)): Buffer {
-  const head = Buffer.alloc(9);
-  head.writeUIntBE(payload.length, 0, 3);
-  head[3] = type;
-  head[4] = flags;
-  head.writeUInt32BE(stream, 5);
-  return Buffer.concat([head, payload]);
-}
-
-const hello = Buffer.concat([preface, frame(4, 0, 0)]);
-/** GET / with an authority, by HPACK's static table. */
-const getRoot = Buffer.from([0x82, 0x87, 0x84, 0x41, 0x01, 0x61]);
 
 /** Not `once`: that fails on the error which a connection that is cut has, too. */
 function closed(socket: EventEmitter): Promise<void> {

@@ -9,9 +9,9 @@ import type { Node } from '#api/core/v1/node.ts';
 import { systemClock } from '#base/clock.ts';
 import { isolated } from '#base/kernel/isolate.ts';
 import { Namespaces, releaseNamespace } from '#base/kernel/namespace.ts';
-import { Netlink } from '#base/kernel/netlink.ts';
 import { silentLog } from '#base/log.ts';
 import { removeBridgeNetwork } from '../cni/bridge.ts';
+import { makeOutside } from '../testing/outside.ts';
 import { Peer } from '../testing/peer.ts';
 import type { NodeCall, NodeProcessOptions } from '../testing/node-process.ts';
 import { keepMachineNetwork, makeMachineNetwork, removeMachineNetwork, type MachineNetwork } from './machine.ts';
@@ -136,25 +136,7 @@ if (isolated(import.meta.filename)) {
   };
 
   before(async () => {
-    await namespaces.create({ paths: { net: outside } });
-    await using netlink = new Netlink();
-    await netlink.apply([
-      {
-        changes: [
-          { do: 'setLink', name: 'lo', up: true },
-          { do: 'addVeth', name: 'uplink', mtu: 1480, peer: { name: 'uplink', netnsPath: outside } },
-          { do: 'addAddress', link: 'uplink', address: '192.0.2.1/24' },
-        ],
-      },
-      {
-        netnsPath: outside,
-        changes: [
-          { do: 'setLink', name: 'uplink', up: true },
-          { do: 'addAddress', link: 'uplink', address: '192.0.2.2/24' },
-        ],
-      },
-      { changes: [{ do: 'addRoute', link: 'uplink', destination: '0.0.0.0/0', gateway: '192.0.2.2' }] },
-    ]);
+    await makeOutside(namespaces, { netnsPath: outside, mtu: 1480 });
     await makeMachineNetwork(machine);
     await makeMachineNetwork(machine);
     run('ip', 'address', 'add', 'fd00:252::1/64', 'dev', `wn-${clusterId}`, 'nodad');

@@ -7,8 +7,8 @@ import { isDeepStrictEqual } from 'node:util';
 import { after, before, test } from 'node:test';
 import { isolated } from '#base/kernel/isolate.ts';
 import { Namespaces, releaseNamespace } from '#base/kernel/namespace.ts';
-import { Netlink } from '#base/kernel/netlink.ts';
 import { ManualClock } from '#base/clock.ts';
+import { makeOutside } from '../testing/outside.ts';
 import { Peer } from '../testing/peer.ts';
 import { bridgeNetwork, removeBridgeNetwork, type BridgeNetwork } from './bridge.ts';
 import type { NetworkedSandbox, PortMapping } from './pod-network.ts';
@@ -41,25 +41,7 @@ if (isolated(import.meta.filename, [['--experimental-ffi'], []])) {
   let network: BridgeNetwork;
 
   before(async () => {
-    await namespaces.create({ paths: { net: outside } });
-    await using netlink = new Netlink();
-    await netlink.apply([
-      {
-        changes: [
-          { do: 'setLink', name: 'lo', up: true },
-          { do: 'addVeth', name: 'uplink', mtu: 1480, peer: { name: 'uplink', netnsPath: outside } },
-          { do: 'addAddress', link: 'uplink', address: '192.0.2.1/24' },
-        ],
-      },
-      {
-        netnsPath: outside,
-        changes: [
-          { do: 'setLink', name: 'uplink', up: true },
-          { do: 'addAddress', link: 'uplink', address: '192.0.2.2/24' },
-        ],
-      },
-      { changes: [{ do: 'addRoute', link: 'uplink', destination: '0.0.0.0/0', gateway: '192.0.2.2' }] },
-    ]);
+    await makeOutside(namespaces, { netnsPath: outside, mtu: 1480 });
     network = await open();
   });
 

@@ -12,13 +12,13 @@ import { NetworkPolicy } from '#api/networking/v1/network-policy.ts';
 import { ManualClock } from '#base/clock.ts';
 import { isolated } from '#base/kernel/isolate.ts';
 import { Namespaces, releaseNamespace } from '#base/kernel/namespace.ts';
-import { Netlink } from '#base/kernel/netlink.ts';
 import { silentLog } from '#base/log.ts';
 import { openInformers } from '#client/informers.ts';
 import { objectFeed } from '#client/testing/object-feed.ts';
 import { bridgeNetwork, removeBridgeNetwork, type BridgeNetwork } from '../cni/bridge.ts';
 import type { PortMapping } from '../cni/pod-network.ts';
 import { removeServiceProxy, startServiceProxy, type ServiceProxy } from '../proxy/proxy.ts';
+import { makeOutside } from '../testing/outside.ts';
 import { Peer } from '../testing/peer.ts';
 import { openNetworkPolicies, removeNetworkPolicies, type NetworkPolicies } from './policies.ts';
 
@@ -129,27 +129,7 @@ if (isolated(import.meta.filename)) {
     assert.equal(await ask(from, to, port, protocol, 120), 'timeout');
 
   before(async () => {
-    await namespaces.create({ paths: { net: outside } });
-    await using netlink = new Netlink();
-    await netlink.apply([
-      {
-        changes: [
-          { do: 'setLink', name: 'lo', up: true },
-          { do: 'addVeth', name: 'uplink', mtu: 1500, peer: { name: 'uplink', netnsPath: outside } },
-          { do: 'addAddress', link: 'uplink', address: '192.0.2.1/24' },
-        ],
-      },
-      {
-        netnsPath: outside,
-        changes: [
-          { do: 'setLink', name: 'lo', up: true },
-          { do: 'setLink', name: 'uplink', up: true },
-          { do: 'addAddress', link: 'uplink', address: '192.0.2.2/24' },
-          { do: 'addAddress', link: 'uplink', address: '192.0.2.3/24' },
-        ],
-      },
-      { changes: [{ do: 'addRoute', link: 'uplink', destination: '0.0.0.0/0', gateway: '192.0.2.2' }] },
-    ]);
+    await makeOutside(namespaces, { netnsPath: outside, alsoAddresses: ['192.0.2.3/24'] });
     await openAgent();
     for (const [name, team] of [
       ['shop', 'a'],

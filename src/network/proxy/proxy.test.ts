@@ -9,11 +9,11 @@ import { EndpointSlice } from '#api/discovery/v1/endpoint-slice.ts';
 import { ManualClock } from '#base/clock.ts';
 import { isolated } from '#base/kernel/isolate.ts';
 import { Namespaces, releaseNamespace } from '#base/kernel/namespace.ts';
-import { Netlink } from '#base/kernel/netlink.ts';
 import { silentLog } from '#base/log.ts';
 import { openInformers } from '#client/informers.ts';
 import { objectFeed } from '#client/testing/object-feed.ts';
 import { bridgeNetwork, removeBridgeNetwork, type BridgeNetwork } from '../cni/bridge.ts';
+import { makeOutside } from '../testing/outside.ts';
 import { Peer } from '../testing/peer.ts';
 import { removeServiceProxy, startServiceProxy, type ServiceProxy } from './proxy.ts';
 
@@ -91,29 +91,11 @@ if (isolated(import.meta.filename)) {
   }
 
   before(async () => {
-    await namespaces.create({ paths: { net: outside } });
-    await using netlink = new Netlink();
-    await netlink.apply([
-      {
-        changes: [
-          { do: 'setLink', name: 'lo', up: true },
-          { do: 'addVeth', name: 'uplink', mtu: 1500, peer: { name: 'uplink', netnsPath: outside } },
-          { do: 'addAddress', link: 'uplink', address: '192.0.2.1/24' },
-        ],
-      },
-      {
-        netnsPath: outside,
-        changes: [
-          { do: 'setLink', name: 'lo', up: true },
-          { do: 'setLink', name: 'uplink', up: true },
-          { do: 'addAddress', link: 'uplink', address: '192.0.2.2/24' },
-          { do: 'addAddress', link: 'uplink', address: '192.0.2.3/24' },
-          { do: 'addRoute', link: 'uplink', destination: '10.96.0.0/12', gateway: '192.0.2.1' },
-          { do: 'addRoute', link: 'uplink', destination: '198.51.100.0/24', gateway: '192.0.2.1' },
-        ],
-      },
-      { changes: [{ do: 'addRoute', link: 'uplink', destination: '0.0.0.0/0', gateway: '192.0.2.2' }] },
-    ]);
+    await makeOutside(namespaces, {
+      netnsPath: outside,
+      alsoAddresses: ['192.0.2.3/24'],
+      routes: ['10.96.0.0/12', '198.51.100.0/24'],
+    });
     network = await bridgeNetwork({
       clusterId,
       podCidrs: ['10.244.7.0/24', 'fd00:7::/64'],

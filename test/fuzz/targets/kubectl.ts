@@ -9,7 +9,7 @@ import { applyMergePatch } from '#api/machinery/patch/merge-patch.ts';
 import { applyStrategicMergePatch } from '#api/machinery/patch/strategic-merge-patch.ts';
 import type { Json, JsonObject } from '#api/machinery/schema.ts';
 import { difference, holds, shown, type Target, Violation } from '../target.ts';
-import { frozen, kindOf, samples } from './samples.ts';
+import { frozen, kindOf, samples, strategicWords } from './samples.ts';
 
 /*
  * kubectl carries upstream's code for patches with it, and `kubectl patch --local` runs it on a file. So it says what a patch
@@ -82,22 +82,9 @@ const patching: Target = {
   name: 'kubectl-patch',
   form: 'json',
   words: [
-    '$patch',
-    '$retainKeys',
-    '$setElementOrder/containers',
-    '$deleteFromPrimitiveList/finalizers',
-    'replace',
-    'delete',
-    'merge',
+    ...strategicWords,
     'strategic',
     'json',
-    'containers',
-    'name',
-    'ports',
-    'containerPort',
-    'env',
-    'volumes',
-    'finalizers',
     'op',
     'path',
     'from',

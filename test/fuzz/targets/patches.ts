@@ -12,7 +12,7 @@ import { applyMergePatch } from '#api/machinery/patch/merge-patch.ts';
 import { applyStrategicMergePatch } from '#api/machinery/patch/strategic-merge-patch.ts';
 import type { Json, JsonObject } from '#api/machinery/schema.ts';
 import { difference, holds, shown, type Target } from '../target.ts';
-import { frozen, kindOf, samples } from './samples.ts';
+import { frozen, kindOf, samples, strategicWords } from './samples.ts';
 
 /** A document with what is there and what is to be made of it: `[target, patch, …]`. */
 function parts(input: Buffer): readonly Json[] {
@@ -116,26 +116,7 @@ const operations: Target = {
 const strategic: Target = {
   name: 'strategic-merge-patch',
   form: 'json',
-  words: [
-    '$patch',
-    '$retainKeys',
-    '$setElementOrder/containers',
-    '$deleteFromPrimitiveList/finalizers',
-    'replace',
-    'delete',
-    'merge',
-    'containers',
-    'name',
-    'ports',
-    'containerPort',
-    'env',
-    'volumes',
-    'finalizers',
-    'spec',
-    'metadata',
-    'strategy',
-    'type',
-  ],
+  words: [...strategicWords, 'spec', 'metadata', 'strategy', 'type'],
   seeds: () => [
     JSON.stringify([
       pod,

@@ -167,3 +167,21 @@ export function frozen<Value>(value: Value): Value {
   }
   return value;
 }
+
+/** What a strategic merge patch is made of. */
+export const strategicWords = [
+  '$patch',
+  '$retainKeys',
+  '$setElementOrder/containers',
+  '$deleteFromPrimitiveList/finalizers',
+  'replace',
+  'delete',
+  'merge',
+  'containers',
+  'name',
+  'ports',
+  'containerPort',
+  'env',
+  'volumes',
+  'finalizers',
+] as const;
