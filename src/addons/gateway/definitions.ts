@@ -268,6 +268,17 @@ const parentReferences = list(parentReference, {
   ],
 });
 
+/** The field of a filter is there for its type, and for no other. */
+function onlyFor(field: string, type: string): readonly (readonly [message: string, rule: string])[] {
+  return [
+    [
+      `filter.${field} must be nil if the filter.type is not ${type}`,
+      `!(has(self.${field}) && self.type != '${type}')`,
+    ],
+    [`filter.${field} must be specified for ${type} filter.type`, `!(!has(self.${field}) && self.type == '${type}')`],
+  ];
+}
+
 const grpcFilters = list(
   object(
     {
@@ -280,38 +291,10 @@ const grpcFilters = list(
     ['type'],
     {
       rules: [
-        [
-          'filter.requestHeaderModifier must be nil if the filter.type is not RequestHeaderModifier',
-          "!(has(self.requestHeaderModifier) && self.type != 'RequestHeaderModifier')",
-        ],
-        [
-          'filter.requestHeaderModifier must be specified for RequestHeaderModifier filter.type',
-          "!(!has(self.requestHeaderModifier) && self.type == 'RequestHeaderModifier')",
-        ],
-        [
-          'filter.responseHeaderModifier must be nil if the filter.type is not ResponseHeaderModifier',
-          "!(has(self.responseHeaderModifier) && self.type != 'ResponseHeaderModifier')",
-        ],
-        [
-          'filter.responseHeaderModifier must be specified for ResponseHeaderModifier filter.type',
-          "!(!has(self.responseHeaderModifier) && self.type == 'ResponseHeaderModifier')",
-        ],
-        [
-          'filter.requestMirror must be nil if the filter.type is not RequestMirror',
-          "!(has(self.requestMirror) && self.type != 'RequestMirror')",
-        ],
-        [
-          'filter.requestMirror must be specified for RequestMirror filter.type',
-          "!(!has(self.requestMirror) && self.type == 'RequestMirror')",
-        ],
-        [
-          'filter.extensionRef must be nil if the filter.type is not ExtensionRef',
-          "!(has(self.extensionRef) && self.type != 'ExtensionRef')",
-        ],
-        [
-          'filter.extensionRef must be specified for ExtensionRef filter.type',
-          "!(!has(self.extensionRef) && self.type == 'ExtensionRef')",
-        ],
+        ...onlyFor('requestHeaderModifier', 'RequestHeaderModifier'),
+        ...onlyFor('responseHeaderModifier', 'ResponseHeaderModifier'),
+        ...onlyFor('requestMirror', 'RequestMirror'),
+        ...onlyFor('extensionRef', 'ExtensionRef'),
       ],
     },
   ),
@@ -391,56 +374,13 @@ const httpFilters = list(
     ['type'],
     {
       rules: [
-        ['filter.cors must be nil if the filter.type is not CORS', "!(has(self.cors) && self.type != 'CORS')"],
-        ['filter.cors must be specified for CORS filter.type', "!(!has(self.cors) && self.type == 'CORS')"],
-        [
-          'filter.requestHeaderModifier must be nil if the filter.type is not RequestHeaderModifier',
-          "!(has(self.requestHeaderModifier) && self.type != 'RequestHeaderModifier')",
-        ],
-        [
-          'filter.requestHeaderModifier must be specified for RequestHeaderModifier filter.type',
-          "!(!has(self.requestHeaderModifier) && self.type == 'RequestHeaderModifier')",
-        ],
-        [
-          'filter.responseHeaderModifier must be nil if the filter.type is not ResponseHeaderModifier',
-          "!(has(self.responseHeaderModifier) && self.type != 'ResponseHeaderModifier')",
-        ],
-        [
-          'filter.responseHeaderModifier must be specified for ResponseHeaderModifier filter.type',
-          "!(!has(self.responseHeaderModifier) && self.type == 'ResponseHeaderModifier')",
-        ],
-        [
-          'filter.requestMirror must be nil if the filter.type is not RequestMirror',
-          "!(has(self.requestMirror) && self.type != 'RequestMirror')",
-        ],
-        [
-          'filter.requestMirror must be specified for RequestMirror filter.type',
-          "!(!has(self.requestMirror) && self.type == 'RequestMirror')",
-        ],
-        [
-          'filter.requestRedirect must be nil if the filter.type is not RequestRedirect',
-          "!(has(self.requestRedirect) && self.type != 'RequestRedirect')",
-        ],
-        [
-          'filter.requestRedirect must be specified for RequestRedirect filter.type',
-          "!(!has(self.requestRedirect) && self.type == 'RequestRedirect')",
-        ],
-        [
-          'filter.urlRewrite must be nil if the filter.type is not URLRewrite',
-          "!(has(self.urlRewrite) && self.type != 'URLRewrite')",
-        ],
-        [
-          'filter.urlRewrite must be specified for URLRewrite filter.type',
-          "!(!has(self.urlRewrite) && self.type == 'URLRewrite')",
-        ],
-        [
-          'filter.extensionRef must be nil if the filter.type is not ExtensionRef',
-          "!(has(self.extensionRef) && self.type != 'ExtensionRef')",
-        ],
-        [
-          'filter.extensionRef must be specified for ExtensionRef filter.type',
-          "!(!has(self.extensionRef) && self.type == 'ExtensionRef')",
-        ],
+        ...onlyFor('cors', 'CORS'),
+        ...onlyFor('requestHeaderModifier', 'RequestHeaderModifier'),
+        ...onlyFor('responseHeaderModifier', 'ResponseHeaderModifier'),
+        ...onlyFor('requestMirror', 'RequestMirror'),
+        ...onlyFor('requestRedirect', 'RequestRedirect'),
+        ...onlyFor('urlRewrite', 'URLRewrite'),
+        ...onlyFor('extensionRef', 'ExtensionRef'),
       ],
     },
   ),
