@@ -89,7 +89,8 @@ export function eventLoopTurn(): Promise<void> {
   return new Promise(resolve => setImmediate(resolve));
 }
 
-function sleepOn(clock: Clock, delayMs: number, signal?: AbortSignal): Promise<void> {
+/** A clock's `sleep`, made of its `after`. */
+export function sleepOn(clock: Pick<Clock, 'after'>, delayMs: number, signal?: AbortSignal): Promise<void> {
   if (signal?.aborted) return Promise.reject(signal.reason as Error);
   return new Promise((resolve, reject) => {
     const aborted = () => {

@@ -1,4 +1,4 @@
-import { eventLoopTurn, type Clock } from '#base/clock.ts';
+import { eventLoopTurn, sleepOn, type Clock } from '#base/clock.ts';
 
 /** What can be switched off at once, like a process by SIGKILL: nothing of it is heard again. */
 export class Life {
@@ -63,20 +63,7 @@ export class VirtualTime {
         this.after(delayMs, () => {
           if (!life.isOver) run();
         }),
-      sleep: (delayMs, signal) => {
-        if (signal?.aborted) return Promise.reject(signal.reason as Error);
-        return new Promise((resolve, reject) => {
-          const aborted = () => {
-            cancel();
-            reject(signal?.reason as Error);
-          };
-          const cancel = clock.after(delayMs, () => {
-            signal?.removeEventListener('abort', aborted);
-            resolve();
-          });
-          signal?.addEventListener('abort', aborted, { once: true });
-        });
-      },
+      sleep: (delayMs, signal) => sleepOn(clock, delayMs, signal),
     };
     return clock;
   }

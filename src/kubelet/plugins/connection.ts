@@ -1,6 +1,7 @@
 import { chmod, mkdir, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import type { Clock } from '#base/clock.ts';
+import { receiveAll } from '#base/server-stream.ts';
 import { type Answered, type Asked, type Method, methods, pluginCodec, type Received, type Sent } from './messages.ts';
 
 /** A plugin's socket. What goes wrong rejects with gRPC's error. */
@@ -52,23 +53,11 @@ export async function connectPlugin(socket: string, clock: Clock): Promise<Plugi
         const cancel = () => call.cancel();
         signal?.addEventListener('abort', cancel, { once: true });
       }),
-    stream: (method, request, receive, signal) =>
-      new Promise((resolve, reject) => {
-        if (signal.aborted) return reject(signal.reason as Error);
-        const call = client.makeServerStreamRequest(method, serialize(method), deserialize(method), request);
-        const cancel = () => call.cancel();
-        signal.addEventListener('abort', cancel, { once: true });
-        const over = () => signal.removeEventListener('abort', cancel);
-        call.on('data', receive);
-        call.on('end', () => {
-          over();
-          resolve();
-        });
-        call.on('error', error => {
-          over();
-          reject(signal.aborted ? (signal.reason as Error) : error);
-        });
-      }),
+    async stream(method, request, receive, signal) {
+      signal.throwIfAborted();
+      const call = client.makeServerStreamRequest(method, serialize(method), deserialize(method), request);
+      await receiveAll(call, receive, signal);
+    },
     [Symbol.dispose]: () => client.close(),
   };
 }

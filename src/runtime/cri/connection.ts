@@ -2,6 +2,7 @@ import { stat } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { Client, credentials, Metadata, type ServiceError, status } from '@grpc/grpc-js';
 import type { Clock } from '#base/clock.ts';
+import { receiveAll } from '#base/server-stream.ts';
 import { RuntimeError, type RuntimeErrorCode } from '../runtime.ts';
 import { decode, encode, type Message, type MessageName, type Received } from './codec.ts';
 import { services } from './messages.ts';
@@ -80,28 +81,19 @@ export async function connectCri(endpoint: string, clock: Clock): Promise<CriCon
         signal?.addEventListener('abort', cancel, { once: true });
       });
     },
-    stream(method, request, receive, signal) {
-      return new Promise((resolve, reject) => {
-        if (signal.aborted) return reject(signal.reason as Error);
-        const call = client.makeServerStreamRequest(
-          pathOf(method),
-          serializerOf(method),
-          deserializerOf(method),
-          request,
-        );
-        const cancel = () => call.cancel();
-        signal.addEventListener('abort', cancel, { once: true });
-        const over = () => signal.removeEventListener('abort', cancel);
-        call.on('data', receive);
-        call.on('end', () => {
-          over();
-          resolve();
-        });
-        call.on('error', error => {
-          over();
-          failure(error as ServiceError, { signal }).then(reject, reject);
-        });
-      });
+    async stream(method, request, receive, signal) {
+      signal.throwIfAborted();
+      const call = client.makeServerStreamRequest(
+        pathOf(method),
+        serializerOf(method),
+        deserializerOf(method),
+        request,
+      );
+      try {
+        await receiveAll(call, receive, signal);
+      } catch (error) {
+        throw await failure(error as ServiceError, { signal });
+      }
     },
     [Symbol.dispose]: () => client.close(),
   };
