@@ -36,6 +36,21 @@ test('a process, also one that nobody knows any more, and a file are named', { s
   }
 });
 
+test('a mount with our name as its source is named wherever it is', { skip: root }, async () => {
+  const watch = startLeakWatch({ settleMs: 600 });
+  const elsewhere = startLeakWatch();
+  const point = elsewhere.env['TMPDIR'] ?? '';
+  spawnSync('mount', ['-t', 'tmpfs', 'windlass', point]);
+  try {
+    const left = (await watch.left()).map(({ what }) => what);
+    assert.ok(left.includes(`mount: ${point}`), left.join());
+  } finally {
+    spawnSync('umount', [point]);
+    elsewhere.close();
+    watch.close();
+  }
+});
+
 test('a mount and a link are named', { skip: root }, async () => {
   const watch = startLeakWatch({ settleMs: 600 });
   const point = join(watch.env['TMPDIR'] ?? '', 'mounted');

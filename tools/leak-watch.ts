@@ -91,17 +91,27 @@ function processes(mark: string, directory: string): readonly string[] {
 }
 
 function mounts(directory: string): readonly string[] {
+  return mountsWhere(({ point }) => point.startsWith(`${directory}/`));
+}
+
+/** A hierarchy of control groups that a kubelet mounted bears our name as its source. */
+function mountsByName(): readonly string[] {
+  return mountsWhere(({ source }) => source === 'windlass');
+}
+
+function mountsWhere(isLookedFor: (mount: { point: string; source: string }) => boolean): readonly string[] {
   return read('/proc/self/mountinfo')
     .split('\n')
-    .map(line => line.split(' ')[4] ?? '')
-    .filter(point => point.startsWith(`${directory}/`))
-    .map(point => `mount: ${point}`);
+    .map(line => ({ point: line.split(' ')[4] ?? '', source: / - \S+ (\S+) /.exec(line)?.[1] ?? '' }))
+    .filter(isLookedFor)
+    .map(({ point }) => `mount: ${point}`);
 }
 
 /** Names that everybody on the machine shares. */
 function namesOnMachine(): readonly string[] {
   return [
     ...entriesIn('/sys/class/net').map(name => `link: ${name}`),
+    ...mountsByName(),
     ...entriesIn('/run/netns').map(name => `network namespace: ${name}`),
     ...run('nft', ['list', 'tables'])
       .split('\n')

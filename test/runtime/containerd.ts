@@ -60,6 +60,7 @@ export async function startContainerd({ cniDirectory }: { readonly cniDirectory?
     );
   }
   await writeFile(join(directory, 'config.toml'), configuration(directory, socket, cniDirectory ?? ownDirectory));
+  const tables = await nftTables();
   const chains = await natChains();
   let child: Process | undefined;
   const cleanUp = async () => {
@@ -67,6 +68,8 @@ export async function startContainerd({ cniDirectory }: { readonly cniDirectory?
     for (const { target } of listMounts().toReversed()) if (target.startsWith(`${directory}/`)) await unmount(target);
     if (existsSync(`/sys/class/net/${bridge}`)) await run('ip', ['link', 'del', bridge]);
     await removeHostPortChains(chains);
+    for (const table of await nftTables())
+      if (/^table ip6? nat$/.test(table) && !tables.has(table)) await run('nft', ['delete', ...table.split(' ')]);
     const cgroups = findCgroups();
     if (cgroups) pruneCgroup(cgroups, '/kubepods');
     await rm(directory, { recursive: true, force: true });
@@ -139,6 +142,12 @@ async function removeHostPortChains(before: ReadonlySet<string>): Promise<void> 
       await run('sh', ['-c', `iptables -t nat -D ${line.slice('-A '.length)}`]);
   for (const chain of left) await run('iptables', ['-t', 'nat', '-F', chain]);
   for (const chain of left) await run('iptables', ['-t', 'nat', '-X', chain]);
+}
+
+/** The plugins' iptables, and a look with it, make those that are missing. */
+async function nftTables(): Promise<ReadonlySet<string>> {
+  const { stdout } = await run('nft', ['list', 'tables']);
+  return new Set(stdout.split('\n').filter(Boolean));
 }
 
 async function natChains(): Promise<ReadonlySet<string>> {
