@@ -48,10 +48,13 @@ const together = files.filter(file => !alone.some(prefix => file.startsWith(pref
 const serial = files.filter(file => alone.some(prefix => file.startsWith(prefix)));
 
 const counts = { passed: 0, failed: 0, skipped: 0 };
+/** What went wrong, said once more at the end, where it is looked for. */
+const failures: string[] = [];
 let broken = false;
 await watched(together, availableParallelism());
 // One by one, so that what is left on the machine has the name of who left it.
 for (const file of serial) await watched([file], 1);
+if (files.length > 1) for (const each of failures) process.stdout.write(`\n${each.trimEnd()}\n`);
 process.stdout.write(`\n${counts.passed} passed, ${counts.failed} failed, ${counts.skipped} skipped\n`);
 process.exitCode = broken || counts.failed > 0 || counts.passed === 0 ? 1 : 0;
 
@@ -63,10 +66,12 @@ async function watched(group: readonly string[], concurrency: number): Promise<v
   const left = await watch.left();
   // Beside others a link or a table may be theirs; a process or a file with our mark is not.
   const certain = othersAreThere() ? left.filter(({ isOurs }) => isOurs) : left;
-  for (const each of left)
-    process.stdout.write(
-      `${certain.includes(each) ? '✖ left behind' : 'ℹ appeared (perhaps of somebody else)'} by ${group.length === 1 ? group[0] : 'one of the tests that run together'}: ${each.what}\n`,
-    );
+  const whose = group.length === 1 ? group[0] : 'one of the tests that run together';
+  for (const each of left) {
+    const line = `${certain.includes(each) ? '✖ left behind' : 'ℹ appeared (perhaps of somebody else)'} by ${whose}: ${each.what}`;
+    process.stdout.write(`${line}\n`);
+    if (certain.includes(each)) failures.push(line);
+  }
   if (certain.length > 0) broken = true;
   watch.close();
 }
@@ -100,5 +105,7 @@ async function run(
   counts.passed += last('pass');
   counts.failed += last('fail');
   counts.skipped += last('skipped') + last('todo');
+  const failed = tail.lastIndexOf('\n✖ failing tests:');
+  if (failed >= 0) failures.push(tail.slice(failed));
   if (code !== 0) broken = true;
 }

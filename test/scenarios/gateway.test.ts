@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { setTimeout as pause } from 'node:timers/promises';
 import { promisify } from 'node:util';
+import { identifyProcess, isAlive } from '#base/kernel/process.ts';
 import { missing, proxyPackages } from '../../src/cluster/packages.ts';
 import {
   exact,
@@ -89,12 +90,15 @@ describe('Ingresses and Gateways', { skip }, () => {
         },
       },
     );
+    let createdMs = 0;
     // The admission plugin has found the only class that is the default.
     const address = await eventually('the Ingress has an address', async () => {
-      const { spec, status } = await own.cluster.get<{
+      const { metadata, spec, status } = await own.cluster.get<{
+        readonly metadata: { readonly creationTimestamp: string };
         readonly spec: { readonly ingressClassName: string };
         readonly status: { readonly loadBalancer: { readonly ingress?: readonly { readonly ip: string }[] } };
       }>('ingress', 'shop', `--namespace=${infra}`);
+      createdMs = Date.parse(metadata.creationTimestamp);
       assert.equal(spec.ingressClassName, 'windlass');
       return status.loadBalancer.ingress?.[0]?.ip;
     });
@@ -115,6 +119,8 @@ describe('Ingresses and Gateways', { skip }, () => {
     ]);
     assert.equal(await certificateFor(address, 'a.others.example'), '*.others.example');
     await assert.rejects(certificateFor(address, 'elsewhere.example'));
+    // Of two of one second the one with the lesser name would be the first.
+    await eventually('another second', () => Date.now() >= createdMs + 1_000);
     // Who comes later gets neither the path nor the certificate of who was first.
     await own.apply(secret('thief', await own.certificate('shop.example', 'thief'), 'default'), {
       apiVersion: 'networking.k8s.io/v1',
@@ -319,9 +325,10 @@ describe('Ingresses and Gateways', { skip }, () => {
   });
 
   test('`up --no-gateway --no-ingress` ends the proxy', async () => {
-    const pid = Number(await pidOfProxy(own));
+    const proxy = await eventually('the proxy runs', async () => identifyProcess(Number(await pidOfProxy(own))));
     await own.cluster.windlass('down');
-    assert.throws(() => process.kill(pid, 0), /ESRCH/);
+    // A zombie that its new parent has not yet looked after does not run.
+    assert.ok(!isAlive(proxy));
     await own.cluster.windlass('up', '--detach', '--no-gateway', '--no-ingress');
     writeFileSync(
       join(own.cluster.dataDir, 'ingress.json'),

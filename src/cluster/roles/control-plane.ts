@@ -25,10 +25,12 @@ export async function controlPlane(flags: Flags): Promise<number> {
   const log = openLog();
   try {
     await using lifetime = new Lifetime();
+    let isStopped = false;
+    // The proxy outlives a control plane that another takes over from. It ends behind who would start it anew.
+    lifetime.defer(() => isStopped && endGateway(dir, role.clock));
     await start(dir, config, role, log, lifetime);
     role.ready();
-    // The proxy outlives a control plane that another takes over from.
-    if ((await role.ended) === 'stop') lifetime.defer(() => endGateway(dir, role.clock));
+    isStopped = (await role.ended) === 'stop';
     return 0;
   } catch (error) {
     log.error('the control plane failed', { error });
