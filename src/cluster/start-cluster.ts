@@ -22,6 +22,8 @@ export interface ClusterOptions {
   readonly clock?: Clock | 'manual';
   readonly random?: Random;
   readonly log?: Log;
+  /** False: the API server alone, where nothing happens by itself. No controllers, no scheduler, no nodes. Default: true. */
+  readonly controllers?: boolean;
   /** The port of the HTTPS server on the loopback; default: any free one. */
   readonly port?: number;
   /** What `--kube-scheduler-arg` would say: a KubeSchedulerConfiguration, plugins. */
@@ -51,7 +53,8 @@ export async function startCluster(
 ): Promise<Cluster<ManualClock>>;
 export async function startCluster(options?: ClusterOptions): Promise<Cluster>;
 export async function startCluster(options: ClusterOptions = {}): Promise<Cluster> {
-  const { random = systemRandom, log = silentLog, port = 0, nodes = 1 } = options;
+  const { random = systemRandom, log = silentLog, port = 0, controllers = true } = options;
+  const nodes = controllers ? (options.nodes ?? 1) : 0;
   const clock = options.clock === 'manual' ? new ManualClock() : (options.clock ?? systemClock);
   const ranges = rangeChoices[0] as NonNullable<(typeof rangeChoices)[0]>;
   const lifetime = new Lifetime();
@@ -111,9 +114,11 @@ export async function startCluster(options: ClusterOptions = {}): Promise<Cluste
       port,
       tls: { ...serving, ...controlPlane.trust },
     });
-    await controlPlane.startActing();
-    const { schedulerArguments = {}, autoscalerArguments = {} } = options;
-    await startAutoscaling(controlPlane, autoscalerArguments, schedulerArguments, { clock, random, log, lifetime });
+    if (controllers) {
+      await controlPlane.startActing();
+      const { schedulerArguments = {}, autoscalerArguments = {} } = options;
+      await startAutoscaling(controlPlane, autoscalerArguments, schedulerArguments, { clock, random, log, lifetime });
+    }
     const hollow = lifetime.own(await startNodes(controlPlane, nodes, { clock, random, log }));
     const server = `https://127.0.0.1:${listener.port}`;
     return {
