@@ -1,14 +1,25 @@
 import { errors } from '#api/machinery/errors.ts';
 import { apiVersionOf, type ApiObject, type Draft, type Kind } from '#api/machinery/kind.ts';
+import {
+  formatFieldSelector,
+  formatRequirements,
+  parseFieldSelector,
+  parseLabelSelector,
+  requirementsOf,
+} from '#api/machinery/selector.ts';
 import { Report } from '#api/machinery/validation.ts';
 import { LocalSubjectAccessReview } from '#api/authorization/v1/local-subject-access-review.ts';
 import type { NonResourceAttributes } from '#api/authorization/v1/non-resource-attributes.ts';
-import type { ResourceAttributes } from '#api/authorization/v1/resource-attributes.ts';
+import type {
+  FieldSelectorAttributes,
+  LabelSelectorAttributes,
+  ResourceAttributes,
+} from '#api/authorization/v1/resource-attributes.ts';
 import { SelfSubjectAccessReview } from '#api/authorization/v1/self-subject-access-review.ts';
 import { SubjectAccessReview } from '#api/authorization/v1/subject-access-review.ts';
-import type { Attributes, Decision } from '#auth/authorization/authorizer.ts';
+import type { Attributes } from '#auth/authorization/authorizer.ts';
 import type { User } from '#auth/user.ts';
-import type { SubresourceHandler } from '../subresource.ts';
+import type { SubresourceContext, SubresourceHandler } from '../subresource.ts';
 
 interface Question {
   readonly resourceAttributes?: ResourceAttributes | undefined;
@@ -18,104 +29,63 @@ interface Question {
 /** May somebody do something? */
 export const subjectAccessReview: SubresourceHandler = async (_request, context) => {
   const review = await context.body(SubjectAccessReview);
-  const report = new Report();
-  checkMetadata(review.metadata, report, ['managedFields']);
-  checkQuestion(review.spec, report.at('spec'));
-  checkSubject(review.spec, report.at('spec'));
-  refuse(SubjectAccessReview, report);
-  const said = await context.authorize(attributesOf(userOf(review.spec), review.spec));
-  return context.respond(201, answered(SubjectAccessReview, review, statusOf(said)));
+  refuseInvalid(SubjectAccessReview, review);
+  const status = await judge(context, userOf(review.spec), review.spec);
+  return context.respond(201, answered(SubjectAccessReview, review, status));
 };
 
 /** May somebody do something in the namespace of the request? */
 export const localSubjectAccessReview: SubresourceHandler = async (_request, context) => {
   const review = await context.body(LocalSubjectAccessReview);
   const { namespace } = context.info;
-  const report = new Report();
-  checkMetadata(review.metadata, report, ['managedFields', 'namespace']);
-  const { resourceAttributes, nonResourceAttributes } = review.spec;
-  const spec = report.at('spec');
-  checkQuestion(review.spec, spec);
-  checkSubject(review.spec, spec);
-  if (resourceAttributes && resourceAttributes.namespace !== (review.metadata.namespace ?? namespace))
-    spec
-      .at('resourceAttributes', 'namespace')
-      .invalid(resourceAttributes.namespace ?? '', 'must match metadata.namespace');
-  if (nonResourceAttributes)
-    spec.at('nonResourceAttributes').invalid(nonResourceAttributes, 'disallowed on this kind of request');
-  refuse(LocalSubjectAccessReview, report);
-  if (resourceAttributes?.namespace !== namespace)
-    throw errors.badRequest(
-      `spec.resourceAttributes.namespace must match namespace: ${resourceAttributes?.namespace} != ${namespace}`,
-    );
-  const said = await context.authorize(attributesOf(userOf(review.spec), review.spec));
-  return context.respond(201, answered(LocalSubjectAccessReview, review, statusOf(said)));
+  review.metadata.namespace ??= namespace;
+  refuseInvalid(LocalSubjectAccessReview, review);
+  const asked = review.spec.resourceAttributes?.namespace;
+  if (asked !== namespace)
+    throw errors.badRequest(`spec.resourceAttributes.namespace must match namespace: ${asked} != ${namespace}`);
+  const status = await judge(context, userOf(review.spec), review.spec);
+  return context.respond(201, answered(LocalSubjectAccessReview, review, status));
 };
 
 /** May I do something? */
 export const selfSubjectAccessReview: SubresourceHandler = async (_request, context) => {
   const review = await context.body(SelfSubjectAccessReview);
-  const report = new Report();
-  checkMetadata(review.metadata, report, ['managedFields']);
-  checkQuestion(review.spec, report.at('spec'));
-  refuse(SelfSubjectAccessReview, report);
-  const said = await context.authorize(attributesOf(context.user, review.spec));
-  return context.respond(201, answered(SelfSubjectAccessReview, review, statusOf(said)));
+  refuseInvalid(SelfSubjectAccessReview, review);
+  const status = await judge(context, context.user, review.spec);
+  return context.respond(201, answered(SelfSubjectAccessReview, review, status));
 };
 
 /** A review with its answer, as it goes back. */
-export function answered(kind: Kind, review: Draft<ApiObject>, status: object): object {
+export function answered(kind: Kind, review: object, status: object): object {
   return { ...review, apiVersion: apiVersionOf(kind), kind: kind.kind, status };
 }
 
-function statusOf({ decision, reason, error }: Decision): object {
+/** Upstream names neither the kind nor the object. */
+function refuseInvalid<Type extends ApiObject>(kind: Kind<Type>, review: Draft<Type>): void {
+  const report = new Report();
+  kind.validate?.(review as Type, report);
+  if (report.errors.length > 0) throw errors.invalid(kind.group, '', '', report.errors);
+}
+
+async function judge(context: SubresourceContext, user: User, question: Question): Promise<object> {
+  const fields = fieldsAsked(question.resourceAttributes?.fieldSelector);
+  const labels = labelsAsked(question.resourceAttributes?.labelSelector);
+  const { decision, reason, error } = await context.authorize({
+    ...attributesOf(user, question),
+    ...(fields?.text && { fieldSelector: fields.text }),
+    ...(labels?.text && { labelSelector: labels.text }),
+  });
+  const complaints = [
+    ...(error === undefined ? [] : [error]),
+    ...complaintsOf(fields, 'fieldSelector'),
+    ...complaintsOf(labels, 'labelSelector'),
+  ];
   return {
     allowed: decision === 'allow',
     ...(decision === 'deny' && { denied: true }),
     ...(reason !== '' && { reason }),
-    ...(error !== undefined && { evaluationError: error }),
+    ...(complaints.length > 0 && { evaluationError: complaints.join('; ') }),
   };
-}
-
-function checkMetadata(metadata: Draft<ApiObject['metadata']>, report: Report, allowed: readonly string[]): void {
-  const set = Object.entries(metadata).filter(([key, value]) => value !== undefined && !allowed.includes(key));
-  if (set.length > 0)
-    report
-      .at('metadata')
-      .invalid(metadata, allowed.includes('namespace') ? 'must be empty except for namespace' : 'must be empty');
-}
-
-function checkQuestion({ resourceAttributes, nonResourceAttributes }: Question, report: Report): void {
-  if (resourceAttributes && nonResourceAttributes)
-    report
-      .at('nonResourceAttributes')
-      .invalid(nonResourceAttributes, 'cannot be specified in combination with resourceAttributes');
-  if (!resourceAttributes && !nonResourceAttributes)
-    report
-      .at('resourceAttributes')
-      .invalid(undefined, 'exactly one of nonResourceAttributes or resourceAttributes must be specified');
-  for (const field of ['fieldSelector', 'labelSelector'] as const) {
-    const selector = resourceAttributes?.[field];
-    if (!selector) continue;
-    const at = report.at('resourceAttributes', field);
-    const requirements = selector.requirements?.length ?? 0;
-    if (selector.rawSelector && requirements > 0)
-      at.at('rawSelector').invalid(selector.rawSelector, 'may not specified at the same time as requirements');
-    else if (!selector.rawSelector && requirements === 0)
-      at.at('requirements').required(`when ${at.path} is specified, requirements or rawSelector is required`);
-  }
-}
-
-function checkSubject(
-  spec: { readonly user?: string | undefined; readonly groups?: readonly string[] | undefined },
-  report: Report,
-): void {
-  if ((spec.user ?? '') === '' && (spec.groups?.length ?? 0) === 0)
-    report.at('user').invalid(spec.user ?? '', 'at least one of user or group must be specified');
-}
-
-function refuse(kind: Kind, report: Report): void {
-  if (report.errors.length > 0) throw errors.invalid(kind.group, kind.kind, '', report.errors);
 }
 
 function userOf(spec: {
@@ -142,54 +112,66 @@ function attributesOf(user: User, { resourceAttributes: asked, nonResourceAttrib
       path: nonResourceAttributes?.path ?? '',
       resourceRequest: false,
     };
-  const fieldSelector = selectorText(asked.fieldSelector);
-  const labelSelector = selectorText(asked.labelSelector);
   return {
     user,
     verb: asked.verb ?? '',
     resourceRequest: true,
     path: '',
     group: asked.group ?? '',
-    version: asked.version ?? '',
+    version: asked.version || '*',
     resource: asked.resource ?? '',
     subresource: asked.subresource ?? '',
     namespace: asked.namespace ?? '',
     name: asked.name ?? '',
-    ...(fieldSelector !== undefined && { fieldSelector }),
-    ...(labelSelector !== undefined && { labelSelector }),
   };
 }
 
-function selectorText(
-  selector:
-    | {
-        readonly rawSelector?: string | undefined;
-        readonly requirements?:
-          | readonly {
-              readonly key: string;
-              readonly operator: string;
-              readonly values?: readonly string[] | undefined;
-            }[]
-          | undefined;
-      }
-    | undefined,
-): string | undefined {
-  if (!selector) return undefined;
-  if (selector.rawSelector) return selector.rawSelector;
-  const parts = (selector.requirements ?? []).flatMap(({ key, operator, values = [] }) => {
-    switch (operator) {
-      case 'In':
-        return [values.length === 1 ? `${key}=${values[0]}` : `${key} in (${values.join(',')})`];
-      case 'NotIn':
-        return [values.length === 1 ? `${key}!=${values[0]}` : `${key} notin (${values.join(',')})`];
-      case 'Exists':
-        return [key];
-      case 'DoesNotExist':
-        return [`!${key}`];
-      default:
-        // An operator that nobody knows selects nothing less: it is left out.
-        return [];
-    }
+/** What could be read of a selector. The conditions narrow each other: what is left out makes the question a broader one. */
+interface Conditions {
+  readonly text: string;
+  readonly isWhole: boolean;
+}
+
+function fieldsAsked(selector: FieldSelectorAttributes | undefined): Conditions | undefined {
+  return conditionsOf(selector, parseFieldSelector, ({ key, operator, values = [] }) => {
+    const [value, ...others] = values;
+    if (value === undefined || others.length > 0) return undefined;
+    if (operator === 'In') return formatFieldSelector([{ field: key, operator: '=', value }]);
+    return operator === 'NotIn' ? formatFieldSelector([{ field: key, operator: '!=', value }]) : undefined;
   });
-  return parts.join(',');
+}
+
+function labelsAsked(selector: LabelSelectorAttributes | undefined): Conditions | undefined {
+  return conditionsOf(selector, parseLabelSelector, requirement =>
+    ['In', 'NotIn', 'Exists', 'DoesNotExist'].includes(requirement.operator)
+      ? formatRequirements(requirementsOf({ matchExpressions: [requirement] }))
+      : undefined,
+  );
+}
+
+function conditionsOf<Requirement>(
+  selector:
+    | { readonly rawSelector?: string | undefined; readonly requirements?: readonly Requirement[] | undefined }
+    | undefined,
+  parse: (text: string) => unknown,
+  textOf: (requirement: Requirement) => string | undefined,
+): Conditions | undefined {
+  if (!selector) return undefined;
+  const { rawSelector, requirements = [] } = selector;
+  if (rawSelector) {
+    try {
+      parse(rawSelector);
+      return { text: rawSelector, isWhole: true };
+    } catch {
+      return { text: '', isWhole: false };
+    }
+  }
+  const texts = requirements.map(textOf).filter(each => each !== undefined);
+  return { text: texts.join(','), isWhole: texts.length === requirements.length };
+}
+
+function complaintsOf(conditions: Conditions | undefined, field: string): readonly string[] {
+  if (!conditions || conditions.isWhole) return [];
+  const how = conditions.text === '' ? 'ignored' : 'partially ignored';
+  return [`spec.resourceAttributes.${field} ${how} due to parse error`];
 }

@@ -20,7 +20,7 @@ export function tokenReview(tokens: TokenAuthenticator, audiences: readonly stri
 async function judge(tokens: TokenAuthenticator, token: string, audiences: readonly string[]): Promise<object> {
   try {
     const holder = await tokens.authenticate(token, audiences);
-    if (!holder) return { user: {}, error: '[invalid bearer token, unknown]' };
+    if (!holder) return { user: {}, error: 'invalid bearer token' };
     return {
       authenticated: true,
       user: userInfoOf(withAuthenticatedGroup(holder.user)),

@@ -1,8 +1,10 @@
+import { goForm } from '../../machinery/go-form.ts';
 import { defineKind, type ObjectOf } from '../../machinery/kind.ts';
 import { struct } from '../../machinery/schema.ts';
+import { NonResourceAttributes } from './non-resource-attributes.ts';
 import { SubjectAccessReviewSpec } from './subject-access-review-spec.ts';
 import { SubjectAccessReviewStatus } from './subject-access-review-status.ts';
-import { validateAsked, validateNoMetadata, validateQuestion } from './review-validation.ts';
+import { validateAsked, validateNoMetadata, validateQuestion, validateSelectors } from './review-validation.ts';
 import { ObjectMeta } from '../../meta/v1/object-meta.ts';
 
 export const LocalSubjectAccessReview = defineKind({
@@ -25,6 +27,7 @@ export const LocalSubjectAccessReview = defineKind({
     const { resourceAttributes, nonResourceAttributes } = review.spec;
     validateQuestion(review.spec, at);
     validateAsked(review.spec, at);
+    validateSelectors(review.spec, at);
     validateNoMetadata(review, true, report);
     if (resourceAttributes && resourceAttributes.namespace !== review.metadata.namespace)
       at.at('resourceAttributes', 'namespace').invalid(
@@ -32,7 +35,10 @@ export const LocalSubjectAccessReview = defineKind({
         'must match metadata.namespace',
       );
     if (nonResourceAttributes)
-      at.at('nonResourceAttributes').invalid(nonResourceAttributes, 'disallowed on this kind of request');
+      at.at('nonResourceAttributes').invalid(
+        goForm(NonResourceAttributes, nonResourceAttributes),
+        'disallowed on this kind of request',
+      );
   },
 });
 export type LocalSubjectAccessReview = ObjectOf<typeof LocalSubjectAccessReview>;

@@ -3,7 +3,7 @@ import { object, struct, type TypeOf } from '../../machinery/schema.ts';
 import { NonResourceAttributes } from './non-resource-attributes.ts';
 import { ResourceAttributes } from './resource-attributes.ts';
 import { SubjectAccessReviewStatus } from './subject-access-review-status.ts';
-import { validateNoMetadata, validateQuestion } from './review-validation.ts';
+import { validateNoMetadata, validateQuestion, validateSelectors } from './review-validation.ts';
 import { ObjectMeta } from '../../meta/v1/object-meta.ts';
 
 export const SelfSubjectAccessReviewSpec = object('io.k8s.api.authorization.v1.SelfSubjectAccessReviewSpec', {
@@ -29,6 +29,7 @@ export const SelfSubjectAccessReview = defineKind({
   hasGeneration: false,
   validate(review, report) {
     validateQuestion(review.spec, report.at('spec'));
+    validateSelectors(review.spec, report.at('spec'));
     validateNoMetadata(review, false, report);
   },
 });

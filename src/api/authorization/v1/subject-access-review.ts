@@ -2,7 +2,7 @@ import { defineKind, type ObjectOf } from '../../machinery/kind.ts';
 import { struct } from '../../machinery/schema.ts';
 import { SubjectAccessReviewSpec } from './subject-access-review-spec.ts';
 import { SubjectAccessReviewStatus } from './subject-access-review-status.ts';
-import { validateAsked, validateNoMetadata, validateQuestion } from './review-validation.ts';
+import { validateAsked, validateNoMetadata, validateQuestion, validateSelectors } from './review-validation.ts';
 import { ObjectMeta } from '../../meta/v1/object-meta.ts';
 
 export const SubjectAccessReview = defineKind({
@@ -21,8 +21,10 @@ export const SubjectAccessReview = defineKind({
   },
   hasGeneration: false,
   validate(review, report) {
-    validateQuestion(review.spec, report.at('spec'));
-    validateAsked(review.spec, report.at('spec'));
+    const at = report.at('spec');
+    validateQuestion(review.spec, at);
+    validateAsked(review.spec, at);
+    validateSelectors(review.spec, at);
     validateNoMetadata(review, false, report);
   },
 });

@@ -1,0 +1,50 @@
+import type { Field, ObjectSchema, Schema } from './schema.ts';
+import { zeroOf } from './zero.ts';
+
+/**
+ * A value as messages of upstream print it where they print a whole struct: its internal types have no JSON names, so that
+ * every field is there under its name in Go, with its zero value when it is not set. The fields stand in the order of their
+ * tags. Types of meta/v1 have no internal form and are printed as they are.
+ */
+export function goForm(schema: Schema, value: unknown): unknown {
+  if (value === undefined || value === null) return null;
+  switch (schema.type) {
+    case 'lazy':
+      return goForm(schema.of(), value);
+    case 'list':
+      return (value as readonly unknown[]).map(each => goForm(schema.items, each));
+    case 'map':
+      return Object.fromEntries(Object.entries(value).map(([key, each]) => [key, goForm(schema.values, each)]));
+    case 'object':
+      return isOfMeta(schema) ? value : structOf(schema, value as Readonly<Record<string, unknown>>);
+    default:
+      return value;
+  }
+}
+
+function structOf({ fields }: ObjectSchema, value: Readonly<Record<string, unknown>>): object {
+  return Object.fromEntries(
+    Object.entries<Field>(fields)
+      .toSorted(([, left], [, right]) => left.tag - right.tag)
+      .map(([name, field]) => {
+        const set = Object.hasOwn(value, name) ? value[name] : undefined;
+        return [goName(name), set === undefined ? unset(field) : goForm(field.schema, set)];
+      }),
+  );
+}
+
+function unset({ schema, pointer, always, required }: Field): unknown {
+  if (pointer) return null;
+  if (schema.type !== 'object') return zeroOf(schema);
+  return always || required ? goForm(schema, {}) : null;
+}
+
+function isOfMeta({ name }: ObjectSchema): boolean {
+  return name.startsWith('io.k8s.apimachinery.pkg.apis.meta.');
+}
+
+/** `apiGroup` → `APIGroup`, `nonResourceURLs` → `NonResourceURLs` */
+function goName(name: string): string {
+  const initials = /^(?:api|cidr|cpu|csi|id|ip|tls|uid|url)(?=s?(?:[A-Z]|$))/.exec(name)?.[0] ?? name.charAt(0);
+  return initials.toUpperCase() + name.slice(initials.length);
+}
