@@ -81,7 +81,7 @@ test('wrong types are refused in upstream words', () => {
       'json: cannot unmarshal string into Go struct field PodSpec.spec.containers of type []v1.Container',
     '{"spec":[]}': 'json: cannot unmarshal array into Go struct field Pod.spec of type v1.PodSpec',
     '{"spec":{"containers":[{"name":1}]}}':
-      'json: cannot unmarshal number 1 into Go struct field Container.spec.containers.name of type string',
+      'json: cannot unmarshal number into Go struct field Container.spec.containers.name of type string',
     '{"metadata":{"labels":{"a":true}}}':
       'json: cannot unmarshal bool into Go struct field ObjectMeta.metadata.labels of type string',
     '{"spec":{"priority":1.5}}':
@@ -96,10 +96,33 @@ test('wrong types are refused in upstream words', () => {
       'parsing time "x" as "2006-01-02T15:04:05Z07:00": cannot parse "x" as "2006"',
     '{"metadata":{"creationTimestamp":"2024-02-30T00:00:00Z"}}':
       'parsing time "2024-02-30T00:00:00Z": day out of range',
+    '{"spec":{"overhead":{"cpu":{}}}}':
+      "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'",
+    '{"metadata":{"creationTimestamp":7}}':
+      'json: cannot unmarshal number into Go struct field ObjectMeta.metadata.creationTimestamp of type string',
     '[]': 'json: cannot unmarshal array into Go value of type v1.Pod',
   };
   for (const [text, message] of Object.entries(cases)) assert.equal(failure(Pod.schema, text), prefix + message, text);
   assert.match(failure(Secret.schema, '{"data":{"a":"!"}}'), /illegal base64 data at input byte 0/);
+});
+
+test('wrong types are told with the names that Go has for them', () => {
+  const cases: Record<string, string> = {
+    '{"containers":[{"imagePullPolicy":7}]}':
+      'number into Go struct field Container.spec.containers.imagePullPolicy of type v1.PullPolicy',
+    '{"containers":[{"securityContext":{"capabilities":{"add":[7]}}}]}':
+      'number into Go struct field Capabilities.spec.containers.securityContext.capabilities.add of type v1.Capability',
+    '{"containers":[{"resources":{"limits":7}}]}':
+      'number into Go struct field ResourceRequirements.spec.containers.resources.limits of type v1.ResourceList',
+    '{"containers":[{"livenessProbe":{"httpGet":{"port":true}}}]}':
+      'bool into Go struct field HTTPGetAction.spec.containers.livenessProbe.ProbeHandler.httpGet.port of type int32',
+    '{"ephemeralContainers":[{"name":7}]}':
+      'number into Go struct field EphemeralContainer.spec.ephemeralContainers.EphemeralContainerCommon.name of type string',
+  };
+  for (const [spec, said] of Object.entries(cases)) {
+    const wanted = `Pod in version "v1" cannot be handled as a Pod: json: cannot unmarshal ${said}`;
+    assert.equal(failure(Pod.schema, `{"spec":${spec}}`), wanted);
+  }
 });
 
 test('wide integers, nested kinds and bodies without a kind', () => {

@@ -1,3 +1,4 @@
+import { DecodeFailure, TypeMismatch } from './decode-failure.ts';
 import { ApiError, errors } from './errors.ts';
 import { setOwn } from './json.ts';
 import { canonicalQuantity, quantityError } from './quantity.ts';
@@ -6,6 +7,8 @@ import {
   types,
   type Field,
   type Json,
+  type ListSchema,
+  type MapSchema,
   type ObjectSchema,
   type ScalarSchema,
   type ScalarType,
@@ -43,25 +46,6 @@ export function decodeObject(
   }
 }
 
-/** A value has another type than its schema says. The path grows while the failure travels outwards. */
-class DecodeFailure extends Error {
-  override readonly name = 'DecodeFailure';
-  readonly #path: string[] = [];
-  #owner = '';
-
-  under(field: string, owner: string): this {
-    this.#path.unshift(field);
-    if (this.#owner === '') this.#owner = owner;
-    return this;
-  }
-
-  get text(): string {
-    if (!this.message.includes(' into Go ')) return this.message;
-    if (this.#path.length === 0) return this.message.replace('{place}', 'value');
-    return this.message.replace('{place}', `struct field ${this.#owner}.${this.#path.join('.')}`);
-  }
-}
-
 function refusal(schema: ObjectSchema, failure: DecodeFailure): ApiError {
   const [version = '', kind = ''] = schema.name.split('.').slice(-2);
   return errors.badRequest(
@@ -90,9 +74,9 @@ function compile(schema: Schema): Decoder {
     case 'object':
       return compileObject(schema);
     case 'list':
-      return compileList(schema.items, goType(schema));
+      return compileList(schema);
     case 'map':
-      return compileMap(schema.values, goType(schema));
+      return compileMap(schema);
     default:
       return schema.of ? eitherDecoder(schema.of, schema.either ?? 'boolean') : scalarDecoders[schema.type];
   }
@@ -145,7 +129,7 @@ function compileObject(schema: ObjectSchema): Decoder {
       } else if (value === null && field.keepsNull) {
         continue;
       } else {
-        decoded = decodeField(name, field, value, unknown, owner);
+        decoded = decodeField(name, field, value, unknown, schema);
         if (decoded === value && value !== undefined) continue;
       }
       if (target === object && Object.isFrozen(object)) target = copied(object);
@@ -157,7 +141,7 @@ function compileObject(schema: ObjectSchema): Decoder {
   return (value, unknown) => {
     if (!ready) prepare();
     if (value === null) return undefined;
-    if (typeof value !== 'object' || Array.isArray(value)) throw mismatch(value, goType(schema));
+    if (typeof value !== 'object' || Array.isArray(value)) throw new TypeMismatch(value, schema);
     return decodeFields(value as JsonDraft, unknown);
   };
 }
@@ -195,7 +179,7 @@ function decodeField(
   field: FieldDecoder,
   value: Json,
   unknown: string[] | undefined,
-  owner: string,
+  owner: ObjectSchema,
 ): Json | undefined {
   const known = unknown?.length ?? 0;
   let decoded: Json | undefined;
@@ -240,12 +224,13 @@ function compacted(object: JsonDraft): JsonDraft {
   return copy;
 }
 
-function compileList(items: Schema, type: string): Decoder {
+function compileList(schema: ListSchema): Decoder {
+  const { items } = schema;
   const itemType = resolve(items).type;
   let decodeItem: Decoder | undefined;
   return (value, unknown) => {
     decodeItem ??= decoderOf(items);
-    if (!Array.isArray(value)) throw mismatch(value, type);
+    if (!Array.isArray(value)) throw new TypeMismatch(value, schema);
     let list = value as Json[];
     if (itemType === 'string' && list.every(item => typeof item === 'string')) return list;
     for (let index = 0; index < list.length; index++) {
@@ -262,7 +247,8 @@ function compileList(items: Schema, type: string): Decoder {
   };
 }
 
-function compileMap(values: Schema, type: string): Decoder {
+function compileMap(schema: MapSchema): Decoder {
+  const { values } = schema;
   const valueType = resolve(values).type;
   // A list without items is a message without fields on the wire, so null and empty are one.
   const zero = () => (valueType === 'bytes' ? '' : valueType === 'list' ? [] : zeroOf(values));
@@ -270,7 +256,7 @@ function compileMap(values: Schema, type: string): Decoder {
   let decodeValue: Decoder | undefined;
   return (value, unknown) => {
     decodeValue ??= decoderOf(values);
-    if (typeof value !== 'object' || value === null || Array.isArray(value)) throw mismatch(value, type);
+    if (typeof value !== 'object' || value === null || Array.isArray(value)) throw new TypeMismatch(value, schema);
     let map = value as JsonDraft;
     for (const key in map) {
       const each = map[key] as Json;
@@ -292,10 +278,7 @@ function compileMap(values: Schema, type: string): Decoder {
  * list may stand upstream reads everything unexpected as an empty one, and validation refuses that.
  */
 function eitherDecoder(of: () => Schema, either: NonNullable<ScalarSchema['either']>): Decoder {
-  const decodeItems = compileList(
-    either === 'list' ? { type: 'lazy', of } : types.string,
-    either === 'list' ? '[]v1.JSONSchemaProps' : '[]string',
-  );
+  const decodeItems = compileList({ type: 'list', items: either === 'list' ? { type: 'lazy', of } : types.string });
   return (value, unknown) => {
     if (typeof value === 'object' && value !== null && !Array.isArray(value))
       return decoderOf(resolve(of()))(value, unknown);
@@ -308,41 +291,39 @@ const scalarDecoders: Readonly<Record<ScalarType, Decoder>> = {
   string: decodeString,
   int32: value => {
     if (typeof value === 'number' && value === (value | 0)) return value;
-    throw mismatch(value, 'int32');
+    throw new TypeMismatch(value, types.int32);
   },
   int64: value => {
     if (typeof value === 'bigint' || (typeof value === 'number' && Number.isSafeInteger(value))) return value;
-    throw mismatch(value, 'int64');
+    throw new TypeMismatch(value, types.int64);
   },
   double: value => {
     if (typeof value === 'number') return value;
     if (typeof value === 'bigint') return Number(value);
-    throw mismatch(value, 'float64');
+    throw new TypeMismatch(value, types.double);
   },
   boolean: value => {
     if (typeof value === 'boolean') return value;
-    throw mismatch(value, 'bool');
+    throw new TypeMismatch(value, types.boolean);
   },
   bytes: decodeBytes,
   quantity: value => {
-    if (typeof value !== 'string' && typeof value !== 'number' && typeof value !== 'bigint')
-      throw mismatch(value, 'resource.Quantity');
-    const text = String(value);
+    const text = typeof value === 'object' ? '{}' : String(value);
     const canonical = canonicalQuantity(text) ?? canonicalQuantity(text.trim());
     if (canonical !== undefined) return canonical;
     throw new DecodeFailure(quantityError(text.trim()));
   },
   time: value => {
-    if (typeof value !== 'string') throw mismatch(value, 'string', '');
+    if (typeof value !== 'string') throw new TypeMismatch(value, types.time);
     return canonicalTime(value, fail);
   },
   microTime: value => {
-    if (typeof value !== 'string') throw mismatch(value, 'string', '');
+    if (typeof value !== 'string') throw new TypeMismatch(value, types.microTime);
     return canonicalMicroTime(value, fail);
   },
   intOrString: value => {
     if (typeof value === 'string' || (typeof value === 'number' && value === (value | 0))) return value;
-    throw mismatch(value, 'int32', '');
+    throw new TypeMismatch(value, types.intOrString);
   },
   rawExtension: value => value,
   fieldsV1: value => value,
@@ -351,13 +332,13 @@ const scalarDecoders: Readonly<Record<ScalarType, Decoder>> = {
 
 function decodeString(value: Json): Json {
   if (typeof value === 'string') return value;
-  throw mismatch(value, 'string');
+  throw new TypeMismatch(value, types.string);
 }
 
 const base64 = /^[A-Za-z0-9+/]*={0,2}$/;
 
 function decodeBytes(value: Json): Json {
-  if (typeof value !== 'string') throw mismatch(value, '[]uint8');
+  if (typeof value !== 'string') throw new TypeMismatch(value, types.bytes);
   const text = value.includes('\n') || value.includes('\r') ? value.replace(/[\r\n]/g, '') : value;
   if (text.length % 4 === 0 && base64.test(text)) return text;
   const at = /[^A-Za-z0-9+/]/.exec(text)?.index ?? text.length - (text.length % 4);
@@ -367,57 +348,6 @@ function decodeBytes(value: Json): Json {
 function fail(message: string): never {
   throw new DecodeFailure(message);
 }
-
-/** Go's sentence; `{place}` becomes the field when the failure is outside. */
-function mismatch(value: Json, type: string, place = '{place}'): DecodeFailure {
-  const where = place === '' ? 'value' : place;
-  return new DecodeFailure(`json: cannot unmarshal ${shown(value)} into Go ${where} of type ${type}`);
-}
-
-function shown(value: Json): string {
-  if (Array.isArray(value)) return 'array';
-  switch (typeof value) {
-    case 'number':
-    case 'bigint':
-      return `number ${value}`;
-    case 'boolean':
-      return 'bool';
-    default:
-      return typeof value;
-  }
-}
-
-/** The name of a type in Go: `[]v1.Container`. */
-function goType(schema: Schema): string {
-  switch (schema.type) {
-    case 'lazy':
-      return goType(resolve(schema));
-    case 'object':
-      return schema.name === '' ? 'map[string]interface {}' : schema.name.split('.').slice(-2).join('.');
-    case 'list':
-      return `[]${goType(schema.items)}`;
-    case 'map':
-      return `map[string]${goType(schema.values)}`;
-    default:
-      return goScalars[schema.type];
-  }
-}
-
-const goScalars: Readonly<Record<ScalarType, string>> = {
-  string: 'string',
-  int32: 'int32',
-  int64: 'int64',
-  double: 'float64',
-  boolean: 'bool',
-  bytes: '[]uint8',
-  quantity: 'resource.Quantity',
-  time: 'v1.Time',
-  microTime: 'v1.MicroTime',
-  intOrString: 'intstr.IntOrString',
-  rawExtension: 'runtime.RawExtension',
-  fieldsV1: 'v1.FieldsV1',
-  json: 'interface {}',
-};
 
 function isTyped(schema: Schema): boolean {
   return schema.type === 'object' && schema.name !== '';
