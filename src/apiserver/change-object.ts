@@ -6,7 +6,7 @@ import { validateObjectMetaUpdate } from '#api/machinery/object-meta-validation.
 import { Report } from '#api/machinery/validation.ts';
 import { Admission } from './admit.ts';
 import type { CachedObject } from './cache/entry.ts';
-import { storageKey } from './cache/watch-cache.ts';
+import { prefix, storageKey } from './cache/watch-cache.ts';
 import type { Call, WriteOptions } from './call.ts';
 import { admissionOptions, hasGeneration, type Written } from './create-object.ts';
 import { dedupeOwnerReferences, matchName, matchNamespace } from './metadata.ts';
@@ -96,7 +96,7 @@ async function changeOnce(call: Call, change: Change, entry: CachedObject): Prom
   const object = draft as ApiObject;
   const preparing = kind.beforeValidation?.(object);
   if (preparing) await preparing;
-  validate(call, kind, object, old, rules);
+  validate(call, kind, object, old, rules, subresource === '' ? 'update' : 'status');
   const judging = admission?.validate();
   if (judging) await judging;
   return store(call, resource, entry, object, old, options.dryRun);
@@ -162,7 +162,11 @@ export function remainingNamespaceFinalizers(kind: Kind, object: object): number
   return (object as { spec?: { finalizers?: readonly string[] } }).spec?.finalizers?.length ?? 0;
 }
 
-function checkIdentity({ resource, namespace, name }: Change, draft: Draft<ApiObject>, entry: CachedObject): void {
+function checkIdentity(
+  { resource, namespace, name, options }: Change,
+  draft: Draft<ApiObject>,
+  entry: CachedObject,
+): void {
   const { kind } = resource;
   const { metadata } = draft;
   matchNamespace(metadata, kind.namespaced ? namespace : '');
@@ -172,7 +176,7 @@ function checkIdentity({ resource, namespace, name }: Change, draft: Draft<ApiOb
     throw errors.conflict(
       kind,
       name,
-      `StorageError: invalid object, Code: 4, Key: ${storageKey(resource.storedKind, entry.key)}, ResourceVersion: 0, AdditionalErrorMsg: Precondition failed: UID in precondition: ${metadata.uid}, UID in object meta: ${uid}`,
+      `StorageError: invalid object, Code: 4, Key: ${preconditionKey(resource, entry, options)}, ResourceVersion: 0, AdditionalErrorMsg: Precondition failed: UID in precondition: ${metadata.uid}, UID in object meta: ${uid}`,
     );
   const version = metadata.resourceVersion ?? '';
   if (version === '' || version === '0') {
@@ -187,29 +191,28 @@ function checkIdentity({ resource, namespace, name }: Change, draft: Draft<ApiOb
       ]);
   } else if (version !== String(entry.revision)) {
     if (!/^\d+$/.test(version))
-      throw errors.invalid(kind.group, kind.kind, name, [
-        {
-          type: 'FieldValueInvalid',
-          field: 'metadata.resourceVersion',
-          message: `Invalid value: ${JSON.stringify(version)}: strconv.ParseUint: parsing ${JSON.stringify(version)}: invalid syntax`,
-        },
-      ]);
+      throw errors.other('', `strconv.ParseUint: parsing ${JSON.stringify(version)}: invalid syntax`);
     throw errors.modified(kind, name);
   }
   metadata.resourceVersion = String(entry.revision);
 }
 
+/** Where nothing is written upstream looks for the object without the store's own prefix. */
+function preconditionKey({ storedKind }: Resource, { key }: CachedObject, { dryRun }: WriteOptions): string {
+  return storageKey(storedKind, key).slice(dryRun ? prefix.length - 1 : 0);
+}
+
 type Metadata = Draft<ApiObject>['metadata'];
+type Body = Record<string, unknown>;
 
 /** What a client leaves out of these is meant as it was; another value is refused by validation. */
 function keepServerFields(metadata: Metadata, old: ApiObject['metadata']): void {
   metadata.uid = old.uid;
   metadata.creationTimestamp = old.creationTimestamp;
   if (metadata.selfLink !== undefined) metadata.selfLink = undefined;
-  if (old.deletionTimestamp !== undefined || metadata.deletionTimestamp !== undefined)
-    metadata.deletionTimestamp = old.deletionTimestamp;
-  if (old.deletionGracePeriodSeconds !== undefined || metadata.deletionGracePeriodSeconds !== undefined)
-    metadata.deletionGracePeriodSeconds = old.deletionGracePeriodSeconds;
+  if (old.deletionTimestamp !== undefined) metadata.deletionTimestamp = old.deletionTimestamp;
+  if (old.deletionGracePeriodSeconds !== undefined)
+    metadata.deletionGracePeriodSeconds ??= old.deletionGracePeriodSeconds;
   if (old.generation === undefined) delete metadata.generation;
   else metadata.generation = old.generation;
 }
@@ -227,8 +230,9 @@ function mainRules(call: Call, kind: Kind): ChangeRules {
       kind.prepareForUpdate?.(draft, old);
     },
     validate(object, old, report) {
-      kind.validate?.(object, report);
+      if (!kind.changeRules) kind.validate?.(object, report);
       kind.validateUpdate?.(object, old, report);
+      if (kind.changeRules === 'first') kind.validate?.(object, report);
     },
   };
 }
@@ -242,8 +246,8 @@ function keepStatus(draft: WithStatus, old: WithStatus): void {
 function statusRules(kind: Kind): ChangeRules {
   return {
     prepare(draft, old) {
-      const fields = draft as unknown as Record<string, unknown>;
-      const before = old as unknown as Readonly<Record<string, unknown>>;
+      const fields = draft as unknown as Body;
+      const before = old as unknown as Readonly<Body>;
       for (const name of Object.keys(fields))
         if (!statusPathFields.has(name) && fields[name] !== before[name]) fields[name] = before[name];
       for (const name of Object.keys(before))
@@ -252,9 +256,10 @@ function statusRules(kind: Kind): ChangeRules {
         const { managedFields } = draft.metadata;
         draft.metadata = { ...(old.metadata as Metadata) };
         if (managedFields !== undefined) draft.metadata.managedFields = managedFields;
-      } else if (draft.metadata.ownerReferences !== old.metadata.ownerReferences) {
-        draft.metadata.ownerReferences = old.metadata.ownerReferences as Metadata['ownerReferences'];
       }
+      const [metadata, metadataBefore] = [draft.metadata as Body, old.metadata as Readonly<Body>];
+      for (const name of kind.statusKeeps ?? [])
+        if (metadata[name] !== metadataBefore[name]) metadata[name] = metadataBefore[name];
     },
     validate(object, old, report) {
       if (kind.validateStatusUpdate) kind.validateStatusUpdate(object, old, report);
@@ -292,9 +297,16 @@ function sameSpec(kind: Kind, draft: object, old: object): boolean {
   return true;
 }
 
-function validate(call: Call, kind: Kind, object: ApiObject, old: ApiObject, rules: ChangeRules): void {
+function validate(
+  call: Call,
+  kind: Kind,
+  object: ApiObject,
+  old: ApiObject,
+  rules: ChangeRules,
+  path: 'update' | 'status',
+): void {
   const report = new Report();
-  validateObjectMetaUpdate(kind, object.metadata, old.metadata, report.at('metadata'));
+  validateObjectMetaUpdate(kind, object.metadata, old.metadata, report.at('metadata'), path);
   rules.validate(object, old, report);
   for (const warning of report.warnings) call.warn(warning);
   if (report.errors.length > 0) throw errors.invalid(kind.group, kind.kind, object.metadata.name ?? '', report.errors);

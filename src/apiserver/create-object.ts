@@ -36,8 +36,6 @@ export async function createObject(
   const refusal = kind.refusesCreate?.();
   if (refusal !== undefined) throw errors.forbidden(kind, metadata.name ?? '', refusal);
   matchNamespace(metadata, call.info.namespace !== '' && kind.namespaced ? call.info.namespace : '');
-  if (metadata.resourceVersion !== undefined && metadata.resourceVersion !== '')
-    throw errors.other('', 'resourceVersion should not be set on objects to be created');
   dedupeOwnerReferences(call, metadata, false);
   dropServerFields(draft);
   const nowMs = clock.now();
@@ -127,8 +125,11 @@ export async function store(
   const allocation = taking && (await taking);
   let entry: CachedObject | undefined;
   try {
-    if (!dryRun) entry = await writer.create(resource, key, draft as ApiObject);
-    else if (resource.cache.get(key)) throw new StaleError(`${key} exists`);
+    if (!dryRun) {
+      if (Number(metadata.resourceVersion ?? 0) > 0)
+        throw errors.other('', 'resourceVersion should not be set on objects to be created');
+      entry = await writer.create(resource, key, draft as ApiObject);
+    } else if (resource.cache.get(key)) throw new StaleError(`${key} exists`);
   } catch (error) {
     await allocation?.release();
     throw error;
@@ -144,8 +145,6 @@ const serverFields = [
   'selfLink',
   'uid',
   'creationTimestamp',
-  'generation',
-  'resourceVersion',
 ] as const;
 
 function dropServerFields({ metadata }: Draft<ApiObject>): void {

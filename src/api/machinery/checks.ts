@@ -122,9 +122,13 @@ export function checkDomainPath(value: string, report: Report): void {
   if (!/^[A-Za-z0-9/\-._~%!$&'()*+,;=:]+$/.test(path)) report.invalid(path, 'Invalid path');
 }
 
-/** Without a domain only Kubernetes' own finalizers are allowed. */
 export function checkFinalizerName(name: string, report: Report): void {
   checkQualifiedName(name, report);
+  checkStandardFinalizer(name, report);
+}
+
+/** Without a domain only Kubernetes' own finalizers are allowed. */
+export function checkStandardFinalizer(name: string, report: Report): void {
   if (!name.includes('/') && !['kubernetes', 'orphan', 'foregroundDeletion'].includes(name))
     report.invalid(name, 'name is neither a standard finalizer name nor is it fully qualified');
 }

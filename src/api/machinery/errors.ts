@@ -168,7 +168,8 @@ export const errors = {
   /** `kind` as in `Pod` or `Deployment.apps`; the name may be empty. */
   invalid(group: string, kind: string, name: string, found: readonly FieldError[]) {
     const subject = `${group === '' ? kind : `${kind}.${group}`} ${JSON.stringify(name)} is invalid`;
-    const said = found.map(each => `${each.field}: ${each.message}`);
+    // Upstream's layers say some things again: causes have them all, the sentence each once.
+    const said = [...new Set(found.map(each => `${each.field}: ${each.message}`))];
     const text =
       said.length === 0 ? subject : said.length === 1 ? `${subject}: ${said[0]}` : `${subject}: [${said.join(', ')}]`;
     return failure('Invalid', text, {

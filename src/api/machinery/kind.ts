@@ -72,14 +72,20 @@ export interface Kind<Type extends ApiObject = ApiObject> {
   validate?(item: Type, report: Report): void;
   /** What holds for new objects only: called on create after `validate`. */
   validateCreate?(item: Type, report: Report): void;
-  /** Called on update after `validate`. */
+  /** Called on update after `validate`, or where `changeRules` says. */
   validateUpdate?(item: Type, old: Type, report: Report): void;
+  /** Upstream says of some kinds what is wrong with the change first, of others that alone. */
+  readonly changeRules?: 'first' | 'alone';
   /** Called on an update of the status subresource instead of `validate` and `validateUpdate`. */
   validateStatusUpdate?(item: Type, old: Type, report: Report): void;
   /** Warning headers for a create or update. */
   warnings?(item: Type, old: Type | undefined): readonly string[];
   /** Name rules; default is a DNS subdomain. Returns upstream's messages. */
   validateName?(name: string): readonly string[];
+  /** How rules of this kind judge metadata, beside those for all kinds. */
+  readonly metadataChecks?: MetadataChecks;
+  /** Fields of metadata that an update of the status subresource leaves as they were. */
+  readonly statusKeeps?: readonly (keyof ObjectMeta)[];
   /** A PUT of an object that does not exist creates it. */
   readonly createOnUpdate?: boolean;
   /** A PUT without resourceVersion is refused (`must be specified for an update`). */
@@ -109,6 +115,30 @@ export interface Kind<Type extends ApiObject = ApiObject> {
   /** A stored object as the current schema has it, when that is something else: for what older schemas have left in the store. */
   revive?(stored: Draft<Type>): ApiObject | undefined;
 }
+
+/**
+ * Upstream's rules for all kinds judge the metadata of a replacement as that of a new object and as that of a changed one. The
+ * rules of most kinds do both again, and the causes of a refusal say it again.
+ */
+export interface MetadataChecks {
+  /** Absent: new and changed. */
+  readonly update?: readonly MetadataCheck[];
+  /** Absent: changed. */
+  readonly status?: readonly MetadataCheck[];
+  /** False: any finalizer may do without a domain. */
+  readonly standardFinalizers?: false;
+}
+
+export type MetadataCheck = 'new' | 'changed';
+
+/** What most kinds whose status path leaves metadata alone name as `statusKeeps`. */
+export const statusMetadata = [
+  'deletionTimestamp',
+  'labels',
+  'annotations',
+  'finalizers',
+  'ownerReferences',
+] as const satisfies readonly (keyof ObjectMeta)[];
 
 export interface ScalePaths {
   /** Names of fields from the object down: `['spec', 'replicas']`. */

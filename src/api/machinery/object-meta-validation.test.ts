@@ -59,14 +59,19 @@ test('labels, annotations, owners and finalizers', () => {
   assert.deepEqual(errors, [
     'FieldValueInvalid metadata.labels',
     'FieldValueTooLong metadata.annotations',
-    'FieldValueRequired metadata.ownerReferences[1].apiVersion',
-    'FieldValueRequired metadata.ownerReferences[1].kind',
-    'FieldValueRequired metadata.ownerReferences[1].name',
-    'FieldValueRequired metadata.ownerReferences[1].uid',
+    'FieldValueInvalid metadata.ownerReferences.apiVersion',
+    'FieldValueInvalid metadata.ownerReferences.kind',
+    'FieldValueInvalid metadata.ownerReferences.name',
+    'FieldValueInvalid metadata.ownerReferences.uid',
     'FieldValueInvalid metadata.ownerReferences',
     'FieldValueInvalid metadata.finalizers',
     'FieldValueInvalid metadata.finalizers',
+    'FieldValueInvalid metadata.finalizers[2]',
   ]);
+  const lenient = { ...namespaced, metadataChecks: { standardFinalizers: false } } as const;
+  const plain = { name: 'a', namespace: 'b', finalizers: ['mine'] };
+  assert.equal(found(report => validateObjectMeta(namespaced, plain, report)).length, 1);
+  assert.equal(found(report => validateObjectMeta(lenient, plain, report)).length, 0);
 });
 
 test('what an update may not change', () => {
@@ -77,7 +82,7 @@ test('what an update may not change', () => {
   );
   const changed = { ...old, name: 'x', uid: 'v', generation: 1, resourceVersion: '' };
   assert.deepEqual(
-    found(report => validateObjectMetaUpdate(namespaced, changed, old, report)),
+    found(report => validateObjectMetaUpdate({ ...namespaced, metadataChecks: { update: [] } }, changed, old, report)),
     [
       'FieldValueInvalid metadata.resourceVersion: Invalid value: "": must be specified for an update',
       'FieldValueInvalid metadata.generation: Invalid value: 1: must not be decremented',
@@ -87,11 +92,32 @@ test('what an update may not change', () => {
   );
   const deleted = { ...old, deletionTimestamp: 'd', finalizers: ['a/b'] };
   assert.deepEqual(
-    found(report => validateObjectMetaUpdate(namespaced, { ...deleted, finalizers: ['a/b', 'c/d'] }, deleted, report)),
+    found(report =>
+      validateObjectMetaUpdate(
+        { ...namespaced, metadataChecks: { update: [] } },
+        { ...deleted, finalizers: ['a/b', 'c/d'] },
+        deleted,
+        report,
+      ),
+    ),
     [
       'FieldValueForbidden metadata.finalizers: Forbidden: no new finalizers can be added if the object is being deleted, found new finalizers []string{"c/d"}',
     ],
   );
+});
+
+test('what the rules of a kind say again is said again', () => {
+  const old = { name: 'a', namespace: 'b', resourceVersion: '1' };
+  const changed = { ...old, labels: { a: '!' }, finalizers: ['mine'], deletionGracePeriodSeconds: 1 };
+  const times = (update: readonly ('new' | 'changed')[]) =>
+    ['deletionGracePeriodSeconds', 'labels', 'finalizers[0]'].map(field => {
+      const kind = { ...namespaced, metadataChecks: { update } };
+      const errors = found(report => validateObjectMetaUpdate(kind, changed, old, report));
+      return errors.filter(each => each.includes(`metadata.${field}: `)).length;
+    });
+  assert.deepEqual(times([]), [1, 2, 0]);
+  assert.deepEqual(times(['changed']), [2, 3, 1]);
+  assert.deepEqual(times(['new', 'changed']), [2, 4, 2]);
 });
 
 test('label selectors', () => {

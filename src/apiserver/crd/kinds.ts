@@ -74,6 +74,7 @@ function kindOf(
     served: version.served,
     custom: true,
     hasGeneration: true,
+    metadataChecks: { update: ['changed'], standardFinalizers: false },
     subresources: subresourcesOf(version),
     schema: kindSchemaOf(
       [...group.split('.').toReversed(), version.name, names.kind].join('.'),

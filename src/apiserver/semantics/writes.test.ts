@@ -143,15 +143,35 @@ describe('update', () => {
         ...body.metadata,
         creationTimestamp: '2001-01-01T00:00:00Z',
         generation: 77,
-        deletionTimestamp: '2001-01-01T00:00:00Z',
       },
     });
     assert.equal(changed.code, 200, changed.text);
     const { metadata } = changed.body;
-    assert.deepEqual(
-      [metadata.uid, metadata.creationTimestamp, metadata.generation, metadata.deletionTimestamp],
-      [uid, creationTimestamp, 1, undefined],
-    );
+    assert.deepEqual([metadata.uid, metadata.creationTimestamp, metadata.generation], [uid, creationTimestamp, 1]);
+    for (const [field, value] of [
+      ['deletionTimestamp', '2001-01-01T00:00:00Z'],
+      ['deletionGracePeriodSeconds', 1],
+    ] as const) {
+      const answer = await server.call('PUT', `${deployments}/web`, {
+        ...body,
+        metadata: { ...body.metadata, [field]: value },
+      });
+      refused(
+        answer,
+        422,
+        'Invalid',
+        `Deployment.apps "web" is invalid: metadata.${field}: Invalid value: ${JSON.stringify(value)}: field is immutable`,
+      );
+      assert.equal(answer.body.details.causes.length, 2, 'the rules for all kinds and those of the kind');
+    }
+  });
+
+  test('what the status path may change of metadata is for the kind to say', async () => {
+    await using server = await openTestServer();
+    await make(server, deployments, deployment('web'));
+    const metadata = { name: 'web', labels: { a: 'b' }, annotations: { c: 'd' } };
+    const { body } = await server.call('PUT', `${deployments}/web/status`, { ...deployment('web'), metadata });
+    assert.deepEqual([body.metadata.labels, body.metadata.annotations], [undefined, { c: 'd' }]);
   });
 
   test('taking the last finalizer by PUT removes an object that is going, and answers with it', async () => {

@@ -56,6 +56,7 @@ export const MutatingAdmissionPolicy = defineKind({
     metadata: struct(1, ObjectMeta, { required: true }),
     spec: struct(2, MutatingAdmissionPolicySpec, { always: true }),
   },
+  metadataChecks: { update: ['new'], standardFinalizers: false },
   requiresResourceVersion: true,
   columns: [
     nameColumn,

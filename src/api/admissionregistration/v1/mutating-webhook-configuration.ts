@@ -56,6 +56,7 @@ export const MutatingWebhookConfiguration = defineKind({
       patchMergeKey: 'name',
     }),
   },
+  metadataChecks: { update: ['new'], standardFinalizers: false },
   hasGeneration: true,
   requiresResourceVersion: true,
   columns: [

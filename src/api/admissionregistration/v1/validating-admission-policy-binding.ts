@@ -30,6 +30,7 @@ export const ValidatingAdmissionPolicyBinding = defineKind({
     metadata: struct(1, ObjectMeta, { required: true }),
     spec: struct(2, ValidatingAdmissionPolicyBindingSpec, { required: true, always: true }),
   },
+  metadataChecks: { update: ['new'], standardFinalizers: false },
   requiresResourceVersion: true,
   columns: bindingColumns,
   validate({ spec }, report) {

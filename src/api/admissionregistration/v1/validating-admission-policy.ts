@@ -1,4 +1,4 @@
-import { defineKind, type ObjectOf } from '../../machinery/kind.ts';
+import { defineKind, type ObjectOf, statusMetadata } from '../../machinery/kind.ts';
 import { int64, list, object, string, struct, type TypeOf } from '../../machinery/schema.ts';
 import { MatchCondition } from './match-condition.ts';
 import { MatchResources } from './match-resources.ts';
@@ -80,6 +80,8 @@ export const ValidatingAdmissionPolicy = defineKind({
     spec: struct(2, ValidatingAdmissionPolicySpec, { always: true }),
     status: struct(3, ValidatingAdmissionPolicyStatus, { always: true }),
   },
+  metadataChecks: { update: ['new'], standardFinalizers: false },
+  statusKeeps: statusMetadata,
   requiresResourceVersion: true,
   columns: [
     nameColumn,

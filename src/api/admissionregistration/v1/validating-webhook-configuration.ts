@@ -55,6 +55,7 @@ export const ValidatingWebhookConfiguration = defineKind({
       patchMergeKey: 'name',
     }),
   },
+  metadataChecks: { update: ['new'], standardFinalizers: false },
   hasGeneration: true,
   requiresResourceVersion: true,
   columns: [

@@ -43,6 +43,7 @@ export const MutatingAdmissionPolicyBinding = defineKind({
     metadata: struct(1, ObjectMeta, { required: true }),
     spec: struct(2, MutatingAdmissionPolicyBindingSpec, { always: true }),
   },
+  metadataChecks: { update: ['new'], standardFinalizers: false },
   requiresResourceVersion: true,
   columns: bindingColumns,
   validate({ spec }, report) {

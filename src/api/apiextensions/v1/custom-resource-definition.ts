@@ -360,6 +360,7 @@ export const CustomResourceDefinition = defineKind({
     spec: struct(2, CustomResourceDefinitionSpec, { required: true, always: true }),
     status: struct(3, CustomResourceDefinitionStatus, { always: true }),
   },
+  metadataChecks: { standardFinalizers: false },
   hasGeneration: true,
   requiresResourceVersion: true,
   default({ spec }) {

@@ -1,4 +1,4 @@
-import { defineKind, type ObjectOf } from '../../machinery/kind.ts';
+import { defineKind, type ObjectOf, statusMetadata } from '../../machinery/kind.ts';
 import { boolean, bytes, int32, list, object, string, struct, time, type TypeOf } from '../../machinery/schema.ts';
 import { isDNS1035Label, isDNS1123Subdomain, isPathSegmentName, isPortNumber } from '../../machinery/names.ts';
 import { checkMessages } from '../../machinery/checks.ts';
@@ -58,6 +58,8 @@ export const APIService = defineKind({
     spec: struct(2, APIServiceSpec, { always: true }),
     status: struct(3, APIServiceStatus, { always: true }),
   },
+  metadataChecks: { standardFinalizers: false },
+  statusKeeps: statusMetadata,
   hasGeneration: false,
   requiresResourceVersion: true,
   columns: [

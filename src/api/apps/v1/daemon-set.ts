@@ -88,6 +88,7 @@ export const DaemonSet = defineKind({
     spec: struct(2, DaemonSetSpec, { always: true }),
     status: struct(3, DaemonSetStatus, { always: true }),
   },
+  metadataChecks: { update: ['changed'] },
   columns: [
     nameColumn,
     integer('Desired', 'Nodes that should have a pod.', ({ status }) => status.desiredNumberScheduled),

@@ -121,6 +121,8 @@ export const Deployment = defineKind({
     spec: struct(2, DeploymentSpec, { always: true }),
     status: struct(3, DeploymentStatus, { always: true }),
   },
+  metadataChecks: { update: ['changed'] },
+  statusKeeps: ['labels'],
   columns: [
     nameColumn,
     text('Ready', 'Ready pods of those wanted.', ({ spec, status }) => `${status.readyReplicas ?? 0}/${spec.replicas}`),

@@ -67,6 +67,7 @@ export const ReplicaSet = defineKind({
     spec: struct(2, ReplicaSetSpec, { always: true }),
     status: struct(3, ReplicaSetStatus, { always: true }),
   },
+  metadataChecks: { update: ['changed'] },
   columns: [
     nameColumn,
     integer('Desired', 'Wanted pods.', ({ spec }) => spec.replicas),

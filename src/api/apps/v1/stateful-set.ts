@@ -124,6 +124,7 @@ export const StatefulSet = defineKind({
     spec: struct(2, StatefulSetSpec, { always: true }),
     status: struct(3, StatefulSetStatus, { always: true }),
   },
+  metadataChecks: { update: ['changed'] },
   columns: [
     nameColumn,
     text('Ready', 'Ready pods of those wanted.', ({ spec, status }) => `${status.readyReplicas ?? 0}/${spec.replicas}`),

@@ -50,6 +50,7 @@ export const HorizontalPodAutoscaler = defineKind({
     spec: struct(2, HorizontalPodAutoscalerSpec, { required: true, always: true }),
     status: struct(3, HorizontalPodAutoscalerStatus, { always: true }),
   },
+  metadataChecks: { update: ['changed'] },
   columns: autoscalerColumns.map(column => ({
     ...column,
     cell: (item: Autoscaler, nowMs: number) => column.cell(toStored(item), nowMs),

@@ -191,6 +191,7 @@ export const HorizontalPodAutoscaler = defineKind({
     spec: struct(2, HorizontalPodAutoscalerSpec, { required: true, always: true }),
     status: struct(3, HorizontalPodAutoscalerStatus, { always: true }),
   },
+  metadataChecks: { update: ['changed'] },
   columns: autoscalerColumns,
   hasGeneration: false,
   default({ spec }) {

@@ -60,6 +60,7 @@ export const CronJob = defineKind({
     spec: struct(2, CronJobSpec, { required: true, always: true }),
     status: struct(3, CronJobStatus, { always: true }),
   },
+  metadataChecks: { update: ['changed'], status: [] },
   columns: [
     nameColumn,
     text('Schedule', 'When it starts jobs, in the form of cron.', ({ spec }) => spec.schedule),

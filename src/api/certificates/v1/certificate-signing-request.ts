@@ -65,6 +65,7 @@ export const CertificateSigningRequest = defineKind({
     spec: struct(2, CertificateSigningRequestSpec, { required: true, always: true }),
     status: struct(3, CertificateSigningRequestStatus, { always: true }),
   },
+  metadataChecks: { status: ['new', 'changed'] },
   columns: [
     nameColumn,
     ageColumn,

@@ -28,6 +28,7 @@ export const Lease = defineKind({
     metadata: struct(1, ObjectMeta, { required: true }),
     spec: struct(2, LeaseSpec, { always: true }),
   },
+  metadataChecks: { update: ['changed'], standardFinalizers: false },
   columns: [nameColumn, text('Holder', 'Who holds it.', ({ spec }) => spec.holderIdentity ?? ''), ageColumn],
   createOnUpdate: true,
   requiresResourceVersion: true,

@@ -39,6 +39,7 @@ export const Event = defineKind({
     source: struct(5, EventSource, { always: true }),
     type: string(9),
   },
+  metadataChecks: { update: [], standardFinalizers: false },
   columns: eventColumns(viewEvent),
   fieldSelectors: {
     ...involvedSelectors<WithInvolved>('involvedObject', event => event.involvedObject),

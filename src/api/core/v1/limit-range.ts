@@ -41,6 +41,7 @@ export const LimitRange = defineKind({
     metadata: struct(1, ObjectMeta, { required: true }),
     spec: struct(2, LimitRangeSpec, { always: true }),
   },
+  metadataChecks: { update: ['new'] },
   createOnUpdate: true,
   hasGeneration: false,
   default({ spec }) {

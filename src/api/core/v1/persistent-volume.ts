@@ -29,6 +29,7 @@ export const PersistentVolume = defineKind({
     spec: struct(2, PersistentVolumeSpec, { always: true }),
     status: struct(3, PersistentVolumeStatus, { always: true }),
   },
+  metadataChecks: { update: ['new', 'new'] },
   columns: [
     nameColumn,
     text('Capacity', 'Its size.', ({ spec }) => spec.capacity?.['storage'] ?? '0'),

@@ -20,6 +20,7 @@ export const PodTemplate = defineKind({
     metadata: struct(1, ObjectMeta, { required: true }),
     template: struct(2, PodTemplateSpec, { always: true }),
   },
+  metadataChecks: { update: ['changed'] },
   columns: [
     nameColumn,
     text('Containers', 'Names of the containers.', ({ template }) => joined(template.spec.containers, 'name')),

@@ -304,6 +304,7 @@ export const Pod = defineKind({
     spec: struct(2, PodSpec, { always: true, doc: 'What is to run.' }),
     status: struct(3, PodStatus, { always: true, doc: 'What runs, as the node agent reports it.' }),
   },
+  statusKeeps: ['ownerReferences'],
   columns: podColumns,
   fieldSelectors: {
     'spec.nodeName': pod => pod.spec.nodeName ?? '',

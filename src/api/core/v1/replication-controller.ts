@@ -61,6 +61,7 @@ export const ReplicationController = defineKind({
     spec: struct(2, ReplicationControllerSpec, { always: true }),
     status: struct(3, ReplicationControllerStatus, { always: true }),
   },
+  metadataChecks: { update: ['changed'] },
   columns: [
     nameColumn,
     integer('Desired', 'Wanted pods.', ({ spec }) => spec.replicas),

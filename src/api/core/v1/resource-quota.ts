@@ -68,6 +68,7 @@ export const ResourceQuota = defineKind({
     spec: struct(2, ResourceQuotaSpec, { always: true }),
     status: struct(3, ResourceQuotaStatus, { always: true }),
   },
+  metadataChecks: { update: ['changed'] },
   columns: [
     nameColumn,
     text('Request', 'Used of what may be asked for.', ({ status }) => usageOf(status, false)),

@@ -127,6 +127,7 @@ export const Service = defineKind({
     spec: struct(2, ServiceSpec, { always: true }),
     status: struct(3, ServiceStatus, { always: true }),
   },
+  metadataChecks: { update: ['changed'] },
   columns: [
     nameColumn,
     text('Type', 'From where it can be reached.', ({ spec }) => spec.type),

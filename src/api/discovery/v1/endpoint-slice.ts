@@ -78,6 +78,7 @@ export const EndpointSlice = defineKind({
     metadata: struct(1, ObjectMeta, { required: true }),
     ports: list(3, EndpointPort, { always: true, listType: 'atomic' }),
   },
+  metadataChecks: { update: ['new'] },
   columns: [
     nameColumn,
     text('AddressType', 'IPv4, IPv6 or FQDN.', (item: SliceView) => item.addressType),

@@ -43,6 +43,7 @@ export const Event = defineKind({
     series: struct(3, EventSeries),
     type: string(11),
   },
+  metadataChecks: { update: ['changed'] },
   columns: eventColumns(viewEvent),
   fieldSelectors: {
     ...involvedSelectors<ApiObject>('regarding', event => (event as CoreEvent).involvedObject),

@@ -1,4 +1,4 @@
-import { defineKind, type ObjectOf } from '../../machinery/kind.ts';
+import { defineKind, type ObjectOf, statusMetadata } from '../../machinery/kind.ts';
 import { boolean, int32, list, object, string, struct, time, types, type TypeOf } from '../../machinery/schema.ts';
 import { ageColumn, nameColumn, text } from '../../machinery/columns.ts';
 import { validateConditions, validateFlowSchema } from './flow-validation.ts';
@@ -115,6 +115,8 @@ export const FlowSchema = defineKind({
     spec: struct(2, FlowSchemaSpec, { always: true }),
     status: struct(3, FlowSchemaStatus, { always: true }),
   },
+  metadataChecks: { update: ['new'] },
+  statusKeeps: statusMetadata,
   columns: [
     nameColumn,
     text('PriorityLevel', 'The level its requests get.', ({ spec }) => spec.priorityLevelConfiguration.name),

@@ -1,4 +1,4 @@
-import { defineKind, type ObjectOf } from '../../machinery/kind.ts';
+import { defineKind, type ObjectOf, statusMetadata } from '../../machinery/kind.ts';
 import { int32, list, object, string, struct, time, type TypeOf } from '../../machinery/schema.ts';
 import { ageColumn, nameColumn, text } from '../../machinery/columns.ts';
 import { validateConditions, validatePriorityLevel } from './flow-validation.ts';
@@ -82,6 +82,8 @@ export const PriorityLevelConfiguration = defineKind({
     spec: struct(2, PriorityLevelConfigurationSpec, { always: true }),
     status: struct(3, PriorityLevelConfigurationStatus, { always: true }),
   },
+  metadataChecks: { update: ['new'] },
+  statusKeeps: statusMetadata,
   columns: [
     nameColumn,
     text('Type', 'Limited or Exempt.', ({ spec }) => spec.type),

@@ -63,6 +63,7 @@ export const NetworkPolicy = defineKind({
     metadata: struct(1, ObjectMeta, { required: true }),
     spec: struct(2, NetworkPolicySpec, { always: true }),
   },
+  metadataChecks: { update: ['changed'] },
   columns: [
     nameColumn,
     text('Pod-Selector', 'Pods it is for.', ({ spec }) => formatLabelSelector(spec.podSelector)),

@@ -1,4 +1,4 @@
-import { defineKind, type ObjectOf } from '../../machinery/kind.ts';
+import { defineKind, type ObjectOf, statusMetadata } from '../../machinery/kind.ts';
 import { list, object, struct, types, type TypeOf } from '../../machinery/schema.ts';
 import { Condition } from '../../meta/v1/condition.ts';
 import { ageColumn, nameColumn, text } from '../../machinery/columns.ts';
@@ -30,6 +30,8 @@ export const ServiceCIDR = defineKind({
     spec: struct(2, ServiceCIDRSpec, { always: true }),
     status: struct(3, ServiceCIDRStatus, { always: true }),
   },
+  metadataChecks: { update: ['changed'] },
+  statusKeeps: statusMetadata,
   columns: [nameColumn, text('CIDRs', 'The networks.', ({ spec }) => (spec.cidrs ?? []).join(',')), ageColumn],
   hasGeneration: false,
   validate({ spec }, report) {

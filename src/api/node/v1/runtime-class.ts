@@ -33,6 +33,7 @@ export const RuntimeClass = defineKind({
     overhead: struct(3, Overhead),
     scheduling: struct(4, Scheduling),
   },
+  metadataChecks: { standardFinalizers: false },
   columns: [
     nameColumn,
     text('Handler', 'Name that the container runtime knows.', (item: { readonly handler: string }) => item.handler),

@@ -53,6 +53,7 @@ export const PodDisruptionBudget = defineKind({
     spec: struct(2, PodDisruptionBudgetSpec, { always: true }),
     status: struct(3, PodDisruptionBudgetStatus, { always: true }),
   },
+  metadataChecks: { update: [], status: [], standardFinalizers: false },
   columns: [
     nameColumn,
     text('Min Available', 'Pods that must stay.', ({ spec }) => String(spec.minAvailable ?? 'N/A')),

@@ -1,4 +1,4 @@
-import { defineKind, type ObjectOf } from '../../machinery/kind.ts';
+import { defineKind, type ObjectOf, statusMetadata } from '../../machinery/kind.ts';
 import {
   boolean,
   embedded,
@@ -108,6 +108,7 @@ export const ResourceClaim = defineKind({
     spec: struct(2, ResourceClaimSpec, { required: true, always: true }),
     status: struct(3, ResourceClaimStatus, { always: true }),
   },
+  statusKeeps: statusMetadata,
   columns: [
     nameColumn,
     text('State', 'Whether it has devices, and whether they are used.', ({ metadata, status }) =>

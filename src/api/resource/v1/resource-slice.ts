@@ -129,6 +129,7 @@ export const ResourceSlice = defineKind({
     metadata: struct(1, ObjectMeta, { required: true }),
     spec: struct(2, ResourceSliceSpec, { required: true, always: true }),
   },
+  metadataChecks: { update: ['changed'] },
   columns: [
     nameColumn,
     text('Node', 'Node whose devices they are.', ({ spec }) => spec.nodeName ?? ''),

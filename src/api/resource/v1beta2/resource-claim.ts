@@ -1,4 +1,4 @@
-import { defineKind, type ObjectOf } from '../../machinery/kind.ts';
+import { defineKind, type ObjectOf, statusMetadata } from '../../machinery/kind.ts';
 import {
   boolean,
   embedded,
@@ -109,6 +109,7 @@ export const ResourceClaim = defineKind({
     spec: struct(2, ResourceClaimSpec, { required: true, always: true }),
     status: struct(3, ResourceClaimStatus, { always: true }),
   },
+  statusKeeps: statusMetadata,
   storedAs: { group: 'resource.k8s.io', version: 'v1' },
   columns: [
     nameColumn,

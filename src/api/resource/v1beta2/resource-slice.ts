@@ -122,6 +122,7 @@ export const ResourceSlice = defineKind({
     metadata: struct(1, ObjectMeta, { required: true }),
     spec: struct(2, ResourceSliceSpec, { required: true, always: true }),
   },
+  metadataChecks: { update: ['changed'] },
   storedAs: { group: 'resource.k8s.io', version: 'v1' },
   columns: [
     nameColumn,

@@ -20,6 +20,7 @@ export const PriorityClass = defineKind({
     preemptionPolicy: string(5, { pointer: true, default: 'PreemptLowerPriority' }),
     value: int32(2, { always: true }),
   },
+  metadataChecks: { update: ['changed'] },
   columns: [
     nameColumn,
     integer('Value', 'The priority: higher goes first.', (item: PriorityClassView) => item.value ?? 0),

@@ -39,6 +39,7 @@ export const CSIDriver = defineKind({
     metadata: struct(1, ObjectMeta, { required: true }),
     spec: struct(2, CSIDriverSpec, { required: true, always: true }),
   },
+  metadataChecks: { update: ['changed'] },
   columns: [
     nameColumn,
     booleanColumn('AttachRequired', 'Whether volumes are attached first.', ({ spec }) => spec.attachRequired),

@@ -44,6 +44,7 @@ export const CSINode = defineKind({
     metadata: struct(1, ObjectMeta, { required: true }),
     spec: struct(2, CSINodeSpec, { required: true, always: true }),
   },
+  metadataChecks: { update: ['new'] },
   columns: [nameColumn, integer('Drivers', 'Number of drivers.', ({ spec }) => (spec.drivers ?? []).length), ageColumn],
   hasGeneration: false,
   requiresResourceVersion: true,

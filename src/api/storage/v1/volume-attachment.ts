@@ -1,4 +1,4 @@
-import { defineKind, type ObjectOf } from '../../machinery/kind.ts';
+import { defineKind, type ObjectOf, statusMetadata } from '../../machinery/kind.ts';
 import { boolean, int32, map, object, string, struct, time, types, type TypeOf } from '../../machinery/schema.ts';
 import { PersistentVolumeSpec } from '../../core/v1/persistent-volume-spec.ts';
 import { checkDnsSubdomain, sameValue } from '../../machinery/checks.ts';
@@ -51,6 +51,8 @@ export const VolumeAttachment = defineKind({
     spec: struct(2, VolumeAttachmentSpec, { required: true, always: true }),
     status: struct(3, VolumeAttachmentStatus, { always: true }),
   },
+  metadataChecks: { update: ['new'], status: ['new'] },
+  statusKeeps: statusMetadata,
   columns: [
     nameColumn,
     text('Attacher', 'Who attaches it.', ({ spec }) => spec.attacher),
