@@ -8,7 +8,7 @@ import { Admission } from './admit.ts';
 import type { CachedObject } from './cache/entry.ts';
 import { prefix, storageKey } from './cache/watch-cache.ts';
 import type { Call, WriteOptions } from './call.ts';
-import { admissionOptions, hasGeneration, type Written } from './create-object.ts';
+import { admissionOptions, hasGeneration, invalid, type Written } from './create-object.ts';
 import { dedupeOwnerReferences, matchName, matchNamespace } from './metadata.ts';
 import { existing, keyOf, otherVersionsOf, type Resource, viewOf, viewsReady } from './registry.ts';
 import { StaleError } from './writer.ts';
@@ -309,6 +309,6 @@ function validate(
   validateObjectMetaUpdate(kind, object.metadata, old.metadata, report.at('metadata'), path);
   rules.validate(object, old, report);
   for (const warning of report.warnings) call.warn(warning);
-  if (report.errors.length > 0) throw errors.invalid(kind.group, kind.kind, object.metadata.name ?? '', report.errors);
+  if (report.errors.length > 0) throw invalid(kind, object, report.errors);
   for (const warning of kind.warnings?.(object, old) ?? []) call.warn(warning);
 }

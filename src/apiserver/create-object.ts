@@ -4,7 +4,7 @@ import { trackUpdate } from '#api/machinery/apply/apply.ts';
 import { applyDefaults } from '#api/machinery/defaults.ts';
 import { type ApiObject, type Creator, type Draft, type Kind } from '#api/machinery/kind.ts';
 import { validateObjectMeta } from '#api/machinery/object-meta-validation.ts';
-import { Report } from '#api/machinery/validation.ts';
+import { type FieldError, Report } from '#api/machinery/validation.ts';
 import { Admission } from './admit.ts';
 import type { CachedObject } from './cache/entry.ts';
 import type { Call, Foundation, WriteOptions } from './call.ts';
@@ -193,8 +193,13 @@ function validate(call: Call, kind: Kind, draft: Draft<ApiObject>): void {
   validateObjectMeta(kind, object.metadata, report.at('metadata'));
   kind.validate?.(object, report);
   kind.validateCreate?.(object, report);
-  if (report.errors.length > 0) throw errors.invalid(kind.group, kind.kind, object.metadata.name ?? '', report.errors);
+  if (report.errors.length > 0) throw invalid(kind, object, report.errors);
   for (const warning of kind.warnings?.(object, undefined) ?? []) call.warn(warning);
+}
+
+/** Upstream judges what is stored, and names the group of that. */
+export function invalid(kind: Kind, { metadata }: ApiObject, found: readonly FieldError[]): ApiError {
+  return errors.invalid(kind.storedAs?.group ?? kind.group, kind.kind, metadata.name ?? '', found);
 }
 
 function alreadyExists({ kind, cache }: Resource, draft: Draft<ApiObject>): ApiError {

@@ -1,4 +1,5 @@
 import { cidrContains, parseCidr, parseIp } from '#base/ip.ts';
+import { goField } from './go-form.ts';
 import {
   isCIDR,
   isDNS1123Label,
@@ -9,6 +10,7 @@ import {
   isPortNumber,
   isQualifiedName,
 } from './names.ts';
+import type { Field } from './schema.ts';
 import type { Report } from './validation.ts';
 
 /*
@@ -69,6 +71,11 @@ export function checkRequiredOneOf(value: string | undefined, supported: readonl
 
 export function checkImmutable(value: unknown, old: unknown, report: Report): void {
   if (!sameValue(value, old)) report.invalid(value, immutableMessage);
+}
+
+/** The same for a field whose value is printed as the struct that it is in Go; a pointer to nothing is not an absent one. */
+export function checkImmutableField(field: Field, value: unknown, old: unknown, report: Report): void {
+  checkImmutable(goField(field, value), goField(field, old), report);
 }
 
 /** An address; `old` are values of the stored object, which are taken as they are. */

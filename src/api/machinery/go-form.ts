@@ -14,12 +14,21 @@ export function goForm(schema: Schema, value: unknown): unknown {
     case 'list':
       return (value as readonly unknown[]).map(each => goForm(schema.items, each));
     case 'map':
-      return Object.fromEntries(Object.entries(value).map(([key, each]) => [key, goForm(schema.values, each)]));
+      return Object.fromEntries(
+        Object.entries(value)
+          .toSorted(([left], [right]) => (left < right ? -1 : 1))
+          .map(([key, each]) => [key, goForm(schema.values, each)]),
+      );
     case 'object':
       return isOfMeta(schema) ? value : structOf(schema, value as Readonly<Record<string, unknown>>);
     default:
       return value;
   }
+}
+
+/** A field of a struct: its zero value when it is not set. */
+export function goField(field: Field, value: unknown): unknown {
+  return value === undefined || value === null ? unset(field) : goForm(field.schema, value);
 }
 
 function structOf({ fields }: ObjectSchema, value: Readonly<Record<string, unknown>>): object {
@@ -28,7 +37,7 @@ function structOf({ fields }: ObjectSchema, value: Readonly<Record<string, unkno
       .toSorted(([, left], [, right]) => left.tag - right.tag)
       .map(([name, field]) => {
         const set = Object.hasOwn(value, name) ? value[name] : undefined;
-        return [goName(name), set === undefined ? unset(field) : goForm(field.schema, set)];
+        return [goName(name), goField(field, set)];
       }),
   );
 }

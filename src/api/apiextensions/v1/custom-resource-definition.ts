@@ -320,7 +320,7 @@ export type CustomResourceDefinitionSpec = TypeOf<typeof CustomResourceDefinitio
 export const CustomResourceDefinitionCondition = object(
   'io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.CustomResourceDefinitionCondition',
   {
-    lastTransitionTime: time(3),
+    lastTransitionTime: time(3, { always: true }),
     message: string(5),
     observedGeneration: int64(6),
     reason: string(4),

@@ -25,7 +25,7 @@ export const APIServiceSpec = object('io.k8s.kube-aggregator.pkg.apis.apiregistr
 export type APIServiceSpec = TypeOf<typeof APIServiceSpec>;
 
 export const APIServiceCondition = object('io.k8s.kube-aggregator.pkg.apis.apiregistration.v1.APIServiceCondition', {
-  lastTransitionTime: time(3),
+  lastTransitionTime: time(3, { always: true }),
   message: string(5),
   reason: string(4),
   status: string(2, { required: true, always: true }),
@@ -121,7 +121,7 @@ function validateApiService({ metadata, spec }: ApiServiceLike, report: Report):
   const { service } = spec;
   if (service === undefined) {
     if (spec.caBundle !== undefined && spec.caBundle !== '') {
-      at.at('caBundle').invalid(`${spec.caBundle.length} bytes`, 'local APIServices may not have a caBundle');
+      at.at('caBundle').invalid(`${Buffer.from(spec.caBundle, 'base64').length} bytes`, 'local APIServices may not have a caBundle');
     }
     if (spec.insecureSkipTLSVerify === true) {
       at.at('insecureSkipTLSVerify').invalid(true, 'local APIServices may not have insecureSkipTLSVerify');

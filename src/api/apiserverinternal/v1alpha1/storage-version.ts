@@ -15,7 +15,7 @@ export const StorageVersionSpec = object('io.k8s.api.apiserverinternal.v1alpha1.
 export type StorageVersionSpec = TypeOf<typeof StorageVersionSpec>;
 
 export const StorageVersionCondition = object('io.k8s.api.apiserverinternal.v1alpha1.StorageVersionCondition', {
-  lastTransitionTime: time(4),
+  lastTransitionTime: time(4, { always: true }),
   message: string(6, { required: true }),
   observedGeneration: int64(3),
   reason: string(5, { required: true, always: true }),

@@ -45,7 +45,7 @@ export const DaemonSetSpec = object('io.k8s.api.apps.v1.DaemonSetSpec', {
 export type DaemonSetSpec = TypeOf<typeof DaemonSetSpec>;
 
 export const DaemonSetCondition = object('io.k8s.api.apps.v1.DaemonSetCondition', {
-  lastTransitionTime: time(3),
+  lastTransitionTime: time(3, { always: true }),
   message: string(5),
   reason: string(4),
   status: string(2, { required: true, always: true }),

@@ -75,8 +75,8 @@ export const DeploymentSpec = object('io.k8s.api.apps.v1.DeploymentSpec', {
 export type DeploymentSpec = TypeOf<typeof DeploymentSpec>;
 
 export const DeploymentCondition = object('io.k8s.api.apps.v1.DeploymentCondition', {
-  lastTransitionTime: time(7),
-  lastUpdateTime: time(6),
+  lastTransitionTime: time(7, { always: true }),
+  lastUpdateTime: time(6, { always: true }),
   message: string(5),
   reason: string(4),
   status: string(2, { required: true, always: true }),

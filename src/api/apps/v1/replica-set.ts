@@ -24,7 +24,7 @@ export const ReplicaSetSpec = object('io.k8s.api.apps.v1.ReplicaSetSpec', {
 export type ReplicaSetSpec = TypeOf<typeof ReplicaSetSpec>;
 
 export const ReplicaSetCondition = object('io.k8s.api.apps.v1.ReplicaSetCondition', {
-  lastTransitionTime: time(3),
+  lastTransitionTime: time(3, { always: true }),
   message: string(5),
   reason: string(4),
   status: string(2, { required: true, always: true }),

@@ -78,7 +78,7 @@ export const StatefulSetSpec = object('io.k8s.api.apps.v1.StatefulSetSpec', {
 export type StatefulSetSpec = TypeOf<typeof StatefulSetSpec>;
 
 export const StatefulSetCondition = object('io.k8s.api.apps.v1.StatefulSetCondition', {
-  lastTransitionTime: time(3),
+  lastTransitionTime: time(3, { always: true }),
   message: string(5),
   reason: string(4),
   status: string(2, { required: true, always: true }),

@@ -123,7 +123,7 @@ export const HorizontalPodAutoscalerSpec = object('io.k8s.api.autoscaling.v2.Hor
 export type HorizontalPodAutoscalerSpec = TypeOf<typeof HorizontalPodAutoscalerSpec>;
 
 export const HorizontalPodAutoscalerCondition = object('io.k8s.api.autoscaling.v2.HorizontalPodAutoscalerCondition', {
-  lastTransitionTime: time(3),
+  lastTransitionTime: time(3, { always: true }),
   message: string(5),
   reason: string(4),
   status: string(2, { required: true, always: true }),

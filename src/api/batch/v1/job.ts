@@ -20,8 +20,8 @@ import { JobSpec } from './job-spec.ts';
 import { ObjectMeta } from '../../meta/v1/object-meta.ts';
 
 export const JobCondition = object('io.k8s.api.batch.v1.JobCondition', {
-  lastProbeTime: time(3),
-  lastTransitionTime: time(4),
+  lastProbeTime: time(3, { always: true }),
+  lastTransitionTime: time(4, { always: true }),
   message: string(6),
   reason: string(5),
   status: string(2, { required: true, always: true }),

@@ -9,7 +9,7 @@ import { ObjectMeta } from '../../meta/v1/object-meta.ts';
 
 export const EventSeries = object('io.k8s.api.core.v1.EventSeries', {
   count: int32(1),
-  lastObservedTime: microTime(2),
+  lastObservedTime: microTime(2, { always: true }),
 });
 export type EventSeries = TypeOf<typeof EventSeries>;
 
@@ -25,10 +25,10 @@ export const Event = defineKind({
   fields: {
     action: string(12),
     count: int32(8),
-    eventTime: microTime(10),
-    firstTimestamp: time(6),
+    eventTime: microTime(10, { always: true }),
+    firstTimestamp: time(6, { always: true }),
     involvedObject: struct(2, ObjectReference, { required: true, always: true }),
-    lastTimestamp: time(7),
+    lastTimestamp: time(7, { always: true }),
     message: string(4),
     metadata: struct(1, ObjectMeta, { required: true }),
     reason: string(3),

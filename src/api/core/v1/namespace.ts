@@ -11,7 +11,7 @@ export const NamespaceSpec = object('io.k8s.api.core.v1.NamespaceSpec', {
 export type NamespaceSpec = TypeOf<typeof NamespaceSpec>;
 
 export const NamespaceCondition = object('io.k8s.api.core.v1.NamespaceCondition', {
-  lastTransitionTime: time(4),
+  lastTransitionTime: time(4, { always: true }),
   message: string(6),
   reason: string(5),
   status: string(2, { required: true, always: true }),

@@ -77,8 +77,8 @@ export const NodeAddress = object('io.k8s.api.core.v1.NodeAddress', {
 export type NodeAddress = TypeOf<typeof NodeAddress>;
 
 export const NodeCondition = object('io.k8s.api.core.v1.NodeCondition', {
-  lastHeartbeatTime: time(3),
-  lastTransitionTime: time(4),
+  lastHeartbeatTime: time(3, { always: true }),
+  lastTransitionTime: time(4, { always: true }),
   message: string(6),
   reason: string(5),
   status: string(2, { required: true, always: true }),

@@ -9,8 +9,8 @@ import { compareTexts } from './pod-resources.ts';
 import { ObjectMeta } from '../../meta/v1/object-meta.ts';
 
 export const PersistentVolumeClaimCondition = object('io.k8s.api.core.v1.PersistentVolumeClaimCondition', {
-  lastProbeTime: time(3),
-  lastTransitionTime: time(4),
+  lastProbeTime: time(3, { always: true }),
+  lastTransitionTime: time(4, { always: true }),
   message: string(6),
   reason: string(5),
   status: string(2, { required: true, always: true }),

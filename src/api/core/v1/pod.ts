@@ -29,18 +29,18 @@ export const ContainerExtendedResourceRequest = object('io.k8s.api.core.v1.Conta
 export type ContainerExtendedResourceRequest = TypeOf<typeof ContainerExtendedResourceRequest>;
 
 export const ContainerStateRunning = object('io.k8s.api.core.v1.ContainerStateRunning', {
-  startedAt: time(1),
+  startedAt: time(1, { always: true }),
 });
 export type ContainerStateRunning = TypeOf<typeof ContainerStateRunning>;
 
 export const ContainerStateTerminated = object('io.k8s.api.core.v1.ContainerStateTerminated', {
   containerID: string(7),
   exitCode: int32(1, { required: true, always: true }),
-  finishedAt: time(6),
+  finishedAt: time(6, { always: true }),
   message: string(4),
   reason: string(3),
   signal: int32(2),
-  startedAt: time(5),
+  startedAt: time(5, { always: true }),
 });
 export type ContainerStateTerminated = TypeOf<typeof ContainerStateTerminated>;
 
@@ -212,8 +212,8 @@ export const NodeAllocatableResourceClaimStatus = object('io.k8s.api.core.v1.Nod
 export type NodeAllocatableResourceClaimStatus = TypeOf<typeof NodeAllocatableResourceClaimStatus>;
 
 export const PodCondition = object('io.k8s.api.core.v1.PodCondition', {
-  lastProbeTime: time(3),
-  lastTransitionTime: time(4),
+  lastProbeTime: time(3, { always: true }),
+  lastTransitionTime: time(4, { always: true }),
   message: string(6),
   observedGeneration: int64(7),
   reason: string(5),

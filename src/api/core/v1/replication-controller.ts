@@ -19,7 +19,7 @@ export const ReplicationControllerSpec = object('io.k8s.api.core.v1.ReplicationC
 export type ReplicationControllerSpec = TypeOf<typeof ReplicationControllerSpec>;
 
 export const ReplicationControllerCondition = object('io.k8s.api.core.v1.ReplicationControllerCondition', {
-  lastTransitionTime: time(3),
+  lastTransitionTime: time(3, { always: true }),
   message: string(5),
   reason: string(4),
   status: string(2, { required: true, always: true }),

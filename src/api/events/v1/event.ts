@@ -1,8 +1,8 @@
 import { defineKind, type ObjectOf } from '../../machinery/kind.ts';
-import { int32, microTime, object, string, struct, time, type TypeOf } from '../../machinery/schema.ts';
+import { type Field, int32, microTime, object, string, struct, time, type TypeOf } from '../../machinery/schema.ts';
 import { EventSource } from '../../core/v1/event-source.ts';
 import { ObjectReference } from '../../core/v1/object-reference.ts';
-import { checkImmutable, sameValue } from '../../machinery/checks.ts';
+import { checkImmutableField, sameValue } from '../../machinery/checks.ts';
 import type { ApiObject } from '../../machinery/kind.ts';
 import type { Report } from '../../machinery/validation.ts';
 import type { Event as CoreEvent } from '../../core/v1/event.ts';
@@ -29,8 +29,8 @@ export const Event = defineKind({
   fields: {
     action: string(6),
     deprecatedCount: int32(15),
-    deprecatedFirstTimestamp: time(13),
-    deprecatedLastTimestamp: time(14),
+    deprecatedFirstTimestamp: time(13, { always: true }),
+    deprecatedLastTimestamp: time(14, { always: true }),
     deprecatedSource: struct(12, EventSource, { always: true }),
     eventTime: microTime(2, { required: true, always: true }),
     metadata: struct(1, ObjectMeta, { required: true }),
@@ -73,28 +73,30 @@ export const Event = defineKind({
   },
   validateUpdate(event, old, report) {
     if (!sameValue(event.series, old.series)) validateSeries(event.series, report);
-    for (const [name, field] of Object.entries(immutableFields) as [keyof typeof immutableFields, string][])
-      checkImmutable(event[name], old[name], report.at(field));
+    for (const [name, stored] of immutableFields)
+      checkImmutableField(Event.schema.fields[name] as Field, event[name], old[name], report.at(stored));
   },
 });
 export type Event = ObjectOf<typeof Event>;
 
 /** Field → what upstream calls it in messages: those speak of the stored form. */
-const immutableFields = {
-  regarding: 'involvedObject',
-  reason: 'reason',
-  note: 'message',
-  deprecatedSource: 'source',
-  deprecatedFirstTimestamp: 'firstTimestamp',
-  deprecatedLastTimestamp: 'lastTimestamp',
-  deprecatedCount: 'count',
-  type: 'type',
-  eventTime: 'eventTime',
-  action: 'action',
-  related: 'related',
-  reportingController: 'reportingController',
-  reportingInstance: 'reportingInstance',
-} as const;
+const immutableFields = [
+  ['regarding', 'involvedObject'],
+  ['reason', 'reason'],
+  ['note', 'message'],
+  ['deprecatedSource', 'source'],
+  ['deprecatedFirstTimestamp', 'firstTimestamp'],
+  ['deprecatedLastTimestamp', 'lastTimestamp'],
+  ['deprecatedCount', 'count'],
+  // Upstream looks twice.
+  ['reason', 'reason'],
+  ['type', 'type'],
+  ['eventTime', 'eventTime'],
+  ['action', 'action'],
+  ['related', 'related'],
+  ['reportingController', 'reportingController'],
+  ['reportingInstance', 'reportingInstance'],
+] as const;
 
 interface NewEvent extends ApiObject {
   readonly action?: string | undefined;
