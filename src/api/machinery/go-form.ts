@@ -34,12 +34,18 @@ export function goField(field: Field, value: unknown): unknown {
 function structOf({ fields }: ObjectSchema, value: Readonly<Record<string, unknown>>): object {
   return Object.fromEntries(
     Object.entries<Field>(fields)
-      .toSorted(([, left], [, right]) => left.tag - right.tag)
+      .toSorted(([, left], [, right]) => byTag(left, right))
       .map(([name, field]) => {
         const set = Object.hasOwn(value, name) ? value[name] : undefined;
         return [goName(name), goField(field, set)];
       }),
   );
+}
+
+/** Fields of an embedded struct stand where it stands. */
+function byTag(left: Field, right: Field): number {
+  const [outer, other] = [left.within?.[0] ?? left.tag, right.within?.[0] ?? right.tag];
+  return outer - other || left.tag - right.tag;
 }
 
 function unset({ schema, pointer, always, required }: Field): unknown {
@@ -54,6 +60,8 @@ function isOfMeta({ name }: ObjectSchema): boolean {
 
 /** `apiGroup` → `APIGroup`, `nonResourceURLs` → `NonResourceURLs` */
 function goName(name: string): string {
-  const initials = /^(?:api|cidr|cpu|csi|id|ip|tls|uid|url)(?=s?(?:[A-Z]|$))/.exec(name)?.[0] ?? name.charAt(0);
+  const initials = initialism.exec(name)?.[0] ?? name.charAt(0);
   return initials.toUpperCase() + name.slice(initials.length);
 }
+
+const initialism = /^(?:api|aws|cidr|cpu|csi|fc|fs|gce|id|ip|iqn|iscsi|nfs|pd|rbd|tls|uid|url)(?=s?(?:[A-Z]|$))/;

@@ -97,7 +97,11 @@ const rich: Readonly<Record<string, (name: string, namespace: string) => readonl
   ],
   nodes: () => [
     {
-      spec: { podCIDR: '10.9.0.0/24', podCIDRs: ['10.9.0.0/24'], taints: [{ key: 'a', value: 'b', effect: 'NoSchedule' }] },
+      spec: {
+        podCIDR: '10.9.0.0/24',
+        podCIDRs: ['10.9.0.0/24'],
+        taints: [{ key: 'a', value: 'b', effect: 'NoSchedule' }],
+      },
     },
   ],
   namespaces: () => [{}],
@@ -129,11 +133,11 @@ const rich: Readonly<Record<string, (name: string, namespace: string) => readonl
     { type: 'kubernetes.io/ssh-auth', stringData: { 'ssh-privatekey': 'a' } },
   ],
   configmaps: () => [{ data: { key: 'value' }, binaryData: { bytes: 'AAEC' } }],
-  persistentvolumes: () => [
+  persistentvolumes: (_, namespace) => [
     volumeOf({ hostPath: { path: '/volume' } }),
     volumeOf({
       csi: { driver: 'csi.example', volumeHandle: 'one', fsType: 'ext4', volumeAttributes: { a: 'b' } },
-      claimRef: { namespace: 'compared', name: 'claim' },
+      claimRef: { namespace, name: 'claim' },
     }),
     volumeOf({
       local: { path: '/disk' },
@@ -307,7 +311,10 @@ const rich: Readonly<Record<string, (name: string, namespace: string) => readonl
         maxReplicas: 5,
         metrics: [
           { type: 'Resource', resource: { name: 'cpu', target: { type: 'Utilization', averageUtilization: 50 } } },
-          { type: 'Pods', pods: { metric: { name: 'm', selector }, target: { type: 'AverageValue', averageValue: '1' } } },
+          {
+            type: 'Pods',
+            pods: { metric: { name: 'm', selector }, target: { type: 'AverageValue', averageValue: '1' } },
+          },
           {
             type: 'Object',
             object: {
@@ -496,15 +503,15 @@ const rich: Readonly<Record<string, (name: string, namespace: string) => readonl
           { expression: 'variables.named != "b"', message: 'no', reason: 'Invalid' },
           { expression: 'true', messageExpression: '"no: " + variables.named' },
         ],
-        auditAnnotations: [{ key: 'name', valueExpression: 'variables.named' }],
+        auditAnnotations: [{ key: 'name', valueExpression: 'string(variables.named)' }],
       },
     },
   ],
-  'validatingadmissionpolicybindings.admissionregistration.k8s.io': () => [
+  'validatingadmissionpolicybindings.admissionregistration.k8s.io': (_, namespace) => [
     {
       spec: {
         policyName: 'some',
-        paramRef: { name: 'p', namespace: 'compared', parameterNotFoundAction: 'Deny' },
+        paramRef: { name: 'p', namespace, parameterNotFoundAction: 'Deny' },
         matchResources: { namespaceSelector: selector },
         validationActions: ['Warn', 'Audit'],
       },
@@ -576,7 +583,7 @@ const rich: Readonly<Record<string, (name: string, namespace: string) => readonl
             subjects: [
               { kind: 'User', user: { name: 'nobody' } },
               { kind: 'Group', group: { name: 'nobodies' } },
-              { kind: 'ServiceAccount', serviceAccount: { namespace: 'compared', name: 'a' } },
+              { kind: 'ServiceAccount', serviceAccount: { namespace: 'some', name: 'a' } },
             ],
             resourceRules: [{ verbs: ['get'], apiGroups: [''], resources: ['pods'], namespaces: ['*'] }],
             nonResourceRules: [{ verbs: ['get'], nonResourceURLs: ['/metrics'] }],
@@ -649,16 +656,16 @@ const rich: Readonly<Record<string, (name: string, namespace: string) => readonl
     },
   ],
   'subjectaccessreviews.authorization.k8s.io': () => [
-    { spec: { user: 'u', groups: ['g'], resourceAttributes: { verb: 'get', resource: 'pods', namespace: 'compared' } } },
+    { spec: { user: 'u', groups: ['g'], resourceAttributes: { verb: 'get', resource: 'pods', namespace: 'some' } } },
     { spec: { user: 'u', nonResourceAttributes: { verb: 'get', path: '/metrics' } } },
   ],
   'localsubjectaccessreviews.authorization.k8s.io': (_, namespace) => [
     { spec: { user: 'u', resourceAttributes: { verb: 'get', resource: 'pods', namespace } } },
   ],
   'selfsubjectaccessreviews.authorization.k8s.io': () => [
-    { spec: { resourceAttributes: { verb: 'get', resource: 'pods', namespace: 'compared' } } },
+    { spec: { resourceAttributes: { verb: 'get', resource: 'pods', namespace: 'some' } } },
   ],
-  'selfsubjectrulesreviews.authorization.k8s.io': () => [{ spec: { namespace: 'compared' } }],
+  'selfsubjectrulesreviews.authorization.k8s.io': () => [{ spec: { namespace: 'some' } }],
   'tokenreviews.authentication.k8s.io': () => [{ spec: { token: 'none', audiences: ['a'] } }],
   'selfsubjectreviews.authentication.k8s.io': () => [{}],
 };

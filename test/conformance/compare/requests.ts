@@ -19,8 +19,10 @@ export interface Preparation {
 
 export type Means = 'create' | 'update' | 'status';
 
-export const namespace = 'compared';
-const name = 'compared';
+/** Another one at every run: a server without controllers never gets rid of what has finalizers. */
+export const namespace = `compared-${process.pid}`;
+/** Not the namespace's own: what is changed is deleted again, and the namespace is a kind too. */
+const name = `${namespace}-one`;
 
 type Place = readonly (string | number)[];
 
@@ -35,11 +37,12 @@ export function collectionOf({ group, version, plural, namespaced }: Kind): stri
 
 /** The objects whose places are spoiled; the first of them is the one that updates are about. */
 export function basesOf(kind: Kind): readonly Readonly<Record<string, unknown>>[] {
+  const metadata = kind.kind.endsWith('Review') ? {} : { name, labels: { app: 'web' } };
   return bases(kind, name, namespace).map(base => ({
     apiVersion: apiVersionOf(kind),
     kind: kind.kind,
     ...base,
-    metadata: { name, labels: { app: 'web' }, ...(base['metadata'] as object | undefined) },
+    metadata: { ...metadata, ...(base['metadata'] as object | undefined) },
   }));
 }
 
@@ -227,7 +230,10 @@ function changed(object: unknown, place: Place, value: unknown): unknown {
 }
 
 function placeOf(place: Place): string {
-  return place.map(each => (typeof each === 'number' ? `[${each}]` : `.${each}`)).join('').replace(/^\./, '');
+  return place
+    .map(each => (typeof each === 'number' ? `[${each}]` : `.${each}`))
+    .join('')
+    .replace(/^\./, '');
 }
 
 function shownOf(value: unknown): string {

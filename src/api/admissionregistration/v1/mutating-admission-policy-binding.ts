@@ -3,7 +3,7 @@ import { object, string, struct, type TypeOf } from '../../machinery/schema.ts';
 import { MatchResources } from './match-resources.ts';
 import { ParamRef } from './param-ref.ts';
 import { bindingColumns } from './policy-columns.ts';
-import { validateBinding } from './policy-validation.ts';
+import { validateMutatingBinding } from './policy-validation.ts';
 import { ObjectMeta } from '../../meta/v1/object-meta.ts';
 
 export const MutatingAdmissionPolicyBindingSpec = object(
@@ -33,7 +33,7 @@ export const MutatingAdmissionPolicyBinding = defineKind({
   requiresResourceVersion: true,
   columns: bindingColumns,
   validate({ spec }, report) {
-    validateBinding(spec, report.at('spec'));
+    validateMutatingBinding(spec, report.at('spec'));
   },
 });
 export type MutatingAdmissionPolicyBinding = ObjectOf<typeof MutatingAdmissionPolicyBinding>;

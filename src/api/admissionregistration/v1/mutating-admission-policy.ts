@@ -38,7 +38,7 @@ export const MutatingAdmissionPolicySpec = object('io.k8s.api.admissionregistrat
   matchConstraints: struct(2, MatchResources),
   mutations: list(4, Mutation, { listType: 'atomic' }),
   paramKind: struct(1, ParamKind),
-  reinvocationPolicy: string(7, { enum: ['IfNeeded', 'Never'], default: 'Never' }),
+  reinvocationPolicy: string(7, { enum: ['IfNeeded', 'Never'] }),
   variables: list(3, Variable, { listType: 'atomic' }),
 });
 export type MutatingAdmissionPolicySpec = TypeOf<typeof MutatingAdmissionPolicySpec>;

@@ -20,9 +20,12 @@ interface Named {
 export class PolicyExpressions {
   readonly #compiler = new ExpressionCompiler();
   readonly #scope: ExpressionScope;
+  readonly #compile: typeof compileAlone;
 
-  constructor(hasParams: boolean) {
+  /** `hasVariables`: without, there is no `variables` for them to name. */
+  constructor({ hasParams, hasVariables }: { readonly hasParams: boolean; readonly hasVariables: boolean }) {
     this.#scope = { params: hasParams, authorizer: true };
+    this.#compile = hasVariables ? this.#compiler.compile.bind(this.#compiler) : compileAlone;
   }
 
   variable({ name, expression }: Named, report: Report): void {
@@ -39,7 +42,7 @@ export class PolicyExpressions {
   }
 
   annotation(expression: string, report: Report): void {
-    const { error } = this.#compiler.compile(expression.trim(), anAnnotation, this.#scope);
+    const { error } = this.#compile(expression.trim(), anAnnotation, this.#scope);
     if (error !== undefined) report.invalid(expression, error);
   }
 
@@ -52,7 +55,7 @@ export class PolicyExpressions {
   }
 
   #check(expression: string, types: readonly CelType[], scope: ExpressionScope, report: Report): void {
-    const { error } = this.#compiler.compile(expression, types, scope);
+    const { error } = this.#compile(expression, types, scope);
     if (error !== undefined) report.invalid(expression, error);
   }
 }

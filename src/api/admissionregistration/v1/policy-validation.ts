@@ -1,11 +1,12 @@
 import {
   isCIdentifier,
   isDNS1035Label,
-  isDNS1123Label,
   isDNS1123Subdomain,
   isPathSegmentName,
   isQualifiedName,
 } from '../../machinery/names.ts';
+import { type Condition, validateConditions } from '../../meta/v1/condition.ts';
+import { checkOneOf } from '../../machinery/checks.ts';
 import { validateLabelSelector } from '../../machinery/object-meta-validation.ts';
 import type { LabelSelector } from '../../meta/v1/label-selector.ts';
 import type { Report } from '../../machinery/validation.ts';
@@ -71,10 +72,13 @@ interface MutatingSpec extends PolicySpec {
     | undefined;
 }
 
-const reasons = ['Forbidden', 'Invalid', 'RequestEntityTooLarge', 'Unauthorized'];
+const reasons = ['Forbidden', 'Invalid', 'RequestEntityTooLarge'];
 
 export function validateValidatingPolicy(spec: ValidatingSpec, name: string, report: Report): void {
-  const expressions = new expressionsOnDemand.module.PolicyExpressions(spec.paramKind !== undefined);
+  const expressions = new expressionsOnDemand.module.PolicyExpressions({
+    hasParams: spec.paramKind !== undefined,
+    hasVariables: (spec.variables ?? []).length > 0,
+  });
   validatePolicy(spec, expressions, report);
   const { validations = [], auditAnnotations = [] } = spec;
   if (validations.length === 0 && auditAnnotations.length === 0) {
@@ -126,9 +130,29 @@ function validateAnnotations(
   }
 }
 
+interface PolicyStatus {
+  readonly conditions?: readonly Condition[] | null | undefined;
+  readonly typeChecking?:
+    | { readonly expressionWarnings?: readonly { readonly fieldRef: string; readonly warning: string }[] | undefined }
+    | undefined;
+}
+
+export function validatePolicyStatus({ conditions, typeChecking }: PolicyStatus, report: Report): void {
+  for (const [position, { fieldRef, warning }] of (typeChecking?.expressionWarnings ?? []).entries()) {
+    const at = report.at('typeChecking', 'expressionWarnings').index(position);
+    if (!warning) at.at('warning').required();
+    if (!fieldRef?.trim()) at.at('fieldRef').required();
+  }
+  validateConditions(conditions, report.at('conditions'));
+}
+
 export function validateMutatingPolicy(spec: MutatingSpec, report: Report): void {
-  const expressions = new expressionsOnDemand.module.PolicyExpressions(spec.paramKind !== undefined);
+  const expressions = new expressionsOnDemand.module.PolicyExpressions({
+    hasParams: spec.paramKind !== undefined,
+    hasVariables: true,
+  });
   validatePolicy(spec, expressions, report);
+  validateMutatedOperations(spec.matchConstraints, report.at('matchConstraints'));
   const { mutations = [], reinvocationPolicy } = spec;
   if (mutations.length === 0) report.at('mutations').required('mutations must contain at least one item');
   for (const [position, { patchType, applyConfiguration, jsonPatch }] of mutations.entries()) {
@@ -138,16 +162,23 @@ export function validateMutatingPolicy(spec: MutatingSpec, report: Report): void
       if (applyConfiguration === undefined) {
         at.at('applyConfiguration').required('must be specified when patchType is ApplyConfiguration');
       } else if ((applyConfiguration.expression ?? '').trim() === '') {
-        at.at('applyConfiguration', 'expression').required('expression is not specified');
+        at.at('applyConfiguration', 'expression').required();
       } else {
         const { expression = '' } = applyConfiguration;
         expressions.configuration(expression, at.at('applyConfiguration', 'expression'));
       }
+      if (jsonPatch !== undefined)
+        at.at('jsonPatch').invalid('{jsonPatch}', 'must not be specified when patchType is ApplyConfiguration');
     } else if (patchType === 'JSONPatch') {
       if (jsonPatch === undefined) at.at('jsonPatch').required('must be specified when patchType is JSONPatch');
       else if ((jsonPatch.expression ?? '').trim() === '') {
-        at.at('jsonPatch', 'expression').required('expression is not specified');
+        at.at('jsonPatch', 'expression').required();
       } else expressions.patch(jsonPatch.expression ?? '', at.at('jsonPatch', 'expression'));
+      if (applyConfiguration !== undefined)
+        at.at('applyConfiguration').invalid(
+          '{applyConfiguration}',
+          'must not be specified when patchType is JSONPatch',
+        );
     } else at.at('patchType').notSupported(patchType, ['ApplyConfiguration', 'JSONPatch']);
   }
   const at = report.at('reinvocationPolicy');
@@ -170,15 +201,10 @@ function validatePolicy(spec: PolicySpec, expressions: PolicyExpressions, report
     if ((matchConstraints.resourceRules ?? []).length === 0) at.at('resourceRules').required();
   }
   validateMatchConditions(spec.matchConditions, report.at('matchConditions'), paramKind !== undefined);
-  const names = new Set<string>();
   for (const [position, { name, expression }] of (spec.variables ?? []).entries()) {
     const atVariable = report.at('variables').index(position);
-    if (name === '') atVariable.at('name').required();
-    else {
-      if (isCIdentifier(name).length > 0) atVariable.at('name').invalid(name, 'name is not a valid CEL identifier');
-      if (names.has(name)) atVariable.at('name').duplicate(name);
-      names.add(name);
-    }
+    if (name.trim() === '') atVariable.at('name').required('name is not specified');
+    else if (isCIdentifier(name).length > 0) atVariable.at('name').invalid(name, 'must be a valid CEL identifier');
     if (expression.trim() === '') atVariable.at('expression').required('expression is not specified');
     else expressions.variable({ name, expression }, atVariable.at('expression'));
   }
@@ -215,10 +241,19 @@ function validateMatchResources(match: MatchResources, report: Report): void {
   for (const name of ['resourceRules', 'excludeResourceRules'] as const) {
     for (const [position, rule] of (match[name] ?? []).entries()) {
       const at = report.at(name).index(position);
-      validateRule(rule, true, at);
       validateResourceNames(rule.resourceNames, at.at('resourceNames'));
+      validateRule(rule, true, at);
     }
   }
+}
+
+const mutatedOperations = ['*', 'CONNECT', 'CREATE', 'UPDATE'];
+
+/** Only what is made or changed can be mutated. */
+function validateMutatedOperations(match: MatchResources | undefined, report: Report): void {
+  for (const { operations = [] } of match?.resourceRules ?? [])
+    for (const operation of operations)
+      checkOneOf(operation, mutatedOperations, report.at('resourceRules', 'operations'));
 }
 
 function validateResourceNames(names: readonly string[] | undefined, report: Report): void {
@@ -251,10 +286,15 @@ export function validateBinding({ policyName = '', paramRef, matchResources }: B
   if (matchResources !== undefined) validateMatchResources(matchResources, report.at('matchResources'));
 }
 
+export function validateMutatingBinding(spec: BindingSpec, report: Report): void {
+  validateBinding(spec, report);
+  validateMutatedOperations(spec.matchResources, report.at('matchResources'));
+}
+
 const actions = ['Audit', 'Deny', 'Warn'];
 
 export function validateActions(wanted: readonly string[] | undefined, report: Report): void {
-  if (wanted === undefined || wanted.length === 0) report.required();
+  if (wanted === undefined || wanted.length === 0) report.required('at least one validation action is required');
   const seen = new Set<string>();
   for (const [position, action] of (wanted ?? []).entries()) {
     if (!actions.includes(action)) report.index(position).notSupported(action, actions);
@@ -269,21 +309,17 @@ export function validateActions(wanted: readonly string[] | undefined, report: R
   }
 }
 
-const notFoundActions = ['Allow', 'Deny'];
+const notFoundActions = ['Deny', 'Allow'];
 
-function validateParamRef(
-  { name = '', namespace = '', selector, parameterNotFoundAction }: ParamRef,
-  report: Report,
-): void {
+function validateParamRef({ name = '', selector, parameterNotFoundAction }: ParamRef, report: Report): void {
   if (name !== '') {
     for (const message of isPathSegmentName(name)) report.at('name').invalid(name, message);
     if (selector !== undefined) report.at('name').forbidden('name and selector are mutually exclusive');
   }
-  if (selector !== undefined) validateLabelSelector(selector, report.at('selector'));
-  else if (name === '') report.required('one of name or selector must be specified');
-  if (namespace !== '') {
-    for (const message of isDNS1123Label(namespace)) report.at('namespace').invalid(namespace, message);
-  }
+  if (selector !== undefined) {
+    validateLabelSelector(selector, report.at('selector'));
+    if (name !== '') report.at('selector').forbidden('name and selector are mutually exclusive');
+  } else if (name === '') report.required('one of name or selector must be specified');
   const at = report.at('parameterNotFoundAction');
   if (parameterNotFoundAction === undefined || parameterNotFoundAction === '') at.required();
   else if (!notFoundActions.includes(parameterNotFoundAction)) {

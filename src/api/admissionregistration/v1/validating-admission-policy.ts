@@ -7,7 +7,7 @@ import { Variable } from './variable.ts';
 import { Condition } from '../../meta/v1/condition.ts';
 import { ageColumn, integer, nameColumn } from '../../machinery/columns.ts';
 import { paramKindColumn } from './policy-columns.ts';
-import { validateValidatingPolicy } from './policy-validation.ts';
+import { validatePolicyStatus, validateValidatingPolicy } from './policy-validation.ts';
 import { expressionsOnDemand } from './webhook-validation.ts';
 import { ObjectMeta } from '../../meta/v1/object-meta.ts';
 
@@ -92,6 +92,9 @@ export const ValidatingAdmissionPolicy = defineKind({
   beforeValidation: () => expressionsOnDemand.load(),
   validate({ metadata, spec }, report) {
     validateValidatingPolicy(spec, metadata.name ?? '', report.at('spec'));
+  },
+  validateStatusUpdate({ status }, _, report) {
+    validatePolicyStatus(status, report.at('status'));
   },
 });
 export type ValidatingAdmissionPolicy = ObjectOf<typeof ValidatingAdmissionPolicy>;

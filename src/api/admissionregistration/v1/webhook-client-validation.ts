@@ -57,8 +57,8 @@ function parseUrl(text: string): UrlParts | undefined {
 
 function validateWebhookService({ name, namespace, path, port = 443 }: ServiceReference, report: Report): void {
   // Upstream takes the two for each other here, and clients know it so.
-  if (namespace === '') report.at('name').required('service name is required');
-  if (name === '') report.at('namespace').required('service namespace is required');
+  if (namespace === '') report.at('name').required();
+  if (name === '') report.at('namespace').required();
   const messages = isPortNumber(port);
   if (messages.length > 0) report.at('port').invalid(port, `port is not valid: ${messages.join(',')}`);
   if (path !== undefined) validatePath(path, report.at('path'));

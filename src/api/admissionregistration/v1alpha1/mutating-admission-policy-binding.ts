@@ -3,7 +3,7 @@ import { object, string, struct, type TypeOf } from '../../machinery/schema.ts';
 import { MatchResources } from './match-resources.ts';
 import { LabelSelector } from '../../meta/v1/label-selector.ts';
 import { bindingColumns } from '../v1/policy-columns.ts';
-import { validateBinding } from '../v1/policy-validation.ts';
+import { validateMutatingBinding } from '../v1/policy-validation.ts';
 import { ObjectMeta } from '../../meta/v1/object-meta.ts';
 
 export const ParamRef = object(
@@ -47,7 +47,7 @@ export const MutatingAdmissionPolicyBinding = defineKind({
   requiresResourceVersion: true,
   columns: bindingColumns,
   validate({ spec }, report) {
-    validateBinding(spec, report.at('spec'));
+    validateMutatingBinding(spec, report.at('spec'));
   },
 });
 export type MutatingAdmissionPolicyBinding = ObjectOf<typeof MutatingAdmissionPolicyBinding>;

@@ -59,7 +59,7 @@ export const MutatingAdmissionPolicySpec = object(
     matchConstraints: struct(2, MatchResources),
     mutations: list(4, Mutation, { listType: 'atomic' }),
     paramKind: struct(1, ParamKind),
-    reinvocationPolicy: string(7, { default: 'Never' }),
+    reinvocationPolicy: string(7),
     variables: list(3, Variable, { listType: 'atomic' }),
   },
 );

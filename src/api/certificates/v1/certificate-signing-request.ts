@@ -15,6 +15,7 @@ import {
 import { formatDuration } from '../../machinery/duration.ts';
 import { ageColumn, nameColumn, text } from '../../machinery/columns.ts';
 import type { Report } from '../../machinery/validation.ts';
+import { checkOneOf } from '../../machinery/checks.ts';
 import { checkSignerName } from '../signer-name.ts';
 import { certificateProblem, requestProblem } from './pkcs10.ts';
 import { ObjectMeta } from '../../meta/v1/object-meta.ts';
@@ -34,8 +35,8 @@ export type CertificateSigningRequestSpec = TypeOf<typeof CertificateSigningRequ
 export const CertificateSigningRequestCondition = object(
   'io.k8s.api.certificates.v1.CertificateSigningRequestCondition',
   {
-    lastTransitionTime: time(5),
-    lastUpdateTime: time(4),
+    lastTransitionTime: time(5, { always: true }),
+    lastUpdateTime: time(4, { always: true }),
     message: string(3),
     reason: string(2),
     status: string(6, { required: true, always: true }),
@@ -90,7 +91,8 @@ export const CertificateSigningRequest = defineKind({
   },
   validate({ spec }, report) {
     const at = report.at('spec');
-    if (!spec.request) at.at('request').required();
+    const problem = requestProblem(Buffer.from(spec.request ?? '', 'base64').toString('latin1'));
+    if (problem !== undefined) at.at('request').invalid(spec.request, problem);
     const usages = spec.usages ?? [];
     if (usages.length === 0) at.at('usages').required();
     for (const [index, usage] of usages.entries()) {
@@ -105,10 +107,6 @@ export const CertificateSigningRequest = defineKind({
         spec.expirationSeconds,
         'may not specify a duration less than 600 seconds (10 minutes)',
       );
-  },
-  validateCreate({ spec }, report) {
-    const problem = spec.request ? requestProblem(Buffer.from(spec.request, 'base64').toString('latin1')) : undefined;
-    if (problem !== undefined) report.at('spec', 'request').invalid(spec.request, problem);
   },
   validateStatusUpdate({ status }, old, report) {
     const at = report.at('status');
@@ -171,13 +169,13 @@ function validateConditions(conditions: readonly CertificateSigningRequestCondit
   for (const [index, { type, status }] of conditions.entries()) {
     const at = report.index(index);
     if (!type) at.at('type').required();
-    if (types.has(type)) at.at('type').duplicate(type);
+    const isRepeated = types.has(type);
     types.add(type);
     if (!status) at.at('status').required();
     else if (['Approved', 'Denied', 'Failed'].includes(type)) {
       if (status !== 'True') at.at('status').notSupported(status, ['True']);
-    } else if (!['True', 'False', 'Unknown'].includes(status))
-      at.at('status').notSupported(status, ['True', 'False', 'Unknown']);
+    } else checkOneOf(status, ['False', 'True', 'Unknown'], at.at('status'));
+    if (isRepeated) at.at('type').duplicate(type);
     if ((type === 'Denied' && types.has('Approved')) || (type === 'Approved' && types.has('Denied')))
       at.at('type').invalid(type, 'Approved and Denied conditions are mutually exclusive');
   }

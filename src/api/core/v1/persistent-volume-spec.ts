@@ -160,12 +160,11 @@ export const PersistentVolumeSpec = object('io.k8s.api.core.v1.PersistentVolumeS
   nodeAffinity: struct(9, VolumeNodeAffinity),
   persistentVolumeReclaimPolicy: string(5, {
     enum: ['Delete', 'Recycle', 'Retain'],
-    default: 'Retain',
     doc: 'What becomes of it when its claim goes.',
   }),
   storageClassName: string(6),
   volumeAttributesClassName: string(10, { pointer: true }),
-  volumeMode: string(8, { pointer: true, enum: ['Block', 'Filesystem'], default: 'Filesystem' }),
+  volumeMode: string(8, { pointer: true, enum: ['Block', 'Filesystem'] }),
   ...embedded(2, {
     awsElasticBlockStore: struct(2, AWSElasticBlockStoreVolumeSource),
     azureDisk: struct(16, AzureDiskVolumeSource),

@@ -59,8 +59,8 @@ export function validateVolumeSpec(
   const policy = spec.persistentVolumeReclaimPolicy;
   if (!inline) {
     validateCapacity(spec, report.at('capacity'));
-    checkOneOf(policy, reclaimPolicies, report.at('persistentVolumeReclaimPolicy'));
-  } else if (policy !== 'Retain')
+    if (policy) checkOneOf(policy, reclaimPolicies, report.at('persistentVolumeReclaimPolicy'));
+  } else if (policy && policy !== 'Retain')
     report.at('persistentVolumeReclaimPolicy').forbidden('may only be Retain in the context of inline volumes');
   if (spec.nodeAffinity && inline) report.at('nodeAffinity').forbidden(outOfPlace);
   else if (spec.nodeAffinity) {
@@ -73,8 +73,9 @@ export function validateVolumeSpec(
     report.at('persistentVolumeReclaimPolicy').forbidden("may not be 'recycle' for a hostPath mount of '/'");
   if (spec.storageClassName && inline) report.at('storageClassName').forbidden(outOfPlace);
   else if (spec.storageClassName) checkDnsSubdomain(spec.storageClassName, report.at('storageClassName'));
-  if (!inline) checkOneOf(spec.volumeMode, volumeModes, report.at('volumeMode'));
-  else if (spec.volumeMode !== 'Filesystem')
+  const { volumeMode } = spec;
+  if (volumeMode !== undefined && !inline) checkOneOf(volumeMode, volumeModes, report.at('volumeMode'));
+  else if (volumeMode !== undefined && volumeMode !== 'Filesystem')
     report
       .at('volumeMode')
       .forbidden('may not specify volumeMode other than Filesystem in the context of inline volumes');

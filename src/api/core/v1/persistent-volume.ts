@@ -53,6 +53,11 @@ export const PersistentVolume = defineKind({
   ],
   returnsDeleted: true,
   hasGeneration: false,
+  default({ spec }) {
+    // Volumes inside of VolumeAttachments go without.
+    spec.persistentVolumeReclaimPolicy ||= 'Retain';
+    spec.volumeMode ??= 'Filesystem';
+  },
   prepareForCreate({ status }) {
     status.phase = 'Pending';
   },

@@ -319,7 +319,10 @@ export function validateStorageOs(
 }
 
 export function checkCsiDriverName(driver: string, report: Report): void {
-  if (driver === '') report.required();
+  if (driver === '') {
+    report.required();
+    return;
+  }
   if (byteLength(driver) > 63) report.tooLong(63);
   checkMessages(isDNS1123Subdomain(driver.toLowerCase()), driver, report);
 }

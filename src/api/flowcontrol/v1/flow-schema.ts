@@ -83,7 +83,7 @@ export const FlowSchemaSpec = object('io.k8s.api.flowcontrol.v1.FlowSchemaSpec',
 export type FlowSchemaSpec = TypeOf<typeof FlowSchemaSpec>;
 
 export const FlowSchemaCondition = object('io.k8s.api.flowcontrol.v1.FlowSchemaCondition', {
-  lastTransitionTime: time(3),
+  lastTransitionTime: time(3, { always: true }),
   message: string(5),
   reason: string(4),
   status: string(2),

@@ -22,7 +22,7 @@ export function validateFlowSchema(name: string, spec: FlowSchemaSpec, report: R
     at.invalid(precedence, "only the schema named 'exempt' may have matchingPrecedence 1");
   }
   if (distinguisherMethod !== undefined && !methods.includes(distinguisherMethod.type)) {
-    report.at('distinguisherMethod').notSupported(distinguisherMethod, methods);
+    report.at('distinguisherMethod', 'type').notSupported({ Type: distinguisherMethod.type }, methods);
   }
   const atLevel = report.at('priorityLevelConfiguration', 'name');
   if (priorityLevelConfiguration.name === '') atLevel.required('must reference a priority level');
@@ -45,7 +45,7 @@ export function validateConditions(
     const at = report.index(position).at('type');
     if (types.has(type)) at.duplicate(type);
     types.add(type);
-    if (type === '') at.required('must not be empty');
+    if (type === '') at.required();
   }
 }
 

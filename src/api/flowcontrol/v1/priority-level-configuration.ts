@@ -49,7 +49,7 @@ export type PriorityLevelConfigurationSpec = TypeOf<typeof PriorityLevelConfigur
 export const PriorityLevelConfigurationCondition = object(
   'io.k8s.api.flowcontrol.v1.PriorityLevelConfigurationCondition',
   {
-    lastTransitionTime: time(3),
+    lastTransitionTime: time(3, { always: true }),
     message: string(5),
     reason: string(4),
     status: string(2),

@@ -20,12 +20,10 @@ export function validateConditions(conditions: readonly Condition[] | null | und
     conditions ?? []
   ).entries()) {
     const at = report.index(index);
-    if (types.has(type)) at.duplicate(type);
+    if (types.has(type)) at.at('type').duplicate(type);
     types.add(type);
-    if (!type) at.at('type').required('is required');
-    else checkQualifiedName(type, at.at('type'));
-    if (!status) at.at('status').required();
-    else checkOneOf(status, ['False', 'True', 'Unknown'], at.at('status'));
+    checkQualifiedName(type ?? '', at.at('type'));
+    checkOneOf(status ?? '', ['False', 'True', 'Unknown'], at.at('status'));
     if (observedGeneration !== undefined && observedGeneration < 0)
       at.at('observedGeneration').invalid(observedGeneration, 'must be greater than or equal to zero');
     if (!lastTransitionTime) at.at('lastTransitionTime').required();

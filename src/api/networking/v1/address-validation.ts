@@ -1,4 +1,4 @@
-import { checkDnsLabel, checkDnsSubdomain, checkMessages, isDualStack, sameValue } from '../../machinery/checks.ts';
+import { checkDnsSubdomain, checkMessages, immutableMessage, isDualStack } from '../../machinery/checks.ts';
 import { isCanonicalCIDR, isPathSegmentName } from '../../machinery/names.ts';
 import type { Report } from '../../machinery/validation.ts';
 
@@ -25,9 +25,20 @@ export function validateServiceCidrs(cidrs: readonly string[], report: Report): 
 }
 
 /** A second family may be added; what is there stays. */
-export function validateServiceCidrsUpdate(cidrs: readonly string[], old: readonly string[], report: Report): void {
-  const isUpgrade = old.length === 1 && cidrs.length === 2 && cidrs[0] === old[0];
-  if (!isUpgrade && !sameValue(cidrs, old)) report.invalid(cidrs, 'field is immutable');
+export function validateServiceCidrsUpdate(
+  given: readonly string[] | undefined,
+  old: readonly string[],
+  report: Report,
+): void {
+  const cidrs = given ?? [];
+  const isUpgrade = old.length === 1 && cidrs.length === 2;
+  if (!isUpgrade && cidrs.length !== old.length) {
+    report.invalid(given, immutableMessage);
+    return;
+  }
+  for (const [index, cidr] of old.entries())
+    if (cidrs[index] !== cidr) report.index(index).invalid(cidrs[index], immutableMessage);
+  if (isUpgrade) validateServiceCidrs(cidrs, report);
 }
 
 /** `report` stands at `parentRef`. */
@@ -42,7 +53,7 @@ export function validateParent(parent: ParentReference | undefined, report: Repo
     if (!value) report.at(name).required();
     else checkMessages(isPathSegmentName(value), value, report.at(name));
   }
-  if (parent.namespace) checkDnsLabel(parent.namespace, report.at('namespace'));
+  if (parent.namespace) checkMessages(isPathSegmentName(parent.namespace), parent.namespace, report.at('namespace'));
 }
 
 export function parentOf(parent: ParentReference | undefined): string {

@@ -68,11 +68,12 @@ export const IngressClass = defineKind({
       if (parameters.namespace === undefined)
         reference.at('namespace').required("`parameters.scope` is set to 'Namespace'");
       else checkDnsLabel(parameters.namespace, reference.at('namespace'));
-    } else if (parameters.namespace !== undefined)
+    } else if (parameters.scope === 'Cluster' && parameters.namespace !== undefined)
       reference.at('namespace').forbidden("`parameters.scope` is set to 'Cluster'");
   },
+  changeRules: 'first',
   validateUpdate({ spec }, old, report) {
-    checkImmutable(spec.controller, old.spec.controller, report.at('spec', 'controller'));
+    checkImmutable(spec.controller ?? '', old.spec.controller, report.at('spec', 'controller'));
   },
 });
 export type IngressClass = ObjectOf<typeof IngressClass>;

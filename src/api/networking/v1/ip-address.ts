@@ -1,6 +1,7 @@
+import { goForm } from '../../machinery/go-form.ts';
 import { defineKind, type ObjectOf } from '../../machinery/kind.ts';
 import { object, string, struct, type TypeOf } from '../../machinery/schema.ts';
-import { checkImmutable } from '../../machinery/checks.ts';
+import { immutableMessage, sameValue } from '../../machinery/checks.ts';
 import { nameColumn, text } from '../../machinery/columns.ts';
 import { isCanonicalIP } from '../../machinery/names.ts';
 import { parentOf, validateParent } from './address-validation.ts';
@@ -39,7 +40,8 @@ export const IPAddress = defineKind({
     validateParent(spec.parentRef, report.at('spec', 'parentRef'));
   },
   validateUpdate({ spec }, old, report) {
-    checkImmutable(spec.parentRef, old.spec.parentRef, report.at('spec', 'parentRef'));
+    if (!sameValue(spec.parentRef, old.spec.parentRef))
+      report.at('spec', 'parentRef').invalid(goForm(ParentReference, spec.parentRef), immutableMessage);
   },
 });
 export type IPAddress = ObjectOf<typeof IPAddress>;

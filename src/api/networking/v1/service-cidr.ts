@@ -36,8 +36,9 @@ export const ServiceCIDR = defineKind({
   validate({ spec }, report) {
     validateServiceCidrs(spec.cidrs ?? [], report.at('spec', 'cidrs'));
   },
+  changeRules: 'alone',
   validateUpdate({ spec }, old, report) {
-    validateServiceCidrsUpdate(spec.cidrs ?? [], old.spec.cidrs ?? [], report.at('spec', 'cidrs'));
+    validateServiceCidrsUpdate(spec.cidrs, old.spec.cidrs ?? [], report.at('spec', 'cidrs'));
   },
 });
 export type ServiceCIDR = ObjectOf<typeof ServiceCIDR>;

@@ -1,3 +1,4 @@
+import { goForm } from '../../machinery/go-form.ts';
 import { defineKind, type ObjectOf } from '../../machinery/kind.ts';
 import {
   int32,
@@ -66,7 +67,7 @@ export const PodDisruptionBudget = defineKind({
     const at = report.at('spec');
     const { minAvailable, maxUnavailable, unhealthyPodEvictionPolicy } = spec;
     if (minAvailable !== undefined && maxUnavailable !== undefined)
-      at.invalid(spec, 'minAvailable and maxUnavailable cannot be both set');
+      at.invalid(goForm(PodDisruptionBudgetSpec, spec), 'minAvailable and maxUnavailable cannot be both set');
     for (const [name, value] of Object.entries({ minAvailable, maxUnavailable })) {
       if (value === undefined) continue;
       checkIntOrPercent(value, at.at(name));

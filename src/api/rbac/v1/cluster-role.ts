@@ -36,7 +36,7 @@ export const ClusterRole = defineKind({
     if (selectors.length === 0) at.required('at least one clusterRoleSelector required if aggregationRule is non-nil');
     for (const [index, selector] of selectors.entries()) {
       validateLabelSelector(selector, at.index(index));
-      if (!isSoundSelector(selector)) at.index(index).invalid(selector, 'invalid label selector.');
+      if (!isSoundSelector(selector)) at.index(index).invalid(null, 'invalid label selector.');
     }
   },
 });

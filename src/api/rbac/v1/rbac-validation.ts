@@ -1,10 +1,11 @@
 import { checkDnsSubdomain, checkMessages, checkOneOf, sameValue } from '../../machinery/checks.ts';
+import { goForm } from '../../machinery/go-form.ts';
 import { text, wide } from '../../machinery/columns.ts';
 import type { Column, Draft } from '../../machinery/kind.ts';
 import { isPathSegmentName } from '../../machinery/names.ts';
 import type { Report } from '../../machinery/validation.ts';
 import type { PolicyRule } from './policy-rule.ts';
-import type { RoleRef } from './role-ref.ts';
+import { RoleRef } from './role-ref.ts';
 import type { Subject } from './subject.ts';
 
 const group = 'rbac.authorization.k8s.io';
@@ -54,7 +55,7 @@ export function validateBinding({ roleRef, subjects }: Binding, isNamespaced: bo
 }
 
 export function validateBindingUpdate({ roleRef }: Binding, old: Binding, report: Report): void {
-  if (!sameValue(roleRef, old.roleRef)) report.at('roleRef').invalid(roleRef, 'cannot change roleRef');
+  if (!sameValue(roleRef, old.roleRef)) report.at('roleRef').invalid(goForm(RoleRef, roleRef), 'cannot change roleRef');
 }
 
 export const bindingColumns: readonly Column<Binding>[] = [

@@ -36,7 +36,11 @@ export const PriorityClass = defineKind({
       (item: PriorityClassView) => item.preemptionPolicy ?? '',
     ),
   ],
-  hasGeneration: true,
+  hasGeneration: false,
+  prepareForCreate({ metadata }) {
+    // It stays so: upstream counts no changes.
+    metadata.generation = 1;
+  },
   validate({ metadata, value, globalDefault, preemptionPolicy }, report) {
     const name = metadata.name ?? '';
     // The system's own classes have fixed values.
@@ -53,6 +57,7 @@ export const PriorityClass = defineKind({
       report.at('value').forbidden('maximum allowed value of a user defined priority is 1000000000');
     checkRequiredOneOf(preemptionPolicy, ['PreemptLowerPriority', 'Never'], report.at('preemptionPolicy'));
   },
+  changeRules: 'alone',
   validateUpdate({ value, preemptionPolicy }, old, report) {
     if (value !== old.value) report.at('value').forbidden('may not be changed in an update.');
     checkImmutable(preemptionPolicy, old.preemptionPolicy, report.at('preemptionPolicy'));

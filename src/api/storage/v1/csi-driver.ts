@@ -1,6 +1,6 @@
 import { defineKind, type ObjectOf } from '../../machinery/kind.ts';
 import { boolean, int64, list, object, string, struct, types, type TypeOf } from '../../machinery/schema.ts';
-import { checkImmutable, checkOneOf } from '../../machinery/checks.ts';
+import { checkImmutable, checkOneOf, sameValue } from '../../machinery/checks.ts';
 import { boolean as booleanColumn, nameColumn } from '../../machinery/columns.ts';
 import { checkCsiDriverName } from '../../core/v1/volume-validation.ts';
 import { ObjectMeta } from '../../meta/v1/object-meta.ts';
@@ -47,13 +47,22 @@ export const CSIDriver = defineKind({
     booleanColumn('StorageCapacity', 'Whether free space counts in scheduling.', ({ spec }) => spec.storageCapacity),
   ],
   requiresResourceVersion: true,
+  prepareForCreate({ metadata, spec }) {
+    // Upstream counts changes alone.
+    delete metadata.generation;
+    // Behind the feature gate VolumeLimitScaling, which is off.
+    delete spec.preventPodSchedulingIfMissing;
+  },
+  prepareForUpdate({ spec }, old) {
+    if (old.spec.preventPodSchedulingIfMissing === undefined) delete spec.preventPodSchedulingIfMissing;
+  },
   default({ spec }) {
     if ((spec.volumeLifecycleModes ?? []).length === 0) spec.volumeLifecycleModes = ['Persistent'];
   },
   validate({ metadata, spec }, report) {
     checkCsiDriverName(metadata.name ?? '', report.at('name'));
     const at = report.at('spec');
-    checkOneOf(spec.fsGroupPolicy, ['ReadWriteOnceWithFSType', 'File', 'None'], at.at('fsGroupPolicy'));
+    checkOneOf(spec.fsGroupPolicy, ['File', 'None', 'ReadWriteOnceWithFSType'], at.at('fsGroupPolicy'));
     const audiences = new Set<string>();
     for (const [index, { audience, expirationSeconds }] of (spec.tokenRequests ?? []).entries()) {
       const request = at.at('tokenRequests').index(index);
@@ -72,6 +81,14 @@ export const CSIDriver = defineKind({
     const period = spec.nodeAllocatableUpdatePeriodSeconds;
     if (period !== undefined && period < 10)
       at.at('nodeAllocatableUpdatePeriodSeconds').invalid(period, 'must be greater than or equal to 10 seconds');
+  },
+  warnings({ spec }, old) {
+    const { tokenRequests = [], serviceAccountTokenInSecrets } = spec;
+    if (tokenRequests.length === 0 || serviceAccountTokenInSecrets !== undefined) return [];
+    if (old && sameValue(tokenRequests, old.spec.tokenRequests)) return [];
+    return [
+      'spec.serviceAccountTokenInSecrets is unset; if supported by this CSI driver, set to true to prevent possible logging of tokens in volume attributes',
+    ];
   },
   validateUpdate({ spec }, old, report) {
     // Upstream's path has this name.

@@ -1,8 +1,9 @@
+import { goForm } from '../../machinery/go-form.ts';
 import { defineKind, type ObjectOf } from '../../machinery/kind.ts';
 import { int32, list, object, string, struct, types, type TypeOf } from '../../machinery/schema.ts';
-import { checkMessages, checkNonNegative, sameValue } from '../../machinery/checks.ts';
+import { checkNonNegative, checkQualifiedName, immutableMessage, sameValue } from '../../machinery/checks.ts';
 import { ageColumn, integer, nameColumn } from '../../machinery/columns.ts';
-import { byteLength, isQualifiedName } from '../../machinery/names.ts';
+import { byteLength } from '../../machinery/names.ts';
 import { checkCsiDriverName } from '../../core/v1/volume-validation.ts';
 import { ObjectMeta } from '../../meta/v1/object-meta.ts';
 
@@ -60,12 +61,12 @@ export const CSINode = defineKind({
       if (names.has(driver.name)) at.at('name').duplicate(driver.name);
       names.add(driver.name);
       const keys = new Set<string>();
-      // Upstream reports keys at the driver, with all of them as the value.
+      // Upstream reports keys at the driver.
       for (const key of driver.topologyKeys ?? []) {
         if (key === '') at.required();
         if (keys.has(key)) at.duplicate(key);
         keys.add(key);
-        checkMessages(isQualifiedName(key), driver.topologyKeys, at);
+        checkQualifiedName(key, at);
       }
     }
   },
@@ -73,7 +74,9 @@ export const CSINode = defineKind({
     for (const before of old.spec.drivers ?? [])
       for (const driver of spec.drivers ?? [])
         if (driver.name === before.name && !sameValue({ ...driver, allocatable: before.allocatable }, before))
-          report.at('CSINodeDriver').invalid(driver, 'field is immutable');
+          report
+            .at('spec', 'drivers')
+            .invalid(goForm(CSINodeDriver, { ...driver, allocatable: undefined }), immutableMessage);
   },
 });
 export type CSINode = ObjectOf<typeof CSINode>;

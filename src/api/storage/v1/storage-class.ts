@@ -1,11 +1,14 @@
+import { goForm } from '../../machinery/go-form.ts';
 import { defineKind, type ObjectOf } from '../../machinery/kind.ts';
 import { boolean, list, map, string, struct, types } from '../../machinery/schema.ts';
 import { TopologySelectorTerm } from '../../core/v1/topology-selector-term.ts';
-import { checkImmutable, checkOneOf, sameValue } from '../../machinery/checks.ts';
+import { checkImmutable, checkOneOf, immutableMessage, sameValue } from '../../machinery/checks.ts';
 import { ageColumn, nameColumn, text } from '../../machinery/columns.ts';
 import { validateTopologySelectorTerm } from '../../core/v1/scheduling-validation.ts';
 import { isDefaultClass, validateParameters, validateProvisioner } from './class-validation.ts';
 import { ObjectMeta } from '../../meta/v1/object-meta.ts';
+
+const parameters = map(3, types.string);
 
 export const StorageClass = defineKind({
   group: 'storage.k8s.io',
@@ -22,7 +25,7 @@ export const StorageClass = defineKind({
     allowedTopologies: list(8, TopologySelectorTerm, { listType: 'atomic' }),
     metadata: struct(1, ObjectMeta, { required: true }),
     mountOptions: list(5, types.string, { listType: 'atomic' }),
-    parameters: map(3, types.string),
+    parameters,
     provisioner: string(2, { required: true, always: true, doc: 'Who makes the volumes.' }),
     reclaimPolicy: string(4, {
       pointer: true,
@@ -48,22 +51,24 @@ export const StorageClass = defineKind({
     ageColumn,
   ],
   validate(item, report) {
-    const { provisioner, parameters, reclaimPolicy, volumeBindingMode, allowedTopologies } = item;
+    const { provisioner, reclaimPolicy, volumeBindingMode, allowedTopologies } = item;
     validateProvisioner(provisioner ?? '', report.at('provisioner'));
-    validateParameters(parameters ?? {}, true, report.at('parameters'));
-    checkOneOf(reclaimPolicy, ['Delete', 'Retain'], report.at('reclaimPolicy'));
+    validateParameters(item.parameters ?? {}, true, report.at('parameters'));
+    if (reclaimPolicy) checkOneOf(reclaimPolicy, ['Delete', 'Retain'], report.at('reclaimPolicy'));
     checkOneOf(volumeBindingMode, ['Immediate', 'WaitForFirstConsumer'], report.at('volumeBindingMode'));
     for (const [index, term] of (allowedTopologies ?? []).entries()) {
       const at = report.at('allowedTopologies').index(index);
       validateTopologySelectorTerm(term, at);
-      if ((allowedTopologies ?? []).findIndex(other => sameValue(other, term)) < index)
-        at.at('matchLabelExpressions').duplicate('');
+      // Upstream compares with one empty term for each as well.
+      const others = [...(allowedTopologies ?? []).map(() => ({})), ...(allowedTopologies ?? []).slice(0, index)];
+      for (const other of others) if (sameValue(other, term)) at.at('matchLabelExpressions').duplicate('');
     }
   },
   validateUpdate(item, old, report) {
-    for (const field of ['parameters', 'provisioner', 'reclaimPolicy'] as const)
-      if (!sameValue(item[field], old[field])) report.at(field).forbidden(`updates to ${field} are forbidden.`);
-    checkImmutable(item.volumeBindingMode, old.volumeBindingMode, report.at('volumeBindingMode'));
+    if (!sameValue(item.parameters, old.parameters))
+      report.at('parameters').invalid(goForm(parameters.schema, item.parameters), immutableMessage);
+    for (const field of ['provisioner', 'reclaimPolicy', 'volumeBindingMode'] as const)
+      checkImmutable(item[field], old[field], report.at(field));
   },
 });
 export type StorageClass = ObjectOf<typeof StorageClass>;

@@ -1,3 +1,4 @@
+import { goForm } from '../../machinery/go-form.ts';
 import { defineKind, type ObjectOf, statusMetadata } from '../../machinery/kind.ts';
 import { boolean, int32, map, object, string, struct, time, types, type TypeOf } from '../../machinery/schema.ts';
 import { PersistentVolumeSpec } from '../../core/v1/persistent-volume-spec.ts';
@@ -24,7 +25,7 @@ export type VolumeAttachmentSpec = TypeOf<typeof VolumeAttachmentSpec>;
 export const VolumeError = object('io.k8s.api.storage.v1.VolumeError', {
   errorCode: int32(3, { pointer: true }),
   message: string(2),
-  time: time(1),
+  time: time(1, { always: true }),
 });
 export type VolumeError = TypeOf<typeof VolumeError>;
 
@@ -78,11 +79,11 @@ export const VolumeAttachment = defineKind({
       source.required('must specify exactly one of inlineVolumeSpec and persistentVolumeName');
     checkDnsSubdomain(spec.nodeName ?? '', at.at('nodeName'));
     // What v1 asks for beyond the versions before it is looked at behind the rest.
-    checkCsiDriverName(spec.attacher ?? '', at.at('attacher'));
+    if (spec.attacher) checkCsiDriverName(spec.attacher, at.at('attacher'));
     if (persistentVolumeName !== undefined) checkDnsSubdomain(persistentVolumeName, source.at('persistentVolumeName'));
   },
   validateUpdate({ spec }, old, report) {
-    if (!sameValue(spec, old.spec)) report.at('spec').invalid(spec, 'field is immutable');
+    if (!sameValue(spec, old.spec)) report.at('spec').invalid(goForm(VolumeAttachmentSpec, spec), 'field is immutable');
   },
   validateStatusUpdate({ status }, _, report) {
     const at = report.at('status');
@@ -91,8 +92,11 @@ export const VolumeAttachment = defineKind({
       size += byteLength(key) + byteLength(value);
     if (size > metadataBytesMax) at.at('attachmentMetadata').tooLong(metadataBytesMax);
     // The message names the other limit, as upstream's does.
-    for (const name of ['attachError', 'detachError'] as const)
-      if (byteLength(status[name]?.message ?? '') > errorBytesMax) at.at(name, 'message').tooLong(metadataBytesMax);
+    for (const name of ['attachError', 'detachError'] as const) {
+      const { message = '', errorCode = 0 } = status[name] ?? {};
+      if (byteLength(message) > errorBytesMax) at.at(name, 'message').tooLong(metadataBytesMax);
+      if (errorCode < 0) at.at(name, 'errorCode').invalid(errorCode, 'must be between 0 and 2147483647, inclusive');
+    }
   },
 });
 export type VolumeAttachment = ObjectOf<typeof VolumeAttachment>;

@@ -29,6 +29,7 @@ export const VolumeAttributesClass = defineKind({
     validateProvisioner(driverName ?? '', report.at('driverName'));
     validateParameters(parameters ?? {}, false, report.at('parameters'));
   },
+  changeRules: 'first',
   validateUpdate(item, old, report) {
     if (item.driverName !== old.driverName) report.at('driverName').forbidden('updates to driverName are forbidden.');
     if (!sameValue(item.parameters, old.parameters))
