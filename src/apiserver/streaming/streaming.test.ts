@@ -8,6 +8,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { duplexPair, type Duplex } from 'node:stream';
 import { after, before, beforeEach, test } from 'node:test';
+import { brotliCompressSync, brotliDecompressSync, gunzipSync, gzipSync } from 'node:zlib';
 import { systemClock } from '#base/clock.ts';
 import { seededRandom } from '#base/random.ts';
 import { ApiError, errors } from '#api/machinery/errors.ts';
@@ -331,6 +332,45 @@ test('a node proxy passes any request on, and rewrites redirects to itself', asy
   const away = await ask('nodes/proxy', `${base}/away`);
   assert.equal(away.headers['location'], 'https://elsewhere.example/x');
   await bodyOf(away);
+});
+
+test('links of pages lead through the proxy again', async () => {
+  const base = '/api/v1/nodes/n1/proxy';
+  const page = [
+    '<!doctype html><html><body>',
+    '<a class="b" href="/rewritten?a=1&amp;b=2#c">',
+    '<a href="relative"><a href="https://elsewhere.example/x"><a href="https://api.example:6443/y">',
+    `<a href="${base}/known"><IMG SRC='/image.png' alt="/image.png"><p src="/p">`,
+    '<script>document.write(\'<a href="/script">\')</script><!-- <a href="/comment"> -->',
+  ].join('\n');
+  const wanted = [
+    '<!doctype html><html><body>',
+    `<a class="b" href="${base}/rewritten?a=1&amp;b=2#c">`,
+    `<a href="relative"><a href="https://elsewhere.example/x"><a href="https://api.example:6443${base}/y">`,
+    `<a href="${base}/known"><img src="${base}/image.png" alt="/image.png"><p src="/p">`,
+    '<script>document.write(\'<a href="/script">\')</script><!-- <a href="/comment"> -->',
+  ].join('\n');
+  const html = { 'content-type': 'text/html; charset=utf-8' };
+  const codings = {
+    '/plain': (response: ServerResponse) => response.writeHead(200, html).end(page),
+    '/gzip': (response: ServerResponse) =>
+      response.writeHead(200, { ...html, 'content-encoding': 'gzip' }).end(gzipSync(page)),
+    '/text': (response: ServerResponse) => response.writeHead(200, { 'content-type': 'text/plain' }).end(page),
+    '/unknown': (response: ServerResponse) =>
+      response.writeHead(200, { ...html, 'content-encoding': 'br' }).end(brotliCompressSync(page)),
+  };
+  serve = (request, response) => codings[request.url as keyof typeof codings](response);
+  const ofPage = async (path: string) => {
+    const answer = await ask('nodes/proxy', `${base}${path}`, { headers: { ':authority': 'api.example:6443' } });
+    const { stream } = answer as { readonly stream: AsyncIterable<Uint8Array> };
+    return { headers: answer.headers, body: Buffer.concat(await Array.fromAsync(stream)) };
+  };
+  const plain = await ofPage('/plain');
+  assert.equal(plain.body.toString(), wanted);
+  assert.equal(plain.headers['content-length'], undefined);
+  assert.equal(gunzipSync((await ofPage('/gzip')).body).toString(), wanted);
+  assert.equal((await ofPage('/text')).body.toString(), page);
+  assert.equal(brotliDecompressSync((await ofPage('/unknown')).body).toString(), page);
 });
 
 test('proxies do not reach what only the API server can', async () => {

@@ -80,16 +80,15 @@ function containerStatus(
     newest?.state === 'exited' && !view.over && restarts(pod, container, newest.exitCode, kind === 'init');
   const isWaiting =
     newest === undefined || newest.state === 'created' || (newest.state === 'exited' && wait !== undefined);
+  // Before its first attempt.
   const fallback: Waiting = {
-    reason: kind === 'main' && !view.initialized ? 'PodInitializing' : 'ContainerCreating',
+    reason: pod.spec?.initContainers?.length ? 'PodInitializing' : 'ContainerCreating',
     message: '',
   };
   // An init container that is no sidecar is ready when it has done its work.
   const isStep = kind === 'init' && !isSidecar(container);
   const isDone = newest?.state === 'exited' && newest.exitCode === 0;
-  const state: ContainerState = isWaiting
-    ? { waiting: worded(wait ?? fallbackFor(view, container, kind, fallback)) }
-    : stateOf(view, newest);
+  const state: ContainerState = isWaiting ? { waiting: worded(wait ?? fallback) } : stateOf(view, newest);
   const lastOf = isWaiting && newest?.state === 'exited' ? newest : former;
   const previous = pod.status?.[statusesField[kind]]?.find(({ name }) => name === container.name);
   const restartCount = Math.max(newest ? newest.metadata.attempt : 0, willRestart ? 0 : (previous?.restartCount ?? 0));
@@ -124,21 +123,6 @@ const statusesField = {
   main: 'containerStatuses',
   ephemeral: 'ephemeralContainerStatuses',
 } as const;
-
-/** Before the first attempt: what a container that has been waited for in vain is said to be. */
-function fallbackFor(
-  view: StatusView,
-  container: Container,
-  kind: 'init' | 'main' | 'ephemeral',
-  fallback: Waiting,
-): Waiting {
-  if (kind !== 'init') return fallback;
-  const inits = view.pod.spec?.initContainers ?? [];
-  const at = inits.findIndex(({ name }) => name === container.name);
-  const [previous] = inits.slice(Math.max(0, at - 1), at);
-  const isNext = !previous || view.containers.get(previous.name)?.[0]?.state === 'exited';
-  return isNext && at === 0 ? { reason: 'ContainerCreating', message: '' } : { reason: 'PodInitializing', message: '' };
-}
 
 function worded({ reason, message }: Waiting) {
   return { reason, ...(message !== '' && { message }) };

@@ -38,7 +38,7 @@ export type OwnerReference = TypeOf<typeof OwnerReference>;
 
 export const ObjectMeta = object('io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta', {
   annotations: map(12, types.string, { doc: 'Text for tools, not selectable.' }),
-  creationTimestamp: time(8, { doc: 'When it was created.' }),
+  creationTimestamp: time(8, { doc: 'CreationTimestamp is a timestamp of when the server made the object.' }),
   deletionGracePeriodSeconds: int64(10, { pointer: true }),
   deletionTimestamp: time(9, { doc: 'When it is to be gone; set by a delete request.' }),
   finalizers: list(14, types.string, {
