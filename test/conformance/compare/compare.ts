@@ -1,25 +1,28 @@
 /**
  * `npm run compare -- --with KUBECONFIG [--kind KIND]… [--means create|update|status]… [--out FILE]`: sends the same requests to
  * a cluster of this process and to another API server (a kube-apiserver that one has), and prints where the answers differ.
+ * With `--semantics [--story TITLE]…` it tells stories of requests instead, and compares the answers whole.
  * It makes a namespace and objects of every kind there, and deletes them again: give it a server that is there for that.
  */
 import { writeFileSync } from 'node:fs';
-import { Agent, request as httpsRequest } from 'node:https';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { kinds } from '#api/kinds.ts';
 import { resourceNameOf, type Kind } from '#api/machinery/kind.ts';
-import type { HttpsClientOptions } from '#client/https.ts';
 import { readKubeconfig } from '#client/kubeconfig.ts';
 import { startCluster } from '../../../src/windlass.ts';
 import { basesOf, collectionOf, namespace, requestsFor, type Means, type Wish } from './requests.ts';
+import { compareSemantics } from './semantics.ts';
+import { Server, type Answer } from './server.ts';
 
 const { values } = parseArgs({
   options: {
     with: { type: 'string' },
     ours: { type: 'string' },
+    semantics: { type: 'boolean', default: false },
+    story: { type: 'string', multiple: true },
     kind: { type: 'string', multiple: true },
     means: { type: 'string', multiple: true },
     out: { type: 'string' },
@@ -29,12 +32,6 @@ const { values } = parseArgs({
 if (values.with === undefined) {
   process.stderr.write('windlass: say what to compare with: npm run compare -- --with KUBECONFIG\n');
   process.exit(1);
-}
-
-interface Answer {
-  readonly code: number;
-  readonly warnings: readonly string[];
-  readonly body: Readonly<Record<string, unknown>>;
 }
 
 interface Difference {
@@ -47,61 +44,15 @@ interface Difference {
   readonly ours: unknown;
 }
 
-/** One of the two servers that are compared. */
-class Server {
-  readonly #connection: HttpsClientOptions;
-  readonly #agent = new Agent({ keepAlive: true, maxSockets: 16 });
-
-  constructor(connection: HttpsClientOptions) {
-    this.#connection = connection;
-  }
-
-  send(method: string, path: string, body?: unknown): Promise<Answer> {
-    const { server, caPem, certPem, keyPem, token, insecureSkipTlsVerify } = this.#connection;
-    const url = new URL(path, server);
-    return new Promise((resolve, reject) => {
-      const call = httpsRequest(
-        url,
-        {
-          method,
-          agent: this.#agent,
-          ca: caPem,
-          cert: certPem,
-          key: keyPem,
-          rejectUnauthorized: !insecureSkipTlsVerify,
-          headers: {
-            'content-type': 'application/json',
-            'user-agent': 'compare',
-            ...(token !== undefined && { authorization: `Bearer ${token}` }),
-          },
-        },
-        response => {
-          const chunks: Buffer[] = [];
-          response.on('data', (chunk: Buffer) => chunks.push(chunk));
-          response.on('error', reject);
-          response.on('end', () => {
-            const warning = response.rawHeaders.filter((_, at, all) => at % 2 === 1 && /^warning$/i.test(all[at - 1] ?? ''));
-            resolve({
-              code: response.statusCode ?? 0,
-              warnings: warning,
-              body: parsed(Buffer.concat(chunks).toString()),
-            });
-          });
-        },
-      );
-      call.setTimeout(30_000, () => call.destroy(new Error('no answer')));
-      call.on('error', error => resolve({ code: 0, warnings: [], body: { message: String(error) } }));
-      call.end(body === undefined ? undefined : JSON.stringify(body));
-    });
-  }
-
-  close(): void {
-    this.#agent.destroy();
-  }
-}
-
 const ownOfEach = new Set(['uid', 'resourceVersion', 'creationTimestamp', 'managedFields', 'selfLink']);
-const given = new Set(['clusterIP', 'clusterIPs', 'nodePort', 'healthCheckNodePort', 'batch.kubernetes.io/controller-uid', 'controller-uid']);
+const given = new Set([
+  'clusterIP',
+  'clusterIPs',
+  'nodePort',
+  'healthCheckNodePort',
+  'batch.kubernetes.io/controller-uid',
+  'controller-uid',
+]);
 
 const wantedMeans = (values.means ?? ['create', 'update', 'status']) as readonly Means[];
 const differences: Difference[] = [];
@@ -113,16 +64,39 @@ try {
   await using cluster = values.ours === undefined ? await startCluster({ controllers: false }) : undefined;
   if (cluster) writeFileSync(join(folder, 'kubeconfig'), cluster.kubeconfig, { mode: 0o600 });
   const ours = new Server((await readKubeconfig(values.ours ?? join(folder, 'kubeconfig'))).connection);
-  for (const server of [theirs, ours]) await prepare(server);
-  for (const kind of comparedKinds()) for (const means of wantedMeans) await compareKind(kind, means, theirs, ours);
-  for (const server of [theirs, ours]) {
-    await server.send('DELETE', `/api/v1/namespaces/${namespace}`);
-    server.close();
-  }
+  if (values.semantics) await semantics(theirs, ours);
+  else await allKinds(theirs, ours);
+  for (const server of [theirs, ours]) server.close();
 } finally {
   rmSync(folder, { recursive: true, force: true });
 }
-report();
+
+async function semantics(theirs: Server, ours: Server): Promise<void> {
+  const { asked, differences: found } = await compareSemantics(theirs, ours, values.story);
+  let asking = '';
+  for (const { story, ask, at, theirs: their, ours: our } of found) {
+    if (asking !== `${story}: ${ask}`) process.stdout.write(`${(asking = `${story}: ${ask}`)}\n`);
+    process.stdout.write(`  ${at}\n    theirs ${JSON.stringify(their)}\n    ours   ${JSON.stringify(our)}\n`);
+  }
+  const differing = new Set(found.map(({ story, ask }) => `${story}: ${ask}`)).size;
+  process.stdout.write(`\n${asked - differing} of ${asked} requests agree\n`);
+  if (values.out !== undefined) writeFileSync(values.out, `${found.map(each => JSON.stringify(each)).join('\n')}\n`);
+}
+
+async function allKinds(theirs: Server, ours: Server): Promise<void> {
+  for (const server of [theirs, ours]) await prepare(server);
+  for (const kind of comparedKinds()) {
+    const isChanged = wantedMeans.some(means => means !== 'create');
+    if (wantedMeans.includes('create')) await compareKind(kind, 'create', theirs, ours);
+    if (!isChanged) continue;
+    // What is changed is there for good.
+    for (const server of [theirs, ours]) await server.send('POST', collectionOf(kind), basesOf(kind)[0]);
+    for (const means of wantedMeans) if (means !== 'create') await compareKind(kind, means, theirs, ours);
+    for (const server of [theirs, ours]) await server.send('DELETE', `${pathOf(kind)}?gracePeriodSeconds=0`);
+  }
+  for (const server of [theirs, ours]) await server.send('DELETE', `/api/v1/namespaces/${namespace}`);
+  report();
+}
 
 function comparedKinds(): readonly Kind[] {
   const { kind: names } = values;
@@ -149,13 +123,10 @@ async function compareKind(kind: Kind, means: Means, theirs: Server, ours: Serve
   if (means === 'status' && !kind.subresources['status']) return;
   if (means === 'update' && !kind.verbs.includes('update')) return;
   const name = `${resourceNameOf(kind)}/${kind.version}`;
-  const [base] = basesOf(kind);
-  const own = `${collectionOf(kind)}/${(base?.['metadata'] as { readonly name: string }).name}`;
-  if (means !== 'create')
-    for (const server of [theirs, ours]) await server.send('POST', collectionOf(kind), base);
   const count = { asked: 0, differing: 0 };
   counts.set(`${name} ${means}`, count);
   const wishes = requestsFor(kind, means);
+  const versions = await Promise.all([theirs, ours].map(server => neededVersion(server, kind, means)));
   const seen = new Set<string>();
   const work = async () => {
     for (let next = wishes.next(); !next.done; next = wishes.next()) {
@@ -163,7 +134,7 @@ async function compareKind(kind: Kind, means: Means, theirs: Server, ours: Serve
       const key = `${wish.what[0]}${JSON.stringify(wish.body)}`;
       if (seen.has(key)) continue;
       seen.add(key);
-      const [their, our] = await Promise.all([theirs, ours].map(server => ask(server, wish)));
+      const [their, our] = await Promise.all([theirs, ours].map((server, at) => ask(server, wish, versions[at])));
       count.asked++;
       if (!their || !our) continue;
       const at = differing(their, our);
@@ -180,12 +151,25 @@ async function compareKind(kind: Kind, means: Means, theirs: Server, ours: Serve
     }
   };
   await Promise.all(Array.from({ length: 12 }, work));
-  if (means !== 'create')
-    for (const server of [theirs, ours]) await server.send('DELETE', `${own}?gracePeriodSeconds=0`);
 }
 
-function ask(server: Server, { method, path, body }: Wish): Promise<Answer> {
-  return server.send(method, `${path}?dryRun=All&fieldValidation=Warn`, body);
+function pathOf(kind: Kind): string {
+  const [base] = basesOf(kind);
+  return `${collectionOf(kind)}/${(base?.['metadata'] as { readonly name: string }).name}`;
+}
+
+/** The version of the object that is changed, for kinds that want to be told it. */
+async function neededVersion(server: Server, kind: Kind, means: Means): Promise<unknown> {
+  if (means === 'create' || !kind.requiresResourceVersion) return undefined;
+  const { body } = await server.send('GET', pathOf(kind));
+  return (body['metadata'] as { readonly resourceVersion?: string } | undefined)?.resourceVersion;
+}
+
+function ask(server: Server, { method, path, body }: Wish, resourceVersion: unknown): Promise<Answer> {
+  const { metadata } = body as { readonly metadata?: object };
+  const sent =
+    resourceVersion === undefined ? body : { ...(body as object), metadata: { ...metadata, resourceVersion } };
+  return server.send(method, `${path}?dryRun=All&fieldValidation=Warn`, sent);
 }
 
 function differing(theirs: Answer, ours: Answer): readonly string[] {
@@ -194,7 +178,10 @@ function differing(theirs: Answer, ours: Answer): readonly string[] {
   if (theirs.body['reason'] !== ours.body['reason'] && theirs.code >= 400) at.push('reason');
   if (theirs.code >= 400) {
     const [their, our] = [causesOf(theirs), causesOf(ours)];
-    if (their.map(each => each.slice(0, 2).join(' ')).join('\n') !== our.map(each => each.slice(0, 2).join(' ')).join('\n'))
+    if (
+      their.map(each => each.slice(0, 2).join(' ')).join('\n') !==
+      our.map(each => each.slice(0, 2).join(' ')).join('\n')
+    )
       at.push('causes');
     else if (theirs.body['message'] !== ours.body['message'] || String(their) !== String(our)) at.push('message');
   } else if (ours.code < 400) at.push(...fieldsOf(plain(theirs.body), plain(ours.body), ''));
@@ -214,7 +201,9 @@ function shown({ code, body, warnings }: Answer, at: readonly string[]): unknown
   return {
     code,
     ...(code >= 400 && { reason: body['reason'], message: String(body['message']).slice(0, 1_500) }),
-    ...(at.includes('causes') && { causes: causesOf({ code, body, warnings }).map(each => each.slice(0, 2).join(' ')) }),
+    ...(at.includes('causes') && {
+      causes: causesOf({ code, body, warnings }).map(each => each.slice(0, 2).join(' ')),
+    }),
     ...(of.length > 0 && { object: Object.fromEntries(of) }),
     ...(at.includes('warnings') && { warnings }),
   };
@@ -252,14 +241,6 @@ function valueAt(value: unknown, path: string): unknown {
     .reduce((inner, name) => (inner as Readonly<Record<string, unknown>> | undefined)?.[name], value);
 }
 
-function parsed(text: string): Readonly<Record<string, unknown>> {
-  try {
-    return JSON.parse(text) as Readonly<Record<string, unknown>>;
-  } catch {
-    return { message: text.slice(0, 300) };
-  }
-}
-
 function report(): void {
   const shownMax = Number(values.shown);
   let [asked, differ] = [0, 0];
@@ -280,5 +261,6 @@ function report(): void {
     levels.set(level, (levels.get(level) ?? 0) + 1);
   }
   process.stdout.write(`${[...levels].map(([level, count]) => `${level} ${count}`).join(', ')}\n`);
-  if (values.out !== undefined) writeFileSync(values.out, `${differences.map(each => JSON.stringify(each)).join('\n')}\n`);
+  if (values.out !== undefined)
+    writeFileSync(values.out, `${differences.map(each => JSON.stringify(each)).join('\n')}\n`);
 }
