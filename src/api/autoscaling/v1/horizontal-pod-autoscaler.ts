@@ -64,6 +64,10 @@ export const HorizontalPodAutoscaler = defineKind({
   validate(item, report) {
     validateAutoscalerSpec(toStored(item).spec, report.at('spec'));
   },
+  changeRules: 'alone',
+  validateUpdate(item, old, report) {
+    validateAutoscalerSpec(toStored(item).spec, report.at('spec'), toStored(old).spec);
+  },
   validateStatusUpdate({ status }, _, report) {
     validateAutoscalerCounts(status, report.at('status'));
   },

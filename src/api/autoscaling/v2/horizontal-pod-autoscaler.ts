@@ -208,6 +208,10 @@ export const HorizontalPodAutoscaler = defineKind({
   validate({ spec }, report) {
     validateAutoscalerSpec(spec, report.at('spec'));
   },
+  changeRules: 'alone',
+  validateUpdate({ spec }, old, report) {
+    validateAutoscalerSpec(spec, report.at('spec'), old.spec);
+  },
   validateStatusUpdate({ status }, _, report) {
     validateAutoscalerCounts(status, report.at('status'));
   },

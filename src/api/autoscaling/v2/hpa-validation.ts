@@ -11,16 +11,27 @@ import type {
   MetricTarget,
 } from './horizontal-pod-autoscaler.ts';
 
-/** `report` stands at the spec. */
-export function validateAutoscalerSpec(spec: HorizontalPodAutoscalerSpec, report: Report): void {
+/** `report` stands at the spec. What was accepted of `old` is accepted again. */
+export function validateAutoscalerSpec(
+  spec: HorizontalPodAutoscalerSpec,
+  report: Report,
+  old?: HorizontalPodAutoscalerSpec,
+): void {
   const { minReplicas, maxReplicas, scaleTargetRef, metrics = [], behavior } = spec;
-  if (minReplicas !== undefined && minReplicas < 1)
-    report.at('minReplicas').invalid(minReplicas, 'must be greater than or equal to 1');
-  if (maxReplicas < 1) report.at('maxReplicas').invalid(maxReplicas, 'must be greater than 0');
+  const minLowest = old?.minReplicas === 0 ? 0 : 1;
+  if (minReplicas !== undefined && minReplicas < minLowest)
+    report.at('minReplicas').invalid(minReplicas, `must be greater than or equal to ${minLowest}`);
+  if (!maxReplicas) report.at('maxReplicas').required('must be set and greater than 0');
+  else if (maxReplicas < 0) report.at('maxReplicas').invalid(maxReplicas, 'must be greater than or equal to 1');
   if (minReplicas !== undefined && maxReplicas < minReplicas)
     report.at('maxReplicas').invalid(maxReplicas, 'must be greater than or equal to `minReplicas`');
   validateReference(scaleTargetRef, report.at('scaleTargetRef'));
+  validateApiVersion(scaleTargetRef, report.at('scaleTargetRef'), old?.scaleTargetRef);
   for (const [index, metric] of metrics.entries()) validateMetric(metric, report.at('metrics').index(index));
+  if (minReplicas === 0 && !metrics.some(({ type }) => type === 'Object' || type === 'External'))
+    report
+      .at('metrics')
+      .forbidden('must specify at least one Object or External metric to support scaling to zero replicas');
   for (const name of ['scaleUp', 'scaleDown'] as const) {
     const rules = behavior?.[name];
     if (rules) validateRules(rules, report.at('behavior', name));
@@ -33,7 +44,21 @@ function validateReference(reference: CrossVersionObjectReference, report: Repor
     if (!value) report.at(name).required();
     else checkMessages(isPathSegmentName(value), value, report.at(name));
   }
-  const { apiVersion = '' } = reference;
+}
+
+/** Only one kind of the group without a name can be scaled. */
+function validateApiVersion(
+  { apiVersion = '', kind }: CrossVersionObjectReference,
+  report: Report,
+  old: CrossVersionObjectReference | undefined,
+): void {
+  if (old && old.kind === kind && (old.apiVersion ?? '') === apiVersion) return;
+  validateGroupVersion(apiVersion, report);
+  if (!apiVersion.includes('/') && kind !== 'ReplicationController')
+    report.at('apiVersion').invalid(apiVersion, 'apiVersion must specify API group');
+}
+
+function validateGroupVersion(apiVersion: string, report: Report): void {
   if (apiVersion.split('/').length > 2)
     report.at('apiVersion').invalid(apiVersion, `unexpected GroupVersion string: ${apiVersion}`);
 }
@@ -74,6 +99,7 @@ function validateSource(metric: MetricSpec, name: (typeof sources)[keyof typeof 
     case 'object':
       if (metric.object) {
         validateReference(metric.object.describedObject, report.at('describedObject'));
+        validateGroupVersion(metric.object.describedObject.apiVersion ?? '', report.at('describedObject'));
         validateIdentifier(metric.object.metric, report.at('metric'));
       }
       validateTarget(target, at);

@@ -1,8 +1,18 @@
-import { goForm } from '../../machinery/go-form.ts';
 import { defineKind, type ObjectOf, statusMetadata } from '../../machinery/kind.ts';
-import { boolean, int32, map, object, string, struct, time, types, type TypeOf } from '../../machinery/schema.ts';
+import {
+  boolean,
+  int32,
+  map,
+  object,
+  string,
+  struct,
+  time,
+  type Field,
+  types,
+  type TypeOf,
+} from '../../machinery/schema.ts';
 import { PersistentVolumeSpec } from '../../core/v1/persistent-volume-spec.ts';
-import { checkDnsSubdomain, sameValue } from '../../machinery/checks.ts';
+import { checkDnsSubdomain, checkImmutableField } from '../../machinery/checks.ts';
 import { ageColumn, boolean as booleanColumn, nameColumn, text } from '../../machinery/columns.ts';
 import { validateVolumeSpec } from '../../core/v1/persistent-volume-validation.ts';
 import { byteLength } from '../../machinery/names.ts';
@@ -83,7 +93,7 @@ export const VolumeAttachment = defineKind({
     if (persistentVolumeName !== undefined) checkDnsSubdomain(persistentVolumeName, source.at('persistentVolumeName'));
   },
   validateUpdate({ spec }, old, report) {
-    if (!sameValue(spec, old.spec)) report.at('spec').invalid(goForm(VolumeAttachmentSpec, spec), 'field is immutable');
+    checkImmutableField(VolumeAttachment.schema.fields['spec'] as Field, spec, old.spec, report.at('spec'));
   },
   validateStatusUpdate({ status }, _, report) {
     const at = report.at('status');
