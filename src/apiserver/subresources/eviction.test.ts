@@ -46,6 +46,28 @@ test('the last disruption that is allowed is noted in the budget at once', async
   assert.notEqual(now.lastTransitionTime, lastTransitionTime);
 });
 
+test('the pod says who ended it', async () => {
+  await using server = await openCluster();
+  await server.call('PATCH', `${pods}/a`, { metadata: { finalizers: ['example.com/stays'] } }, merge);
+  await setPod(server, 'Failed', false);
+  assert.equal((await evict(server, { deleteOptions: { dryRun: ['All'] } })).code, 201);
+  const conditionsNow = async () =>
+    (await server.call('GET', `${pods}/a`)).body.status.conditions.map(({ type, status, reason }: never) => [
+      type,
+      status,
+      reason,
+    ]);
+  assert.deepEqual(await conditionsNow(), [['Ready', 'False', undefined]]);
+  const refused = await evict(server, { deleteOptions: { preconditions: { uid: 'other' } } });
+  assert.equal(refused.code, 409);
+  assert.match(refused.body.message, /the UID in the precondition \(other\) does not match the UID in record \(.+\)/);
+  assert.equal((await evict(server)).code, 201);
+  assert.deepEqual(await conditionsNow(), [
+    ['Ready', 'False', undefined],
+    ['DisruptionTarget', 'True', 'EvictionByEvictionAPI'],
+  ]);
+});
+
 /** Somebody else is quicker than the eviction, once: while it waits for a webhook. */
 function meanwhile(phase: string): AdmissionPlugin & { server: TestServer | undefined } {
   let isDone = false;

@@ -39,8 +39,10 @@ export async function eviction(call: Call, resource: Resource): Promise<ApiRespo
     dryRun: options.dryRun || (Array.isArray(wire.dryRun) && wire.dryRun.includes('All')),
   };
   const read = () => viewOf(resource, existing(resource, namespace, name)) as Pod;
-  const remove = (preconditions: DeleteOptions['preconditions']) =>
-    deleteObject(call, resource, namespace, name, { ...wanted, ...(preconditions && { preconditions }) });
+  const remove = async (preconditions: DeleteOptions['preconditions']) => {
+    const marked = wanted.dryRun ? preconditions : await markDisrupted(call, resource, namespace, name, preconditions);
+    return deleteObject(call, resource, namespace, name, { ...wanted, ...(marked && { preconditions: marked }) });
+  };
   const success = () =>
     call.respond(201, { kind: 'Status', apiVersion: 'v1', metadata: {}, status: 'Success', code: 201 });
   let pod = read();
@@ -80,6 +82,64 @@ export async function eviction(call: Call, resource: Resource): Promise<ApiRespo
 
 /** Upstream's, of conflicts in a row. */
 const attemptsMax = 20;
+
+/**
+ * Says in the pod's status who ends it, so that controllers do not take it for a failure of its own. Answers the preconditions
+ * for what the pod is then.
+ */
+async function markDisrupted(
+  call: Call,
+  resource: Resource,
+  namespace: string,
+  name: string,
+  preconditions: DeleteOptions['preconditions'],
+): Promise<DeleteOptions['preconditions']> {
+  const { entry } = await changeObject(call, {
+    resource,
+    namespace,
+    name,
+    subresource: 'status',
+    quiet: true,
+    // The change is the server's own: nobody owns the condition.
+    ownersKnown: true,
+    options: { dryRun: false, fieldManager: 'windlass', fieldValidation: 'Ignore' },
+    rules: { prepare() {}, validate() {} },
+    produce: current => {
+      const pod = current as Pod;
+      checkRecord(pod, preconditions);
+      const before = pod.status.conditions ?? [];
+      const known = before.find(({ type }) => type === 'DisruptionTarget');
+      const condition = {
+        type: 'DisruptionTarget',
+        status: 'True',
+        reason: 'EvictionByEvictionAPI',
+        message: 'Eviction API: evicting',
+        lastTransitionTime:
+          known?.status === 'True' ? known.lastTransitionTime : formatTime(call.foundation.clock.now()),
+      };
+      const conditions = known ? before.map(each => (each === known ? condition : each)) : [...before, condition];
+      return {
+        ...pod,
+        metadata: { ...pod.metadata },
+        status: { ...pod.status, conditions },
+      } as unknown as Draft<ApiObject>;
+    },
+  });
+  if (!entry || preconditions?.resourceVersion === undefined) return preconditions;
+  return { ...preconditions, resourceVersion: String(entry.revision) };
+}
+
+function checkRecord({ metadata }: Pod, { uid, resourceVersion }: DeleteOptions['preconditions'] = {}): void {
+  const conflict = (why: string) => errors.conflict({ group: '', plural: 'Pod' }, metadata.name ?? '', why);
+  if (uid !== undefined && uid !== '' && uid !== metadata.uid)
+    throw conflict(
+      `the UID in the precondition (${uid}) does not match the UID in record (${metadata.uid}). The object might have been deleted and then recreated`,
+    );
+  if (resourceVersion !== undefined && resourceVersion !== '' && resourceVersion !== metadata.resourceVersion)
+    throw conflict(
+      `the ResourceVersion in the precondition (${resourceVersion}) does not match the ResourceVersion in record (${metadata.resourceVersion}). The object might have been modified`,
+    );
+}
 
 /** Only as it was when it was looked at, unless the client says of which version it speaks. */
 function asRead({ metadata }: Pod, { preconditions }: DeleteOptions): DeleteOptions['preconditions'] {
