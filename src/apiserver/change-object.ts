@@ -260,6 +260,7 @@ function statusRules(kind: Kind): ChangeRules {
       const [metadata, metadataBefore] = [draft.metadata as Body, old.metadata as Readonly<Body>];
       for (const name of kind.statusKeeps ?? [])
         if (metadata[name] !== metadataBefore[name]) metadata[name] = metadataBefore[name];
+      kind.prepareForStatusUpdate?.(draft, old);
     },
     validate(object, old, report) {
       if (kind.validateStatusUpdate) kind.validateStatusUpdate(object, old, report);

@@ -1,7 +1,7 @@
 import { DecodeFailure, TypeMismatch } from './decode-failure.ts';
 import { ApiError, errors } from './errors.ts';
 import { setOwn } from './json.ts';
-import { canonicalQuantity, quantityError } from './quantity.ts';
+import { canonicalQuantity, quantityError, roundedToMilli } from './quantity.ts';
 import {
   resolve,
   types,
@@ -78,7 +78,8 @@ function compile(schema: Schema): Decoder {
     case 'map':
       return compileMap(schema);
     default:
-      return schema.of ? eitherDecoder(schema.of, schema.either ?? 'boolean') : scalarDecoders[schema.type];
+      if (schema.of) return eitherDecoder(schema.of, schema.either ?? 'boolean');
+      return schema.roundsToMilli ? decodeResourceQuantity : scalarDecoders[schema.type];
   }
 }
 
@@ -275,17 +276,21 @@ function compileMap(schema: MapSchema): Decoder {
 
 /**
  * Either an object of the type, or what else may stand there: a boolean, or a list of such objects or of texts. Where a
- * list may stand upstream reads everything unexpected as an empty one, and validation refuses that.
+ * list may stand upstream reads everything unexpected as an empty one, and validation refuses that. Of unknown fields inside
+ * upstream says nothing.
  */
 function eitherDecoder(of: () => Schema, either: NonNullable<ScalarSchema['either']>): Decoder {
   const decodeItems = compileList({ type: 'list', items: either === 'list' ? { type: 'lazy', of } : types.string });
-  return (value, unknown) => {
+  return value => {
     if (typeof value === 'object' && value !== null && !Array.isArray(value))
-      return decoderOf(resolve(of()))(value, unknown);
+      return decoderOf(resolve(of()))(value, undefined);
     if (either === 'boolean') return typeof value === 'boolean' ? value : fail('boolean or JSON schema expected');
-    return Array.isArray(value) ? decodeItems(value, unknown) : [];
+    return Array.isArray(value) ? decodeItems(value, undefined) : [];
   };
 }
+
+const decodeResourceQuantity: Decoder = (value, unknown) =>
+  roundedToMilli(scalarDecoders.quantity(value, unknown) as string);
 
 const scalarDecoders: Readonly<Record<ScalarType, Decoder>> = {
   string: decodeString,

@@ -10,6 +10,7 @@ import {
   parseQuantity,
   type Quantity,
   quantityError,
+  roundedToMilli,
   subtractQuantities,
   wholeValue,
 } from './quantity.ts';
@@ -90,6 +91,13 @@ const quantityText = fc
     fc.constantFrom('', 'n', 'u', 'm', 'k', 'M', 'G', 'Ki', 'Mi', 'Gi', 'e3', 'E-2'),
   )
   .map(([sign, whole, decimals, suffix]) => `${sign}${whole}.${decimals}${suffix}`);
+
+test('lists of resources hold nothing finer than a thousandth', () => {
+  const rounded = ['0.5m', '500u', '1500u', '-1n', '1m', '2Gi', '1e-6', '1500m'].map(text =>
+    roundedToMilli(canonicalQuantity(text) ?? ''),
+  );
+  assert.deepEqual(rounded, ['1m', '1m', '2m', '-1m', '1m', '2Gi', '1e-3', '1500m']);
+});
 
 test('writing loses nothing, and what is written is stable', () => {
   fc.assert(

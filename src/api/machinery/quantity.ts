@@ -32,6 +32,18 @@ export function canonicalQuantity(text: string): string | undefined {
   return canonical;
 }
 
+/** A canonical text, rounded away from zero to thousandths. */
+export function roundedToMilli(text: string): string {
+  // Only what is finer ends so.
+  if (!/[nu]$|e-/.test(text)) return text;
+  const parsed = parseQuantity(text);
+  if (!parsed || parsed.nano % milli === 0n) return text;
+  const { nano, format } = parsed;
+  return formatQuantity({ nano: (nano / milli + (nano < 0n ? -1n : 1n)) * milli, format });
+}
+
+const milli = 1_000_000n;
+
 export function formatQuantity({ nano, format }: Quantity): string {
   if (nano === 0n) return '0';
   if (format === 'binary') {

@@ -49,6 +49,8 @@ export interface ScalarSchema {
   readonly name?: string;
   /** OpenAPI format where it is not implied by the type (`byte`, `date-time`, or a CRD's own). */
   readonly format?: string;
+  /** For quantities: finer than a thousandth is rounded up. */
+  readonly roundsToMilli?: true;
   /** For `json` that is either an object of the type `of`, or this. Has messages of its own in protobuf. */
   readonly either?: 'boolean' | 'list' | 'stringList';
   readonly of?: () => Schema;
@@ -167,6 +169,12 @@ export const types = {
   boolean: { type: 'boolean' } as Schema<boolean>,
   bytes: { type: 'bytes', format: 'byte' } as Schema<string>,
   quantity: { type: 'quantity', name: 'io.k8s.apimachinery.pkg.api.resource.Quantity' } as Schema<string>,
+  /** Of lists of resources, that once could not hold anything finer than a thousandth. */
+  resourceQuantity: {
+    type: 'quantity',
+    name: 'io.k8s.apimachinery.pkg.api.resource.Quantity',
+    roundsToMilli: true,
+  } as Schema<string>,
   time: { type: 'time', name: 'io.k8s.apimachinery.pkg.apis.meta.v1.Time' } as Schema<string>,
   microTime: { type: 'microTime', name: 'io.k8s.apimachinery.pkg.apis.meta.v1.MicroTime' } as Schema<string>,
   intOrString: { type: 'intOrString', name: 'io.k8s.apimachinery.pkg.util.intstr.IntOrString' } as Schema<

@@ -64,6 +64,7 @@ const rich: Readonly<Record<string, (name: string, namespace: string) => readonl
   pods: () => [
     {
       spec: {
+        serviceAccountName: 'default',
         containers: [container],
         initContainers: [
           { name: 'first', image: 'image:1' },

@@ -29,8 +29,12 @@ export const ControllerRevision = defineKind({
     text('Revision', 'Its number.', (item: { readonly revision: number }) => item.revision),
     ageColumn,
   ],
-  validate({ data, revision }, report) {
-    if (data === undefined) report.at('data').required('data is mandatory');
+  validateCreate({ data }, report) {
+    if (data === undefined || data === null) report.at('data').required('data is mandatory');
+    else if (typeof data !== 'object' || Array.isArray(data))
+      report.at('data').required('data must be a valid JSON object');
+  },
+  validate({ revision }, report) {
     checkNonNegative(revision, report.at('revision'));
   },
   validateUpdate({ data }, old, report) {

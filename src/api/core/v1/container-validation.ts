@@ -65,12 +65,8 @@ export function validateInitContainers(context: ContainerContext, report: Report
     const at = report.index(index);
     validateContainer(container, context, at);
     const isSidecar = container.restartPolicy === 'Always';
-    if (isSidecar) {
-      if ((container.restartPolicyRules ?? []).length > 0)
-        at.at('restartPolicyRules').forbidden(
-          'restartPolicyRules are not allowed for init containers with restart policy Always',
-        );
-    } else if (container.restartPolicy !== undefined) validateRestartPolicy(container, at);
+    if (container.restartPolicy === undefined) checkRestartPolicyGiven(container, at);
+    else validateRestartPolicy(container, at);
     if (names.has(container.name)) at.at('name').duplicate(container.name);
     else if (container.name) names.add(container.name);
     checkHostPorts([container], report);
@@ -95,9 +91,8 @@ export function validateEphemeralContainers(context: ContainerContext, report: R
     const target = container.targetContainerName;
     if (target && !others.has(target)) at.at('targetContainerName').notFound(target);
     for (const name of notForEphemeral) {
-      const value = container[name];
-      if (value !== undefined && Object.keys(value).length > 0)
-        at.at(name).forbidden('cannot be set for an Ephemeral Container');
+      const value = name === 'resources' ? Object.keys(container.resources ?? {})[0] : container[name];
+      if (value !== undefined) at.at(name).forbidden('cannot be set for an Ephemeral Container');
     }
     for (const [position, mount] of (container.volumeMounts ?? []).entries())
       for (const name of ['subPath', 'subPathExpr'] as const)
@@ -347,13 +342,16 @@ function validateResizePolicy(policies: NonNullable<Container['resizePolicy']>, 
   }
 }
 
+function checkRestartPolicyGiven({ restartPolicyRules = [] }: Container, report: Report): void {
+  if (restartPolicyRules.length > 0)
+    report.at('restartPolicy').required('must specify restartPolicy when restart rules are used');
+}
+
 function validateRestartPolicy(container: Container, report: Report): void {
   const { restartPolicy, restartPolicyRules = [] } = container;
-  if (restartPolicy === undefined) {
-    if (restartPolicyRules.length > 0)
-      report.at('restartPolicy').required('must specify restartPolicy when restart rules are used');
-  } else checkOneOf(restartPolicy, ['Always', 'Never', 'OnFailure'], report.at('restartPolicy'));
-  if (restartPolicyRules.length > 20) report.at('restartPolicyRules').tooLong(20);
+  if (restartPolicy === undefined) checkRestartPolicyGiven(container, report);
+  else checkOneOf(restartPolicy, ['Always', 'Never', 'OnFailure'], report.at('restartPolicy'));
+  if (restartPolicyRules.length > 20) report.at('restartPolicyRules').tooMany(restartPolicyRules.length, 20);
   for (const [index, rule] of restartPolicyRules.entries()) {
     const at = report.at('restartPolicyRules').index(index);
     checkOneOf(rule.action ?? '', ['Restart', 'RestartAllContainers'], at.at('action'));
@@ -362,7 +360,8 @@ function validateRestartPolicy(container: Container, report: Report): void {
       continue;
     }
     checkOneOf(rule.exitCodes.operator ?? '', ['In', 'NotIn'], at.at('exitCodes', 'operator'));
-    if ((rule.exitCodes.values ?? []).length > 255) at.at('exitCodes', 'values').tooLong(255);
+    const { length } = rule.exitCodes.values ?? [];
+    if (length > 255) at.at('exitCodes', 'values').tooMany(length, 255);
   }
 }
 

@@ -67,7 +67,7 @@ export const Endpoints = defineKind({
   validate({ subsets }, report) {
     validateSubsets(subsets ?? [], report.at('subsets'));
   },
-  warnings: () => ['v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice'],
+  deprecation: 'v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice',
 });
 export type Endpoints = ObjectOf<typeof Endpoints>;
 

@@ -1,8 +1,9 @@
 import { defineKind, type ObjectOf } from '../../machinery/kind.ts';
 import { list, map, object, string, struct, types, type TypeOf } from '../../machinery/schema.ts';
-import { checkQualifiedName } from '../../machinery/checks.ts';
+import { checkMessages } from '../../machinery/checks.ts';
 import type { Draft } from '../../machinery/kind.ts';
 import { canonicalQuantity, milliValue } from '../../machinery/quantity.ts';
+import { isQualifiedName } from '../../machinery/names.ts';
 import type { Report } from '../../machinery/validation.ts';
 import {
   checkContainerResourceName,
@@ -14,11 +15,11 @@ import {
 import { ObjectMeta } from '../../meta/v1/object-meta.ts';
 
 export const LimitRangeItem = object('io.k8s.api.core.v1.LimitRangeItem', {
-  default: map(4, types.quantity),
-  defaultRequest: map(5, types.quantity),
-  max: map(2, types.quantity),
-  maxLimitRequestRatio: map(6, types.quantity),
-  min: map(3, types.quantity),
+  default: map(4, types.resourceQuantity),
+  defaultRequest: map(5, types.resourceQuantity),
+  max: map(2, types.resourceQuantity),
+  maxLimitRequestRatio: map(6, types.resourceQuantity),
+  min: map(3, types.resourceQuantity),
   type: string(1, { required: true, always: true }),
 });
 export type LimitRangeItem = TypeOf<typeof LimitRangeItem>;
@@ -62,8 +63,10 @@ function validateLimits(limits: readonly LimitRangeItem[], report: Report): void
   const types = new Set<string>();
   for (const [index, limit] of limits.entries()) {
     const at = report.index(index);
-    checkQualifiedName(limit.type ?? '', at.at('type'));
-    if (!limit.type?.includes('/') && !['Pod', 'Container', 'PersistentVolumeClaim'].includes(limit.type))
+    const messages = isQualifiedName(limit.type ?? '');
+    checkMessages(messages, limit.type ?? '', at.at('type'));
+    const isStandard = ['Pod', 'Container', 'PersistentVolumeClaim'].includes(limit.type);
+    if (messages.length === 0 && !limit.type.includes('/') && !isStandard)
       at.at('type').invalid(limit.type, 'must be a standard limit type or fully qualified');
     if (types.has(limit.type)) at.at('type').duplicate(limit.type);
     types.add(limit.type);

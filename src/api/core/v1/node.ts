@@ -143,8 +143,8 @@ export const NodeStatus = object('io.k8s.api.core.v1.NodeStatus', {
     patchStrategy: 'merge',
     patchMergeKey: 'type',
   }),
-  allocatable: map(2, types.quantity),
-  capacity: map(1, types.quantity),
+  allocatable: map(2, types.resourceQuantity),
+  capacity: map(1, types.resourceQuantity),
   conditions: list(4, NodeCondition, {
     listType: 'map',
     mapKeys: ['type'],

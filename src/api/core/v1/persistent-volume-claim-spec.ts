@@ -11,8 +11,8 @@ export const TypedObjectReference = object('io.k8s.api.core.v1.TypedObjectRefere
 export type TypedObjectReference = TypeOf<typeof TypedObjectReference>;
 
 export const VolumeResourceRequirements = object('io.k8s.api.core.v1.VolumeResourceRequirements', {
-  limits: map(1, types.quantity),
-  requests: map(2, types.quantity),
+  limits: map(1, types.resourceQuantity),
+  requests: map(2, types.resourceQuantity),
 });
 export type VolumeResourceRequirements = TypeOf<typeof VolumeResourceRequirements>;
 

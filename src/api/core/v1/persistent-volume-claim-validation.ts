@@ -18,7 +18,7 @@ export function validateClaimTemplate(template: PersistentVolumeClaimTemplate, r
   validateLabels(metadata.labels, report.at('metadata', 'labels'));
   for (const [name, value] of Object.entries(metadata))
     if (name !== 'annotations' && name !== 'labels' && !sameValue(value, undefined) && value !== '')
-      report.at('metadata', name).forbidden('cannot be set');
+      report.at('metadata', name === 'uid' ? 'uID' : name).forbidden('cannot be set');
   validateClaimSpec(template.spec, report.at('spec'));
 }
 
@@ -43,13 +43,14 @@ export function validateClaimSpec(spec: PersistentVolumeClaimSpec, report: Repor
   const namespace = dataSourceRef?.namespace;
   if (namespace) {
     checkDnsLabel(namespace, report.at('dataSourceRef', 'namespace'));
-    if (dataSource) report.invalid('spec.dataSource', 'may not be specified when dataSourceRef.namespace is specified');
+    if (dataSource) report.invalid({}, 'may not be specified when dataSourceRef.namespace is specified');
   } else if (dataSource && dataSourceRef) {
     const isSame =
       dataSource.kind === dataSourceRef.kind &&
       dataSource.name === dataSourceRef.name &&
       dataSource.apiGroup === dataSourceRef.apiGroup;
-    if (!isSame) report.invalid('spec.dataSource', 'must match dataSourceRef');
+    // Upstream prints a path that has no fields to print.
+    if (!isSame) report.invalid({}, 'must match dataSourceRef');
   }
   if (spec.volumeAttributesClassName)
     checkDnsSubdomain(spec.volumeAttributesClassName, report.at('volumeAttributesClassName'));

@@ -27,8 +27,8 @@ export type ModifyVolumeStatus = TypeOf<typeof ModifyVolumeStatus>;
 export const PersistentVolumeClaimStatus = object('io.k8s.api.core.v1.PersistentVolumeClaimStatus', {
   accessModes: list(2, types.string, { listType: 'atomic' }),
   allocatedResourceStatuses: map(7, types.string, { mapType: 'granular' }),
-  allocatedResources: map(5, types.quantity),
-  capacity: map(3, types.quantity),
+  allocatedResources: map(5, types.resourceQuantity),
+  capacity: map(3, types.resourceQuantity),
   conditions: list(4, PersistentVolumeClaimCondition, {
     listType: 'map',
     mapKeys: ['type'],

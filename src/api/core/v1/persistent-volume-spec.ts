@@ -154,7 +154,7 @@ export type StorageOSPersistentVolumeSource = TypeOf<typeof StorageOSPersistentV
 
 export const PersistentVolumeSpec = object('io.k8s.api.core.v1.PersistentVolumeSpec', {
   accessModes: list(3, types.string, { listType: 'atomic', doc: 'How it can be mounted.' }),
-  capacity: map(1, types.quantity, { doc: 'Its size.' }),
+  capacity: map(1, types.resourceQuantity, { doc: 'Its size.' }),
   claimRef: struct(4, ObjectReference),
   mountOptions: list(7, types.string, { listType: 'atomic' }),
   nodeAffinity: struct(9, VolumeNodeAffinity),

@@ -28,7 +28,7 @@ export function validateContainerResources(
 }
 
 /** Of a whole pod (KEP-2837). `report` stands at the spec. */
-export function validatePodLevelResources(spec: PodSpec, report: Report): void {
+export function validatePodLevelResources(spec: PodSpec, claimNames: ReadonlySet<string>, report: Report): void {
   const { resources } = spec;
   if (!resources) return;
   const at = report.at('resources');
@@ -38,6 +38,7 @@ export function validatePodLevelResources(spec: PodSpec, report: Report): void {
   }
   if (resources.claims) at.at('claims').forbidden('claims may not be set for Resources at pod-level');
   validateRequirements(resources, checkPodLevelResourceName, at);
+  validateClaimUses(resources.claims ?? [], claimNames, at.at('claims'));
   for (const [name, total] of Object.entries(aggregateRequests(spec))) {
     const request = resources.requests?.[name];
     if (request !== undefined && compareTexts(total, request) > 0)

@@ -33,6 +33,8 @@ export function defaultPod(spec: Draft<PodSpec>): void {
     defaultRequestsFromLimits(container);
   defaultPodLevelResources(spec);
   spec.enableServiceLinks ??= true;
+  // Of pods only: templates keep what they say.
+  if (spec.terminationGracePeriodSeconds < 0) spec.terminationGracePeriodSeconds = 1;
   if (!spec.hostNetwork) return;
   for (const container of [...(spec.containers ?? []), ...(spec.initContainers ?? [])])
     for (const port of container.ports ?? []) if (!port.hostPort) port.hostPort = port.containerPort;

@@ -32,7 +32,7 @@ export function validatePodSpec(spec: PodSpec, context: PodContext, report: Repo
   validateContainers(containers, report.at('containers'));
   validateInitContainers(containers, report.at('initContainers'));
   validateEphemeralContainers(containers, report.at('ephemeralContainers'));
-  validatePodLevelResources(spec, report);
+  validatePodLevelResources(spec, claimNames, report);
   if (spec.hostNetwork) validateHostPorts(spec, context, report.at('containers'));
   checkRequiredOneOf(spec.restartPolicy, ['Always', 'OnFailure', 'Never'], report.at('restartPolicy'));
   checkRequiredOneOf(

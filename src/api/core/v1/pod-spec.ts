@@ -942,7 +942,7 @@ export const PodSpec = object('io.k8s.api.core.v1.PodSpec', {
   nodeName: string(10, { doc: 'The node it runs on; set by the scheduler.' }),
   nodeSelector: map(7, types.string, { mapType: 'atomic', doc: 'Labels that the node must have.' }),
   os: struct(36, PodOS),
-  overhead: map(32, types.quantity),
+  overhead: map(32, types.resourceQuantity),
   preemptionPolicy: string(31, { pointer: true, enum: ['Never', 'PreemptLowerPriority'] }),
   priority: int32(25, { pointer: true }),
   priorityClassName: string(24, { doc: 'Name of the PriorityClass that gives the priority.' }),

@@ -20,6 +20,7 @@ export function preparePod(pod: NewPod): void {
       {
         type: 'PodScheduled',
         status: 'False',
+        ...(pod.metadata.creationTimestamp && { lastTransitionTime: pod.metadata.creationTimestamp }),
         reason: 'SchedulingGated',
         message: 'Scheduling is blocked due to non-empty scheduling gates',
       },
@@ -31,6 +32,24 @@ export function preparePod(pod: NewPod): void {
       if (podAffinityTerm) completeSelector(podAffinityTerm, labels);
   }
   for (const constraint of spec.topologySpreadConstraints ?? []) completeSelector(constraint, labels);
+}
+
+/** What reports of a pod's state may leave out. */
+export function preparePodStatus(status: Draft<PodStatus>, old: PodStatus): void {
+  status.qosClass ||= old.qosClass;
+  status.observedGeneration ||= old.observedGeneration;
+  const before = Map.groupBy(old.conditions ?? [], ({ type }) => type);
+  for (const condition of status.conditions ?? []) {
+    const observedGeneration = before.get(condition.type)?.shift()?.observedGeneration;
+    if (!condition.observedGeneration && observedGeneration) condition.observedGeneration = observedGeneration;
+  }
+}
+
+/** `podIP` is the first of `podIPs`, and counts when they differ. */
+export function unitePodIps(status: Draft<PodStatus>): void {
+  const { podIP = '', podIPs = [] } = status;
+  if (podIP !== '' && podIPs[0]?.ip !== podIP) status.podIPs = [{ ip: podIP }];
+  else if (podIP === '' && podIPs[0]?.ip) status.podIP = podIPs[0].ip;
 }
 
 /** How long the node agent has for stopping the pod; none where there is nothing to stop. */

@@ -116,63 +116,6 @@ export function validatePodUpdate(pod: PodLike, old: PodLike, report: Report): v
   if (!sameValue(spec, wanted)) at.forbidden(`pod updates may not change fields other than ${updatable}`);
 }
 
-/** An update of `pods/status`. */
-export function validatePodStatusUpdate(pod: PodLike, old: PodLike, report: Report): void {
-  validateAnnotationUpdate(pod.metadata, old.metadata, report.at('metadata', 'annotations'));
-  validatePodAnnotations(pod.metadata, pod.spec, report.at('metadata', 'annotations'));
-  const at = report.at('status');
-  const { status } = pod;
-  for (const [index, condition] of (status.conditions ?? []).entries()) {
-    if ((condition.observedGeneration ?? 0) < 0)
-      at.at('conditions')
-        .index(index)
-        .at('observedGeneration')
-        .invalid(condition.observedGeneration, 'must be a non-negative integer');
-    if (!['PodScheduled', 'Ready', 'Initialized'].includes(condition.type))
-      checkQualifiedName(condition.type ?? '', at.at('conditions').index(index).at('Type'));
-  }
-  if (pod.spec.nodeName !== old.spec.nodeName) at.at('nodeName').forbidden('may not be changed directly');
-  const { nominatedNodeName } = status;
-  if (nominatedNodeName && nominatedNodeName !== old.status.nominatedNodeName) {
-    checkDnsSubdomain(nominatedNodeName, at.at('nominatedNodeName'));
-    if (old.spec.nodeName)
-      at.at('nominatedNodeName').forbidden('may not be set on pods that are already bound to a node');
-  }
-  if ((status.observedGeneration ?? 0) < 0)
-    at.at('observedGeneration').invalid(status.observedGeneration, 'must be a non-negative integer');
-  if (old.status.qosClass !== undefined) checkImmutable(status.qosClass, old.status.qosClass, at.at('qosClass'));
-  validateTransitions(
-    status.containerStatuses,
-    old.status.containerStatuses,
-    old.spec,
-    'containers',
-    at.at('containerStatuses'),
-  );
-  validateTransitions(
-    status.initContainerStatuses,
-    old.status.initContainerStatuses,
-    old.spec,
-    'initContainers',
-    at.at('initContainerStatuses'),
-  );
-  validateTransitions(
-    status.ephemeralContainerStatuses,
-    old.status.ephemeralContainerStatuses,
-    old.spec,
-    'ephemeralContainers',
-    at.at('ephemeralContainerStatuses'),
-  );
-  validateClaimStatuses(pod, at.at('resourceClaimStatuses'));
-  validateIps(status.podIPs, old.status.podIPs, at.at('podIPs'));
-  const [firstHost] = status.hostIPs ?? [];
-  if (firstHost && firstHost.ip !== status.hostIP)
-    at.at('hostIPs').index(0).at('ip').invalid(firstHost.ip, 'must be equal to `hostIP`');
-  validateIps(status.hostIPs, old.status.hostIPs, at.at('hostIPs'));
-  for (const name of ['containerStatuses', 'initContainerStatuses', 'ephemeralContainerStatuses'] as const)
-    for (const [index, container] of (status[name] ?? []).entries())
-      validateContainerUser(container, pod.spec, at.at(name).index(index).at('user', 'linux'));
-}
-
 /** An update of `pods/ephemeralcontainers`: they may be added, never changed or taken away. */
 export function validateEphemeralContainersUpdate(pod: PodLike, old: PodLike, report: Report): void {
   if (old.metadata.annotations?.[mirrorAnnotation] !== undefined) {
@@ -262,7 +205,7 @@ function validateContainerResize(
     spec.forbidden(`only cpu and memory resources${isInit ? ' for sidecar containers' : ''} are mutable`);
 }
 
-function validateAnnotationUpdate(metadata: ObjectMeta, old: ObjectMeta, report: Report): void {
+export function validateAnnotationUpdate(metadata: ObjectMeta, old: ObjectMeta, report: Report): void {
   const annotations = metadata.annotations ?? {};
   const olds = old.annotations ?? {};
   for (const name of Object.keys({ ...olds, ...annotations })) {
@@ -307,10 +250,11 @@ function validateGateUpdate(
   olds: readonly PodSchedulingGate[],
   report: Report,
 ): void {
-  const known = new Set(olds.map(gate => gate.name));
-  for (const [index, { name }] of gates.entries())
-    if (!known.has(name))
-      report.index(index).at('name').forbidden(`only deletion is allowed, but found new scheduling gate '${name}'`);
+  // Of gates of one name upstream speaks of the last.
+  const added = new Map(gates.map(({ name }, index) => [name, index]));
+  for (const { name } of olds) added.delete(name);
+  for (const [name, index] of added)
+    report.index(index).at('name').forbidden(`only deletion is allowed, but found new scheduling gate '${name}'`);
 }
 
 function withImages(olds: readonly Container[], containers: readonly Container[]): readonly Container[] {
@@ -357,62 +301,4 @@ function validateNodeAffinityUpdate(
     if (!isNarrowed || (wasEmpty && !sameValue(terms[index], term)))
       at.index(index).invalid(terms[index], 'only additions are allowed (no mutations or deletions)');
   }
-}
-
-/** A container that ended may only come back when the policy restarts it. */
-function validateTransitions(
-  statuses: readonly ContainerStatus[] = [],
-  olds: readonly ContainerStatus[] = [],
-  spec: PodSpec,
-  list: 'containers' | 'initContainers' | 'ephemeralContainers',
-  report: Report,
-): void {
-  for (const [index, old] of olds.entries()) {
-    const ended = old.state?.terminated;
-    if (!ended) continue;
-    const status = statuses.find(each => each.name === old.name);
-    if (!status || status.state?.terminated) continue;
-    if (list !== 'ephemeralContainers') {
-      const container = (spec[list] ?? []).find(each => each.name === old.name);
-      const policy = container?.restartPolicy ?? spec.restartPolicy;
-      if (policy === 'Always' || (policy === 'OnFailure' && ended.exitCode !== 0)) continue;
-      if ((container?.restartPolicyRules ?? []).length > 0) continue;
-    }
-    report.index(index).at('state').forbidden('may not be transitioned to non-terminated state');
-  }
-}
-
-function validateClaimStatuses({ spec, status }: PodLike, report: Report): void {
-  const names = new Set<string>();
-  for (const [index, claim] of (status.resourceClaimStatuses ?? []).entries()) {
-    const at = report.index(index).at('name');
-    if (!(spec.resourceClaims ?? []).some(each => each.name === claim.name))
-      at.invalid(claim.name, 'must match the name of an entry in `spec.resourceClaims`');
-    if (names.has(claim.name)) at.duplicate(claim.name);
-    names.add(claim.name);
-    if (claim.resourceClaimName !== undefined) checkDnsSubdomain(claim.resourceClaimName, at);
-  }
-}
-
-function validateIps(
-  ips: readonly { readonly ip: string }[] = [],
-  olds: readonly { readonly ip: string }[] = [],
-  report: Report,
-): void {
-  const known = olds.map(({ ip }) => ip);
-  for (const [index, { ip }] of ips.entries()) checkIp(ip, report.index(index), known);
-  if (ips.length > 1 && (ips.length > 2 || !isDualStack(ips.map(({ ip }) => ip))))
-    report.invalid(ips, 'may specify no more than one IP for each IP family');
-}
-
-function validateContainerUser({ user }: ContainerStatus, spec: PodSpec, report: Report): void {
-  if (!user?.linux) return;
-  if (spec.os?.name === 'windows') {
-    report.forbidden('cannot be set for a windows pod');
-    return;
-  }
-  checkMessages(isUserId(user.linux.uid), user.linux.uid, report.at('uid'));
-  checkMessages(isGroupId(user.linux.gid), user.linux.gid, report.at('gid'));
-  for (const [index, group] of (user.linux.supplementalGroups ?? []).entries())
-    checkMessages(isGroupId(group), group, report.at('supplementalGroups').index(index));
 }

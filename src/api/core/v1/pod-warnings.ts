@@ -1,6 +1,7 @@
 import { checkIp } from '../../machinery/checks.ts';
 import { canonicalQuantity, parseQuantity } from '../../machinery/quantity.ts';
 import { Report } from '../../machinery/validation.ts';
+import { isLabelValue } from '../../machinery/names.ts';
 import type { ObjectMeta } from '../../meta/v1/object-meta.ts';
 import { visitContainers } from './container-validation.ts';
 import { knownSpecLike } from './known-specs.ts';
@@ -126,11 +127,23 @@ function warnOfNodeAffinity(spec: PodSpec, report: Report, warn: Warn): void {
   for (const [index, term] of required.entries())
     warnOfTerm(term, at.at('requiredDuringSchedulingIgnoredDuringExecution', 'nodeSelectorTerms').index(index), warn);
   for (const [index, { preference }] of (affinity?.preferredDuringSchedulingIgnoredDuringExecution ?? []).entries())
-    warnOfTerm(
+    warnOfPreference(
       preference,
       at.at('preferredDuringSchedulingIgnoredDuringExecution').index(index).at('preference'),
       warn,
     );
+}
+
+/** A value that no label can have is refused where it is required, not where it is preferred. */
+function warnOfPreference(term: NodeSelectorTerm, report: Report, warn: Warn): void {
+  warnOfTerm(term, report, warn);
+  for (const [index, { values = [] }] of (term.matchExpressions ?? []).entries())
+    for (const [position, value] of values.entries())
+      for (const message of isLabelValue(value))
+        warn(
+          report.at('matchExpressions').index(index).at('values').index(position),
+          `${value} is invalid, ${message}`,
+        );
 }
 
 function warnOfTerm(term: NodeSelectorTerm, report: Report, warn: Warn): void {

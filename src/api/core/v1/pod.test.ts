@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { altered, type Body, cells, created, mistakes, updateMistakes } from '../../kind-checks.ts';
 import type { Kind } from '../../machinery/kind.ts';
+import { Report } from '../../machinery/validation.ts';
 import { Pod as PodKind } from './pod.ts';
 
 const Pod = PodKind as unknown as Kind;
@@ -149,4 +150,49 @@ test('the row of a pod tells how it is', () => {
     assert.deepEqual(cells(Pod, body).slice(0, 4), ['web', ready, status, restarts], status);
   }
   assert.equal(cells(Pod, running)[4], '60m');
+});
+
+test('a report of the state keeps what it leaves out, and is judged', () => {
+  const status = {
+    qosClass: 'BestEffort',
+    observedGeneration: 2,
+    conditions: [{ type: 'Ready', status: 'True', observedGeneration: 3 }],
+  };
+  const old = { ...created(Pod, minimal), status };
+  const given = { conditions: [{ type: 'Ready', status: 'False' }], podIPs: [{ ip: '10.0.0.1' }], podIP: '10.0.0.2' };
+  const pod = { ...created(Pod, { ...minimal, status: given }), status: structuredClone(given) as Body };
+  Pod.default?.(pod as never);
+  Pod.prepareForStatusUpdate?.(pod as never, old as never);
+  assert.deepEqual(pod.status, {
+    ...given,
+    qosClass: 'BestEffort',
+    observedGeneration: 2,
+    conditions: [{ type: 'Ready', status: 'False', observedGeneration: 3 }],
+    podIPs: [{ ip: '10.0.0.2' }],
+  });
+  const faults = (more: Body) => {
+    const report = new Report();
+    Pod.validateStatusUpdate?.({ ...pod, status: { ...pod.status, ...more } } as never, old as never, report);
+    return report.errors.map(({ type, field }) => `${field} ${type}`);
+  };
+  assert.deepEqual(faults({}), []);
+  assert.deepEqual(faults({ extendedResourceClaimStatus: { resourceClaimName: 'a', requestMappings: [] } }), [
+    'status.extendedResourceClaimStatus.requestMappings FieldValueRequired',
+  ]);
+  const resources = [
+    { resourceID: 'a', health: 'Ill' },
+    { resourceID: 'a', health: 'Healthy', message: '' },
+  ];
+  assert.deepEqual(
+    faults({ containerStatuses: [{ name: 'web', allocatedResourcesStatus: [{ name: 'x', resources }] }] }),
+    [
+      'status.containerStatuses[0].allocatedResourcesStatus[0].name FieldValueInvalid',
+      'status.containerStatuses[0].allocatedResourcesStatus[0].resources[0].health FieldValueNotSupported',
+      'status.containerStatuses[0].allocatedResourcesStatus[0].resources[1].message FieldValueRequired',
+      'status.containerStatuses[0].allocatedResourcesStatus[0].resources[1].resourceID FieldValueDuplicate',
+    ],
+  );
+  assert.deepEqual(faults({ ephemeralContainerStatuses: [{ name: 'e', allocatedResourcesStatus: [{ name: 'x' }] }] }), [
+    'status.ephemeralContainerStatuses[0].allocatedResourcesStatus FieldValueForbidden',
+  ]);
 });

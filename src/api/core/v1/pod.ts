@@ -15,8 +15,9 @@ import {
 import { podColumns } from './pod-columns.ts';
 import { defaultPod } from './pod-spec-defaults.ts';
 import { PodSpec } from './pod-spec.ts';
-import { podGraceSeconds, preparePod } from './pod-strategy.ts';
-import { validatePod, validatePodCreate, validatePodStatusUpdate, validatePodUpdate } from './pod-validation.ts';
+import { podGraceSeconds, preparePod, preparePodStatus, unitePodIps } from './pod-strategy.ts';
+import { validatePodStatusUpdate } from './pod-status-validation.ts';
+import { validatePod, validatePodCreate, validatePodUpdate } from './pod-validation.ts';
 import { warningsOfPod } from './pod-warnings.ts';
 import { ResourceRequirements } from './resource-requirements.ts';
 import { ObjectMeta } from '../../meta/v1/object-meta.ts';
@@ -102,7 +103,7 @@ export const VolumeMountStatus = object('io.k8s.api.core.v1.VolumeMountStatus', 
 export type VolumeMountStatus = TypeOf<typeof VolumeMountStatus>;
 
 export const ContainerStatus = object('io.k8s.api.core.v1.ContainerStatus', {
-  allocatedResources: map(10, types.quantity),
+  allocatedResources: map(10, types.resourceQuantity),
   allocatedResourcesStatus: list(14, ResourceStatus, {
     listType: 'map',
     mapKeys: ['name'],
@@ -207,7 +208,7 @@ export type HostIP = TypeOf<typeof HostIP>;
 export const NodeAllocatableResourceClaimStatus = object('io.k8s.api.core.v1.NodeAllocatableResourceClaimStatus', {
   containers: list(2, types.string, { listType: 'set' }),
   resourceClaimName: string(1, { required: true, always: true }),
-  resources: map(3, types.quantity, { required: true }),
+  resources: map(3, types.resourceQuantity, { required: true }),
 });
 export type NodeAllocatableResourceClaimStatus = TypeOf<typeof NodeAllocatableResourceClaimStatus>;
 
@@ -240,7 +241,7 @@ export const PodResourceClaimStatus = object('io.k8s.api.core.v1.PodResourceClai
 export type PodResourceClaimStatus = TypeOf<typeof PodResourceClaimStatus>;
 
 export const PodStatus = object('io.k8s.api.core.v1.PodStatus', {
-  allocatedResources: map(19, types.quantity),
+  allocatedResources: map(19, types.resourceQuantity),
   conditions: list(2, PodCondition, {
     listType: 'map',
     mapKeys: ['type'],
@@ -322,9 +323,13 @@ export const Pod = defineKind({
   graceSeconds: (pod, requestedSeconds) => podGraceSeconds(pod, requestedSeconds),
   default(pod) {
     defaultPod(pod.spec);
+    unitePodIps(pod.status);
   },
   prepareForCreate(pod) {
     preparePod(pod);
+  },
+  prepareForStatusUpdate({ status }, old) {
+    preparePodStatus(status, old.status);
   },
   validate(pod, report) {
     validatePod(pod, report);

@@ -2,6 +2,7 @@ import { defineKind, type ObjectOf } from '../../machinery/kind.ts';
 import { list, map, object, string, struct, types, type TypeOf } from '../../machinery/schema.ts';
 import { sameValue } from '../../machinery/checks.ts';
 import { ageColumn, nameColumn, text } from '../../machinery/columns.ts';
+import { goForm } from '../../machinery/go-form.ts';
 import { canonicalQuantity } from '../../machinery/quantity.ts';
 import type { Report } from '../../machinery/validation.ts';
 import {
@@ -41,15 +42,15 @@ export const ScopeSelector = object(
 export type ScopeSelector = TypeOf<typeof ScopeSelector>;
 
 export const ResourceQuotaSpec = object('io.k8s.api.core.v1.ResourceQuotaSpec', {
-  hard: map(1, types.quantity, { doc: 'The most of each resource.' }),
+  hard: map(1, types.resourceQuantity, { doc: 'The most of each resource.' }),
   scopeSelector: struct(3, ScopeSelector),
   scopes: list(2, types.string, { listType: 'atomic' }),
 });
 export type ResourceQuotaSpec = TypeOf<typeof ResourceQuotaSpec>;
 
 export const ResourceQuotaStatus = object('io.k8s.api.core.v1.ResourceQuotaStatus', {
-  hard: map(1, types.quantity),
-  used: map(2, types.quantity),
+  hard: map(1, types.resourceQuantity),
+  used: map(2, types.resourceQuantity),
 });
 export type ResourceQuotaStatus = TypeOf<typeof ResourceQuotaStatus>;
 
@@ -157,7 +158,7 @@ function validateScopeSelector(spec: ResourceQuotaSpec, report: Report): void {
   for (const { scopeName, operator, values = [] } of requirements) {
     if (!scopes.includes(scopeName)) report.at('scopeName').invalid(scopeName, 'unsupported scope');
     for (let each = unfitting(scopeName, spec); each > 0; each--)
-      report.invalid(spec.scopeSelector, 'unsupported scope applied to resource');
+      report.invalid(goForm(ScopeSelector, spec.scopeSelector), 'unsupported scope applied to resource');
     const needsExists =
       scopes.includes(scopeName) && scopeName !== 'PriorityClass' && scopeName !== 'VolumeAttributesClass';
     if (needsExists && operator !== 'Exists')

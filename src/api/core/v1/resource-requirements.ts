@@ -8,7 +8,7 @@ export type ResourceClaim = TypeOf<typeof ResourceClaim>;
 
 export const ResourceRequirements = object('io.k8s.api.core.v1.ResourceRequirements', {
   claims: list(3, ResourceClaim, { listType: 'map', mapKeys: ['name'] }),
-  limits: map(1, types.quantity, { doc: 'The most that may be used.' }),
-  requests: map(2, types.quantity, { doc: 'What the scheduler sets aside; default is the limits.' }),
+  limits: map(1, types.resourceQuantity, { doc: 'The most that may be used.' }),
+  requests: map(2, types.resourceQuantity, { doc: 'What the scheduler sets aside; default is the limits.' }),
 });
 export type ResourceRequirements = TypeOf<typeof ResourceRequirements>;

@@ -1,4 +1,4 @@
-import { defineKind, type ObjectOf } from '../../machinery/kind.ts';
+import { defineKind, type Draft, type ObjectOf } from '../../machinery/kind.ts';
 import { boolean, list, struct } from '../../machinery/schema.ts';
 import { LocalObjectReference } from './local-object-reference.ts';
 import { ObjectReference } from './object-reference.ts';
@@ -37,5 +37,25 @@ export const ServiceAccount = defineKind({
     ageColumn,
   ],
   returnsDeleted: true,
+  prepareForCreate(account) {
+    keepNamesOfSecrets(account);
+  },
+  prepareForUpdate(account) {
+    keepNamesOfSecrets(account);
+  },
+  warnings: ({ metadata }, old) =>
+    metadata.annotations?.[mountableAnnotation] !== undefined &&
+    old?.metadata.annotations?.[mountableAnnotation] === undefined
+      ? [
+          `metadata.annotations[${mountableAnnotation}]: deprecated in v1.32+; prefer separate namespaces to isolate access to mounted secrets`,
+        ]
+      : [],
 });
 export type ServiceAccount = ObjectOf<typeof ServiceAccount>;
+
+const mountableAnnotation = 'kubernetes.io/enforce-mountable-secrets';
+
+/** They are of the same namespace, and nothing else of the references counts. */
+function keepNamesOfSecrets(account: { secrets?: Draft<ObjectReference>[] | undefined }): void {
+  if (account.secrets) account.secrets = account.secrets.map(({ name }) => (name === undefined ? {} : { name }));
+}

@@ -13,7 +13,7 @@ import {
 } from '../../machinery/schema.ts';
 import { ageColumn, formatLabels, nameColumn, text, wide } from '../../machinery/columns.ts';
 import { isDNS1035Label } from '../../machinery/names.ts';
-import { defaultService, prepareService, prepareServiceUpdate } from './service-strategy.ts';
+import { defaultService, isHeadless, prepareService, prepareServiceUpdate } from './service-strategy.ts';
 import { validateLoadBalancerStatus, validateService, validateServiceUpdate } from './service-validation.ts';
 import { Condition } from '../../meta/v1/condition.ts';
 import { ObjectMeta } from '../../meta/v1/object-meta.ts';
@@ -171,6 +171,9 @@ export const Service = defineKind({
       : [
           'annotation service.kubernetes.io/topology-aware-hints is deprecated, please use service.kubernetes.io/topology-mode instead',
         ]),
+    ...(spec.type !== 'ExternalName' && !isHeadless(spec) && (spec.externalIPs ?? []).length > 0
+      ? ['spec.externalIPs is deprecated and may no longer be implemented in some clusters']
+      : []),
     ...(spec.type === 'ExternalName' && (spec.externalIPs ?? []).length > 0
       ? ['spec.externalIPs is ignored when spec.type is "ExternalName"']
       : []),
