@@ -64,4 +64,4 @@ function goName(name: string): string {
   return initials.toUpperCase() + name.slice(initials.length);
 }
 
-const initialism = /^(?:api|aws|cidr|cpu|csi|fc|fs|gce|id|ip|iqn|iscsi|nfs|pd|rbd|tls|uid|url)(?=s?(?:[A-Z]|$))/;
+const initialism = /^(?:api|aws|cidr|cpu|csi|fc|fs|gce|id|ip|iqn|iscsi|json|nfs|pd|rbd|tls|uid|url)(?=s?(?:[A-Z]|$))/;

@@ -16,7 +16,9 @@ import type {
   CustomResourceSubresources,
 } from './custom-resource-definition.ts';
 import { caBundleProblem } from './ca-bundle.ts';
+import { versionInGo } from './schema-go-form.ts';
 import { beforeSchemaValidation, validateRootSchema } from './schema-validation.ts';
+import { hasDefaults } from './schema-parts.ts';
 import { validateSelectableFields } from './selectable-field-validation.ts';
 
 interface Definition {
@@ -32,10 +34,7 @@ export async function beforeDefinitionValidation({ spec }: Definition): Promise<
 }
 
 /** Everything that holds at creation and at every update. */
-export function validateDefinition({ metadata, spec, status }: Definition, report: Report, old?: Definition): void {
-  if (metadata.name !== undefined && metadata.name !== `${spec.names.plural}.${spec.group}`) {
-    report.at('metadata', 'name').invalid(metadata.name, 'must be spec.names.plural+"."+spec.group');
-  }
+function validateDefinition({ spec, status }: Definition, report: Report, old?: Definition): void {
   validateSpec(spec, report.at('spec'), old?.spec);
   validateNames(status.acceptedNames, report.at('status', 'acceptedNames'));
   validateStoredVersions(status.storedVersions ?? [], spec.versions ?? [], report.at('status', 'storedVersions'));
@@ -60,6 +59,10 @@ export function validateDefinitionUpdate(definition: Definition, old: Definition
   checkImmutable(spec.names.plural, old.spec.names.plural, at.at('names', 'plural'));
 }
 
+export function validateDefinitionStatus({ status }: Definition, report: Report): void {
+  validateNames(status.acceptedNames, report.at('status', 'acceptedNames'));
+}
+
 export function isEstablished({ conditions }: CustomResourceDefinitionStatus): boolean {
   return (conditions ?? []).some(({ type, status }) => type === 'Established' && status === 'True');
 }
@@ -79,6 +82,8 @@ function validateSpec(
       report.at('versions').index(position).at('schema', 'openAPIV3Schema').required();
     }
   }
+  if (spec.preserveUnknownFields === true && versions.some(({ schema }) => hasDefaults(schema?.openAPIV3Schema ?? {})))
+    report.at('preserveUnknownFields').invalid(true, 'must be false in order to use defaults in the schema');
   // What all versions share is reported once, where it stood before versions could differ.
   const [first] = versions;
   const shared = {
@@ -147,9 +152,10 @@ function hasTwin(versions: readonly CustomResourceDefinitionVersion[]): boolean 
 }
 
 function validateStorageVersion(versions: readonly CustomResourceDefinitionVersion[], report: Report): void {
-  if (hasTwin(versions)) report.invalid(versions, 'must contain unique version names');
+  const shown = versions.length === 0 ? null : versions.map(versionInGo);
+  if (hasTwin(versions)) report.invalid(shown, 'must contain unique version names');
   if (versions.filter(({ storage }) => storage).length !== 1) {
-    report.invalid(versions, 'must have exactly one version marked as storage version');
+    report.invalid(shown, 'must have exactly one version marked as storage version');
   }
 }
 
@@ -297,7 +303,7 @@ function validateStoredVersions(
   report: Report,
 ): void {
   if (stored.length === 0) {
-    report.invalid(stored, 'must have at least one stored version');
+    report.invalid(null, 'must have at least one stored version');
     return;
   }
   // Each name counts once: a twin of the storage version is reported here, too.
@@ -317,6 +323,9 @@ const approvalKey = 'api-approved.kubernetes.io';
 const protectedGroup = /(^|\.)(k8s|kubernetes)\.io$/;
 
 export function validateDefinitionCreate(definition: Definition, report: Report): void {
+  const { metadata, spec } = definition;
+  if (metadata.name !== undefined && metadata.name !== `${spec.names.plural}.${spec.group}`)
+    report.at('metadata', 'name').invalid(metadata.name, 'must be spec.names.plural+"."+spec.group');
   validateDefinition(definition, report);
   validateApproval(definition, report);
 }

@@ -20,7 +20,12 @@ import {
   type Json,
 } from '../../machinery/schema.ts';
 import { formatTime } from '../../machinery/time.ts';
-import { beforeDefinitionValidation, validateDefinitionCreate, validateDefinitionUpdate } from './crd-validation.ts';
+import {
+  beforeDefinitionValidation,
+  validateDefinitionCreate,
+  validateDefinitionStatus,
+  validateDefinitionUpdate,
+} from './crd-validation.ts';
 import { definitionWarnings } from './definition-warnings.ts';
 import { ObjectMeta } from '../../meta/v1/object-meta.ts';
 
@@ -363,10 +368,11 @@ export const CustomResourceDefinition = defineKind({
   metadataChecks: { standardFinalizers: false },
   hasGeneration: true,
   requiresResourceVersion: true,
-  default({ spec }) {
-    const { names } = spec;
+  default(definition) {
+    const { names } = definition.spec;
     if (names.kind !== '' && (names.singular ?? '') === '') names.singular = names.kind.toLowerCase();
     if (names.kind !== '' && (names.listKind ?? '') === '') names.listKind = `${names.kind}List`;
+    if ((definition.status.storedVersions ?? []).length === 0) addStoredVersion(definition);
   },
   prepareForCreate(definition) {
     delete definition.status.storedVersions;
@@ -394,6 +400,7 @@ export const CustomResourceDefinition = defineKind({
   beforeValidation: beforeDefinitionValidation,
   validateCreate: validateDefinitionCreate,
   validateUpdate: validateDefinitionUpdate,
+  validateStatusUpdate: (definition, _, report) => validateDefinitionStatus(definition, report),
 });
 export type CustomResourceDefinition = ObjectOf<typeof CustomResourceDefinition>;
 

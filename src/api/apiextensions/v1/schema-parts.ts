@@ -1,5 +1,5 @@
 import type { Json } from '../../machinery/schema.ts';
-import type { Report } from '../../machinery/validation.ts';
+import { Report } from '../../machinery/validation.ts';
 import type { JSONSchemaProps } from './custom-resource-definition.ts';
 
 /** The schema in a field that may also hold a boolean or a list. */
@@ -27,6 +27,17 @@ export function* subschemas(schema: JSONSchemaProps, report: Report): Generator<
     const part = schemaIn(value);
     if (part !== undefined) yield [part, report.at('dependencies').key(name)];
   }
+}
+
+/** Whether a schema states defaults anywhere. */
+export function hasDefaults(schema: JSONSchemaProps): boolean {
+  const values = schemaIn(schema.additionalProperties);
+  return (
+    schema.default !== undefined ||
+    Object.values(schema.properties ?? {}).some(hasDefaults) ||
+    (values !== undefined && hasDefaults(values)) ||
+    [...subschemas(schema, new Report())].some(([part]) => hasDefaults(part))
+  );
 }
 
 const withRules = new WeakMap<JSONSchemaProps, boolean>();

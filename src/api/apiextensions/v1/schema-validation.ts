@@ -5,34 +5,35 @@ import { validateDefaults } from './default-validation.ts';
 import { OnDemand } from '../../machinery/on-demand.ts';
 import { beforeValueCheck } from '../value-check.ts';
 import type { RuleContext } from './rule-validation.ts';
+import { schemaInGo, setFieldsInGo } from './schema-go-form.ts';
 import { hasRules, schemaIn, schemasIn, subschemas } from './schema-parts.ts';
 import { isStructurable, validateStructure } from './structural-validation.ts';
 
 /** The fields the root may have when the resource has a status subresource, by their names in Go. */
-const rootFields = {
-  description: 'Description',
-  type: 'Type',
-  format: 'Format',
-  title: 'Title',
-  maximum: 'Maximum',
-  exclusiveMaximum: 'ExclusiveMaximum',
-  minimum: 'Minimum',
-  exclusiveMinimum: 'ExclusiveMinimum',
-  maxLength: 'MaxLength',
-  minLength: 'MinLength',
-  pattern: 'Pattern',
-  maxItems: 'MaxItems',
-  minItems: 'MinItems',
-  uniqueItems: 'UniqueItems',
-  multipleOf: 'MultipleOf',
-  required: 'Required',
-  items: 'Items',
-  properties: 'Properties',
-  externalDocs: 'ExternalDocs',
-  example: 'Example',
-  'x-kubernetes-preserve-unknown-fields': 'XPreserveUnknownFields',
-  'x-kubernetes-validations': 'XValidations',
-};
+const rootFields = [
+  'Description',
+  'Type',
+  'Format',
+  'Title',
+  'Maximum',
+  'ExclusiveMaximum',
+  'Minimum',
+  'ExclusiveMinimum',
+  'MaxLength',
+  'MinLength',
+  'Pattern',
+  'MaxItems',
+  'MinItems',
+  'UniqueItems',
+  'MultipleOf',
+  'Required',
+  'Items',
+  'Properties',
+  'ExternalDocs',
+  'Example',
+  'XPreserveUnknownFields',
+  'XValidations',
+];
 
 const rulesOnDemand = new OnDemand(() => import('./rule-validation.ts'));
 
@@ -58,10 +59,10 @@ export function validateRootSchema(
   report: Report,
   wasAccepted = false,
 ): void {
+  const before = report.errors.length;
   if (hasStatus) validateRootWithStatus(schema, report);
   if (schema.nullable === true) report.at('nullable').forbidden('nullable cannot be true at the root');
   const problem = isStructurable(schema);
-  const before = report.errors.length;
   let context: RuleContext | undefined;
   if (problem === undefined) {
     const sound = report.errors.length;
@@ -77,19 +78,14 @@ export function validateRootSchema(
   context.findings.conclude(report);
 }
 
+/** The first that is wrong is told. */
 function validateRootWithStatus(schema: JSONSchemaProps, report: Report): void {
   const { type = '' } = schema;
-  if (type !== '' && type !== 'object') {
-    const only = 'only "object" is allowed as the type at the root of the schema if the status subresource is enabled';
-    report.at('type').invalid(type, only);
-    return;
-  }
-  const stray = Object.entries(schema).some(
-    ([name, value]) => !Object.hasOwn(rootFields, name) && value !== undefined && value !== '' && value !== false,
-  );
-  if (!stray) return;
-  const allowed = `only [${Object.values(rootFields).join(' ')}] fields are allowed`;
-  report.invalid(schema, `${allowed} at the root of the schema if the status subresource is enabled`);
+  const wrong = setFieldsInGo(schema).find(name => (name === 'Type' ? type !== 'object' : !rootFields.includes(name)));
+  if (wrong === undefined) return;
+  const where = 'at the root of the schema if the status subresource is enabled';
+  if (wrong === 'Type') report.at('type').invalid(type, `only "object" is allowed as the type ${where}`);
+  else report.invalid(schemaInGo(schema), `only [${rootFields.join(' ')}] fields are allowed ${where}`);
 }
 
 const metaFields = new Set(['metadata', 'kind', 'apiVersion']);

@@ -25,7 +25,9 @@ export function validateSelectableFields(
     const names = stepsOf(jsonPath);
     const found = names === undefined ? undefined : schemaAt(schema, names);
     if (names === undefined || found === undefined) {
-      at.invalid(jsonPath, 'is an invalid path: does not refer to a valid field');
+      const [start] = /^[^.[\]']+/.exec(jsonPath) ?? [];
+      const problem = start === undefined ? 'does not refer to a valid field' : `expected [ or . but got: ${start}`;
+      at.invalid(jsonPath, `is an invalid path: ${problem}`);
       continue;
     }
     if (names[0] === 'metadata') at.invalid(jsonPath, 'must not point to fields in metadata');

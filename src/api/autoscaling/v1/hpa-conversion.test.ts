@@ -27,8 +27,9 @@ test('wrong autoscalers are refused, each for what is wrong', () => {
     [minimal, []],
     [
       altered(minimal, 'spec.maxReplicas', 0),
-      ['spec.maxReplicas FieldValueInvalid', 'spec.maxReplicas FieldValueInvalid'],
+      ['spec.maxReplicas FieldValueRequired', 'spec.maxReplicas FieldValueInvalid'],
     ],
+    [altered(minimal, 'spec.scaleTargetRef.apiVersion', 'v1'), ['spec.scaleTargetRef.apiVersion FieldValueInvalid']],
     [altered(minimal, 'spec.scaleTargetRef.name', ''), ['spec.scaleTargetRef.name FieldValueRequired']],
     [altered(minimal, 'spec.minReplicas', 5), ['spec.maxReplicas FieldValueInvalid']],
     [
