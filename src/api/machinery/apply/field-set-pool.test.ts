@@ -13,6 +13,16 @@ test('who owns the same fields shares one set, which nobody can change', () => {
   assert.equal(pooledText(one), JSON.stringify(ownerOf('web')));
 });
 
+test("fields are written in upstream's order, in whatever order they came", () => {
+  const wanted =
+    '{"f:metadata":{},"f:spec":{".":{},"f:a":{},"f:b":{},"k:{\\"n\\":1}":{},"v:\\"x\\"":{},"i:2":{},"i:10":{}}}';
+  const spec = { 'i:10': {}, 'v:"x"': {}, 'f:b': {}, 'i:2': {}, 'k:{"n":1}': {}, 'f:a': {}, '.': {} };
+  const one = pooled({ 'f:spec': spec, 'f:metadata': {} });
+  assert.equal(pooledText(one), wanted);
+  assert.equal(pooled(JSON.parse(wanted) as typeof one), one);
+  assert.equal(pooled({ 'f:metadata': {}, 'f:spec': { ...spec } }), one);
+});
+
 test('what comes out of an operation is a set of its own', () => {
   const union = unionOf(pooled(ownerOf('web')), pooled(ownerOf('db')));
   assert.equal(isPooled(union), false);

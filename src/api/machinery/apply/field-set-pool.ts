@@ -1,27 +1,31 @@
 import type { Json } from '../schema.ts';
-import type { FieldSet } from './field-set.ts';
+import { inOrder, type FieldSet } from './field-set.ts';
 
 /** Sets of fields with their texts, by their texts. Objects made of one template own the same fields. */
 const byText = new Map<string, FieldSet>();
 const texts = new WeakMap<object, string>();
 
-/** Sets in one pool; the oldest go first. */
+/** Texts in the pool; the oldest go first. */
 const pooledMax = 2_048;
 /** Sets that are so long are hardly shared. */
 const textLengthMax = 16 * 1024;
 
-/** The same set, frozen and shared by all who own the same fields. */
+/** The same set in upstream's order, frozen and shared by all who own the same fields. */
 export function pooled(fields: FieldSet): FieldSet {
   if (texts.has(fields)) return fields;
   const text = JSON.stringify(fields);
   const known = byText.get(text);
   if (known) return known;
-  if (text.length > textLengthMax) return fields;
-  freeze(fields);
-  texts.set(fields, text);
-  byText.set(text, fields);
-  if (byText.size > pooledMax) byText.delete(byText.keys().next().value as string);
-  return fields;
+  const sorted = inOrder(fields);
+  if (text.length > textLengthMax) return sorted;
+  const sortedText = JSON.stringify(sorted);
+  const shared = byText.get(sortedText) ?? sorted;
+  freeze(shared);
+  texts.set(shared, sortedText);
+  // Who comes with the same fields in the same disorder finds them at once.
+  for (const each of [sortedText, text]) byText.set(each, shared);
+  while (byText.size > pooledMax) byText.delete(byText.keys().next().value as string);
+  return shared;
 }
 
 /** Whether these are fields of the pool, which nobody changes. */

@@ -55,6 +55,15 @@ export function childOf(node: FieldSet, element: string): FieldSet | undefined {
   return Object.hasOwn(node, element) ? (node[element] as FieldSet) : undefined;
 }
 
+/** The same set, its elements in the order in which upstream writes them. */
+export function inOrder(set: FieldSet): FieldSet {
+  const before = Object.keys(set);
+  const elements = before.toSorted(compareElements);
+  const nodes = elements.map(element => inOrder(set[element] as FieldSet));
+  if (elements.every((element, at) => element === before[at] && nodes[at] === set[element])) return set;
+  return Object.fromEntries(elements.map((element, at) => [element, nodes[at] as FieldSet]));
+}
+
 /** Every member's path, in the order in which upstream walks a set. */
 export function* pathsOf(set: FieldSet, path: readonly string[] = []): Generator<readonly string[]> {
   for (const element of Object.keys(set).sort(compareElements)) {
