@@ -68,7 +68,7 @@ async function changeOnce(call: Call, change: Change, entry: CachedObject): Prom
   const { metadata } = draft;
   dedupeOwnerReferences(call, metadata, false);
   keepServerFields(metadata, old.metadata);
-  const rules = change.rules ?? (subresource === 'status' ? statusRules(kind) : mainRules(call, kind));
+  const rules = change.rules ?? (subresource === 'status' ? statusRules(call, kind) : mainRules(call, kind));
   // Fields that this path may not change have no owner on it.
   rules.prepare(draft, old);
   if (change.ownersKnown !== true)
@@ -243,7 +243,8 @@ function keepStatus(draft: WithStatus, old: WithStatus): void {
 }
 
 /** The path of the status: nothing else, except labels and annotations of built-in kinds. */
-function statusRules(kind: Kind): ChangeRules {
+function statusRules(call: Call, kind: Kind): ChangeRules {
+  const { clock } = call.foundation;
   return {
     prepare(draft, old) {
       const fields = draft as unknown as Body;
@@ -260,7 +261,7 @@ function statusRules(kind: Kind): ChangeRules {
       const [metadata, metadataBefore] = [draft.metadata as Body, old.metadata as Readonly<Body>];
       for (const name of kind.statusKeeps ?? [])
         if (metadata[name] !== metadataBefore[name]) metadata[name] = metadataBefore[name];
-      kind.prepareForStatusUpdate?.(draft, old);
+      kind.prepareForStatusUpdate?.(draft, old, clock.now());
     },
     validate(object, old, report) {
       if (kind.validateStatusUpdate) kind.validateStatusUpdate(object, old, report);
@@ -311,5 +312,6 @@ function validate(
   rules.validate(object, old, report);
   for (const warning of report.warnings) call.warn(warning);
   if (report.errors.length > 0) throw invalid(kind, object, report.errors);
-  for (const warning of kind.warnings?.(object, old) ?? []) call.warn(warning);
+  // What upstream warns of stands in the spec.
+  if (path === 'update') for (const warning of kind.warnings?.(object, old) ?? []) call.warn(warning);
 }

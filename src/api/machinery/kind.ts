@@ -67,7 +67,7 @@ export interface Kind<Type extends ApiObject = ApiObject> {
   /** Prepares a replacement beyond keeping status and metadata: the object may be changed, `old` may not. */
   prepareForUpdate?(item: Draft<Type>, old: Type): void;
   /** The same for an update of the status subresource. */
-  prepareForStatusUpdate?(item: Draft<Type>, old: Type): void;
+  prepareForStatusUpdate?(item: Draft<Type>, old: Type, nowMs: number): void;
   /** Loads what judging this item takes and few others need. Waited for before anything below is called. */
   beforeValidation?(item: Type): Promise<void> | undefined;
   /** What holds for new and for changed objects. */

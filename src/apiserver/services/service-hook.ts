@@ -289,7 +289,8 @@ class ServiceAllocation implements Allocation {
   async #certainPort(port: number, field: string): Promise<number> {
     const problem = await this.#portPool.take(port, this.#dryRun);
     if (problem === 'taken') throw this.#invalid(field, port, 'provided port is already allocated');
-    if (problem === 'outside') {
+    // Upstream does not try those that it gives to nobody.
+    if (problem === 'outside' && !this.#dryRun) {
       const { first, last } = this.#portPool;
       throw this.#invalid(
         field,

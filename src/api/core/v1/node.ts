@@ -1,4 +1,4 @@
-import { defineKind, type ObjectOf } from '../../machinery/kind.ts';
+import { defineKind, type ObjectOf, type WithSpec } from '../../machinery/kind.ts';
 import {
   boolean,
   int32,
@@ -12,9 +12,10 @@ import {
   types,
   type TypeOf,
 } from '../../machinery/schema.ts';
-import { checkCidr, checkQualifiedName, isDualStack, sameValue } from '../../machinery/checks.ts';
+import { checkCidr, checkPositive, checkQualifiedName, isDualStack } from '../../machinery/checks.ts';
 import { ageColumn, nameColumn, text, wide } from '../../machinery/columns.ts';
-import { isLabelValue } from '../../machinery/names.ts';
+import { goForm } from '../../machinery/go-form.ts';
+import { byteLength, isLabelValue } from '../../machinery/names.ts';
 import type { Report } from '../../machinery/validation.ts';
 import { checkResourceQuantity } from './pod-resources.ts';
 import { checkTaintEffect } from './scheduling-validation.ts';
@@ -206,33 +207,38 @@ export const Node = defineKind({
   fieldSelectors: { 'spec.unschedulable': ({ spec }) => String(spec.unschedulable ?? false) },
   hasGeneration: false,
   default({ spec, status }) {
-    if (spec.podCIDR && !spec.podCIDRs) spec.podCIDRs = [spec.podCIDR];
-    else if (spec.podCIDRs?.[0] && !spec.podCIDR) spec.podCIDR = spec.podCIDRs[0];
+    const { podCIDR = '', podCIDRs = [] } = spec;
+    // The single one counts when they differ.
+    if (podCIDR !== '' && podCIDRs[0] !== podCIDR) spec.podCIDRs = [podCIDR];
+    else if (podCIDR === '' && podCIDRs[0]) spec.podCIDR = podCIDRs[0];
     if (status.capacity && !status.allocatable) status.allocatable = { ...status.capacity };
   },
+  prepareForCreate({ spec }) {
+    delete spec.configSource;
+  },
+  prepareForUpdate({ spec }, old) {
+    if (!old.spec.configSource) delete spec.configSource;
+  },
+  prepareForStatusUpdate({ status }, old) {
+    if (!old.status.config) delete status.config;
+  },
   validate({ spec, status }, report) {
-    // Upstream reports taints under metadata.
+    // Upstream reports taints and swap under metadata.
     validateTaints(spec.taints ?? [], report.at('metadata', 'taints'));
-    validateNodeResources(status, report.at('status'));
+    validateResources(status, report.at('status'));
+    const swap = status.nodeInfo.swap?.capacity;
+    if (swap !== undefined) checkPositive(swap, report.at('metadata', 'nodeSwapStatus', 'capacity'));
+    validateFeatures(status.declaredFeatures ?? [], report.at('status', 'declaredFeatures'));
+    validateCidrs(spec.podCIDRs ?? [], report.at('spec', 'podCIDRs'));
   },
-  validateCreate({ spec }, report) {
-    const at = report.at('spec', 'podCIDRs');
-    const cidrs = spec.podCIDRs ?? [];
-    for (const [index, cidr] of cidrs.entries()) checkCidr(cidr, at.index(index));
-    if (cidrs.length > 1 && (cidrs.length > 2 || !isDualStack(cidrs)))
-      at.invalid(cidrs, 'may specify no more than one CIDR for each IP family');
+  validateUpdate(node, old, report) {
+    validateChange(node, old, report);
   },
-  validateUpdate({ spec }, old, report) {
-    const at = report.at('spec');
-    if ((old.spec.podCIDRs ?? []).length > 0 && !sameValue(spec.podCIDRs, old.spec.podCIDRs))
-      at.at('podCIDRs').forbidden('node updates may not change podCIDR except from "" to valid');
-    if (old.spec.providerID && spec.providerID !== old.spec.providerID)
-      at.at('providerID').forbidden('node updates may not change providerID except from "" to valid');
-    if (spec.externalID !== old.spec.externalID) at.at('externalID').forbidden('may not be updated');
+  validateStatusUpdate(node, old, report) {
+    validateChange(node, old, report);
   },
-  validateStatusUpdate({ status }, _, report) {
-    validateNodeResources(status, report.at('status'));
-  },
+  warnings: ({ spec }) =>
+    spec.externalID ? ['spec.externalID: this field is deprecated, and is unused by Kubernetes'] : [],
 });
 export type Node = ObjectOf<typeof Node>;
 
@@ -246,20 +252,64 @@ function validateTaints(taints: readonly Taint[], report: Report): void {
     if (messages.length > 0) at.at('value').invalid(value, messages.join(';'));
     checkTaintEffect(effect, at.at('effect'));
     const pair = `${effect} ${key}`;
-    if (seen.has(pair)) at.duplicate(taint, 'taints must be unique by key and effect pair');
+    if (seen.has(pair)) at.duplicate(goForm(Taint, taint), 'taints must be unique by key and effect pair');
     seen.add(pair);
   }
 }
 
-function validateNodeResources(status: NodeStatus, report: Report): void {
-  for (const list of ['capacity', 'allocatable'] as const)
-    for (const [resource, amount] of Object.entries(status[list] ?? {}))
-      checkResourceQuantity(resource, amount, report.at(list, resource));
+type NodeLike = WithSpec<NodeSpec, NodeStatus>;
+
+/** Of any update, that of the status too; upstream looks at much of it twice. */
+function validateChange({ spec, status }: NodeLike, old: NodeLike, report: Report): void {
+  validateResources(status, report.at('status'));
+  validateFeatures(status.declaredFeatures ?? [], report.at('status', 'declaredFeatures'));
   const addresses = new Set<string>();
   for (const [index, address] of (status.addresses ?? []).entries()) {
     const pair = `${address.type} ${address.address}`;
-    if (addresses.has(pair)) report.at('addresses').index(index).duplicate(address);
+    if (addresses.has(pair)) report.at('status', 'addresses').index(index).duplicate(goForm(NodeAddress, address));
     addresses.add(pair);
+  }
+  const at = report.at('spec');
+  const [cidrs, olds] = [spec.podCIDRs ?? [], old.spec.podCIDRs ?? []];
+  const changes = cidrs.length === olds.length ? olds.filter((cidr, index) => cidr !== cidrs[index]).length : 1;
+  if (olds.length > 0)
+    for (let change = 0; change < changes; change++)
+      at.at('podCIDRs').forbidden('node updates may not change podCIDR except from "" to valid');
+  if (old.spec.providerID && spec.providerID !== old.spec.providerID)
+    at.at('providerID').forbidden('node updates may not change providerID except from "" to valid');
+  validateTaints(spec.taints ?? [], report.at('metadata', 'taints'));
+  if ((spec.externalID ?? '') !== (old.spec.externalID ?? '')) at.at('externalID').forbidden('may not be updated');
+}
+
+function validateResources(status: NodeStatus, report: Report): void {
+  for (const list of ['capacity', 'allocatable'] as const)
+    for (const [resource, amount] of Object.entries(status[list] ?? {}))
+      checkResourceQuantity(resource, amount, report.at(list, resource));
+}
+
+function validateCidrs(cidrs: readonly string[], report: Report): void {
+  for (const [index, cidr] of cidrs.entries()) checkCidr(cidr, report.index(index));
+  if (cidrs.length > 1 && (cidrs.length > 2 || !isDualStack(cidrs)))
+    report.invalid(cidrs, 'may specify no more than one CIDR for each IP family');
+}
+
+const featureNameBytesMax = 253;
+
+/** What the node's agent can do (KEP-5328): `GuestSwap`, `Resize/podLevel`, sorted. */
+function validateFeatures(features: readonly string[], report: Report): void {
+  for (const [index, feature] of features.entries()) {
+    const [at, subject] = [report.index(index), `invalid feature name ${JSON.stringify(feature)}`];
+    if (byteLength(feature) > featureNameBytesMax)
+      at.invalid(feature, `${subject}: must be no more than ${featureNameBytesMax} characters`);
+    else if (!/^[A-Z][a-zA-Z0-9]*(\/[a-zA-Z][a-zA-Z0-9]*)*$/.test(feature))
+      at.invalid(
+        feature,
+        `${subject}: must start with an UpperCamelCase segment, with subsequent segments separated by '/' (e.g., MyFeature or MyFeature/mySubFeature), and contain only alphanumeric characters and slashes`,
+      );
+    const next = features[index + 1];
+    if (next === feature) report.index(index + 1).duplicate(next);
+    else if (next !== undefined && feature > next)
+      report.index(index + 1).invalid(next, 'list must be sorted alphabetically');
   }
 }
 

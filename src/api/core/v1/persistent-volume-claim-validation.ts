@@ -1,10 +1,19 @@
-import { checkDnsLabel, checkDnsSubdomain, checkImmutable, checkOneOf, sameValue } from '../../machinery/checks.ts';
+import {
+  checkDnsLabel,
+  checkDnsSubdomain,
+  checkImmutable,
+  checkMessages,
+  checkOneOf,
+  sameValue,
+} from '../../machinery/checks.ts';
+import { isQualifiedName } from '../../machinery/names.ts';
 import { canonicalQuantity } from '../../machinery/quantity.ts';
-import { validateAnnotations, validateLabels, validateLabelSelector } from '../../machinery/object-meta-validation.ts';
+import { validateLabelSelector, validateTemplateMetadata } from '../../machinery/object-meta-validation.ts';
 import type { WithSpec } from '../../machinery/kind.ts';
 import type { Report } from '../../machinery/validation.ts';
 import type { PersistentVolumeClaimSpec } from './persistent-volume-claim-spec.ts';
 import { checkResourceQuantity, compareTexts, type ResourceList } from './pod-resources.ts';
+import type { PersistentVolumeClaimStatus } from './persistent-volume-claim.ts';
 import type { PersistentVolumeClaimTemplate } from './pod-spec.ts';
 
 export const accessModes = ['ReadOnlyMany', 'ReadWriteMany', 'ReadWriteOnce', 'ReadWriteOncePod'];
@@ -13,12 +22,7 @@ export const storageClassAnnotation = 'volume.beta.kubernetes.io/storage-class';
 
 /** `report` stands at the template of an ephemeral volume. */
 export function validateClaimTemplate(template: PersistentVolumeClaimTemplate, report: Report): void {
-  const metadata = template.metadata ?? {};
-  validateAnnotations(metadata.annotations, report.at('metadata', 'annotations'));
-  validateLabels(metadata.labels, report.at('metadata', 'labels'));
-  for (const [name, value] of Object.entries(metadata))
-    if (name !== 'annotations' && name !== 'labels' && !sameValue(value, undefined) && value !== '')
-      report.at('metadata', name === 'uid' ? 'uID' : name).forbidden('cannot be set');
+  validateTemplateMetadata(template.metadata, report.at('metadata'));
   validateClaimSpec(template.spec, report.at('spec'));
 }
 
@@ -123,6 +127,50 @@ export function validateClaimUpdate(claim: Claim, old: Claim, report: Report): v
   const when = 'is forbidden when status.currentVolumeAttributesClassName is not nil';
   if (spec.volumeAttributesClassName === undefined) attributes.forbidden(`update to nil ${when}`);
   else if (spec.volumeAttributesClassName === '') attributes.forbidden(`update to empty string ${when}`);
+}
+
+const resizeStates = [
+  'ControllerResizeInProgress',
+  'ControllerResizeInfeasible',
+  'NodeResizeInProgress',
+  'NodeResizeInfeasible',
+  'NodeResizePending',
+];
+
+/** `report` stands at the status. */
+export function validateClaimStatus(
+  { capacity, allocatedResourceStatuses, allocatedResources }: PersistentVolumeClaimStatus,
+  report: Report,
+): void {
+  for (const [resource, amount] of Object.entries(capacity ?? {}))
+    checkAmount(amount, report.at('capacity').key(resource));
+  const states = report.at('allocatedResourceStatuses');
+  for (const [resource, state] of Object.entries(allocatedResourceStatuses ?? {})) {
+    isClaimResource(resource, states);
+    // Upstream shows the resource here, not its state.
+    if (!resizeStates.includes(state)) states.notSupported(resource, resizeStates.toSorted());
+  }
+  const allocated = report.at('allocatedResources');
+  for (const [resource, amount] of Object.entries(allocatedResources ?? {}))
+    if (isClaimResource(resource, allocated) && checkAmount(amount, allocated.key(resource)))
+      checkResourceQuantity('storage', amount, allocated.key(resource));
+}
+
+function checkAmount(amount: string, report: Report): boolean {
+  if (compareTexts(amount, '0') >= 0) return true;
+  report.invalid(amount, 'must be a valid resource quantity');
+  return false;
+}
+
+/** Of Kubernetes' own resources only storage. */
+function isClaimResource(name: string, report: Report): boolean {
+  const messages = isQualifiedName(name);
+  checkMessages(messages, name, report);
+  if (messages.length > 0) return false;
+  const isForeign = name.includes('/') && !name.includes('kubernetes.io/');
+  if (isForeign || name === 'storage') return true;
+  report.notSupported(name, ['storage']);
+  return false;
 }
 
 function withStorage(

@@ -3,9 +3,8 @@ import { list, map, object, string, struct, time, types, type TypeOf } from '../
 import { PersistentVolumeClaimSpec } from './persistent-volume-claim-spec.ts';
 import { ageColumn, nameColumn, text, wide } from '../../machinery/columns.ts';
 import { shortAccessModes, storageClassOf } from './volume-columns.ts';
-import { validateClaimSpec, validateClaimUpdate } from './persistent-volume-claim-validation.ts';
+import { validateClaimSpec, validateClaimStatus, validateClaimUpdate } from './persistent-volume-claim-validation.ts';
 import { defaultClaimDataSources } from './pod-spec-defaults.ts';
-import { compareTexts } from './pod-resources.ts';
 import { ObjectMeta } from '../../meta/v1/object-meta.ts';
 
 export const PersistentVolumeClaimCondition = object('io.k8s.api.core.v1.PersistentVolumeClaimCondition', {
@@ -93,9 +92,7 @@ export const PersistentVolumeClaim = defineKind({
     validateClaimUpdate(claim, old, report);
   },
   validateStatusUpdate({ status }, _, report) {
-    for (const [resource, amount] of Object.entries(status.capacity ?? {}))
-      if (compareTexts(amount, '0') < 0)
-        report.at('status', 'capacity').key(resource).invalid(amount, 'must be a valid resource quantity');
+    validateClaimStatus(status, report.at('status'));
   },
 });
 export type PersistentVolumeClaim = ObjectOf<typeof PersistentVolumeClaim>;

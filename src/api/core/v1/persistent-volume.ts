@@ -4,6 +4,7 @@ import { PersistentVolumeSpec } from './persistent-volume-spec.ts';
 import { ageColumn, nameColumn, text, wide } from '../../machinery/columns.ts';
 import { validateVolumeSpec, validateVolumeSpecUpdate } from './persistent-volume-validation.ts';
 import { shortAccessModes, storageClassOf } from './volume-columns.ts';
+import { formatTime } from '../../machinery/time.ts';
 import { ObjectMeta } from '../../meta/v1/object-meta.ts';
 
 export const PersistentVolumeStatus = object('io.k8s.api.core.v1.PersistentVolumeStatus', {
@@ -58,13 +59,23 @@ export const PersistentVolume = defineKind({
     spec.persistentVolumeReclaimPolicy ||= 'Retain';
     spec.volumeMode ??= 'Filesystem';
   },
-  prepareForCreate({ status }) {
+  prepareForCreate({ metadata, status }) {
     status.phase = 'Pending';
+    if (metadata.creationTimestamp) status.lastPhaseTransitionTime = metadata.creationTimestamp;
+  },
+  prepareForStatusUpdate({ status }, old, nowMs) {
+    const isNew = status.phase !== old.status.phase;
+    const before = old.status.lastPhaseTransitionTime;
+    if (isNew && (!status.lastPhaseTransitionTime || status.lastPhaseTransitionTime === before))
+      status.lastPhaseTransitionTime = formatTime(nowMs);
+    else if (!isNew && before) status.lastPhaseTransitionTime ||= before;
   },
   validate({ metadata, spec }, report) {
     validateVolumeSpec(spec, metadata.name ?? '', report.at('spec'));
   },
-  validateUpdate({ spec }, old, report) {
+  validateUpdate({ metadata, spec }, old, report) {
+    // Upstream looks at it once more.
+    validateVolumeSpec(spec, metadata.name ?? '', report.at('spec'));
     validateVolumeSpecUpdate(spec, old.spec, report);
   },
 });

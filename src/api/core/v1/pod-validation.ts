@@ -1,21 +1,13 @@
-import {
-  checkDnsSubdomain,
-  checkImmutable,
-  checkIp,
-  checkMessages,
-  checkQualifiedName,
-  isDualStack,
-  sameValue,
-} from '../../machinery/checks.ts';
+import { checkMessages, sameValue } from '../../machinery/checks.ts';
 import type { WithSpec } from '../../machinery/kind.ts';
-import { isGroupId, isInRange, isUserId } from '../../machinery/names.ts';
+import { isInRange } from '../../machinery/names.ts';
 import type { Report } from '../../machinery/validation.ts';
 import type { ObjectMeta } from '../../meta/v1/object-meta.ts';
 import { checkImagePadding } from './container-validation.ts';
 import { qosClass } from './pod-resources.ts';
 import { knownSpecLike, rememberSpec } from './known-specs.ts';
 import type { Container, NodeAffinity, PodSchedulingGate, PodSpec } from './pod-spec.ts';
-import type { ContainerStatus, PodStatus } from './pod.ts';
+import type { PodStatus } from './pod.ts';
 import {
   appArmorAnnotationPrefix,
   mirrorAnnotation,

@@ -162,7 +162,7 @@ test('a report of the state keeps what it leaves out, and is judged', () => {
   const given = { conditions: [{ type: 'Ready', status: 'False' }], podIPs: [{ ip: '10.0.0.1' }], podIP: '10.0.0.2' };
   const pod = { ...created(Pod, { ...minimal, status: given }), status: structuredClone(given) as Body };
   Pod.default?.(pod as never);
-  Pod.prepareForStatusUpdate?.(pod as never, old as never);
+  Pod.prepareForStatusUpdate?.(pod as never, old as never, 0);
   assert.deepEqual(pod.status, {
     ...given,
     qosClass: 'BestEffort',

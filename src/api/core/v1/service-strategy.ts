@@ -41,11 +41,13 @@ export function defaultService(spec: Spec): void {
 
 /** `clusterIP` is the first of `clusterIPs`: whoever writes one of them means both. */
 export function prepareService(spec: Spec): void {
+  dropInternalPolicy(spec);
   if (spec.clusterIP && (spec.clusterIPs ?? []).length === 0) spec.clusterIPs = [spec.clusterIP];
 }
 
 /** Keeps what the server gave out, and drops what a new type has no use for and nobody asked for. */
 export function prepareServiceUpdate(spec: Spec, old: ServiceSpec): void {
+  dropInternalPolicy(spec);
   keepAllocated(spec, old);
   const sameIps = sameValue(spec.clusterIPs, old.clusterIPs);
   if (spec.clusterIP !== old.clusterIP && sameIps) {
@@ -61,8 +63,7 @@ export function prepareServiceUpdate(spec: Spec, old: ServiceSpec): void {
     if (spec.ipFamilyPolicy === old.ipFamilyPolicy) delete spec.ipFamilyPolicy;
   }
   if (needsNodePort(old) && !needsNodePort(spec)) {
-    const nodePorts = (each: ServiceSpec) => (each.ports ?? []).map(port => port.nodePort ?? 0).sort();
-    if (sameValue(nodePorts(spec), nodePorts(old)))
+    if (nodePortsOf(spec).isSubsetOf(nodePortsOf(old)))
       spec.ports = (spec.ports ?? []).map(({ nodePort: _, ...port }) => port);
   }
   if (needsHealthCheck(old) && !needsHealthCheck(spec) && spec.healthCheckNodePort === old.healthCheckNodePort)
@@ -76,19 +77,27 @@ export function prepareServiceUpdate(spec: Spec, old: ServiceSpec): void {
   if (isClosed && spec.externalTrafficPolicy === old.externalTrafficPolicy) delete spec.externalTrafficPolicy;
 }
 
+/** What is outside of the cluster has no traffic inside. */
+function dropInternalPolicy(spec: Spec): void {
+  const isPolicy = ['Cluster', 'Local'].includes(spec.internalTrafficPolicy ?? '');
+  if (spec.type === 'ExternalName' && isPolicy) delete spec.internalTrafficPolicy;
+}
+
+function nodePortsOf({ ports = [] }: ServiceSpec): Set<number> {
+  return new Set(ports.flatMap(({ nodePort }) => (nodePort ? [nodePort] : [])));
+}
+
 function keepAllocated(spec: Spec, old: ServiceSpec): void {
-  if (needsClusterIp(old) && needsClusterIp(spec) && !spec.clusterIP && (spec.clusterIPs ?? []).length === 0) {
-    if (old.clusterIP) spec.clusterIP = old.clusterIP;
-    if (old.clusterIPs) spec.clusterIPs = [...old.clusterIPs];
+  if (needsClusterIp(old) && needsClusterIp(spec)) {
+    if (!spec.clusterIP && old.clusterIP) spec.clusterIP = old.clusterIP;
+    if ((spec.clusterIPs ?? []).length === 0 && old.clusterIPs) spec.clusterIPs = [...old.clusterIPs];
   }
   if (needsNodePort(old) && needsNodePort(spec)) {
-    const used = new Set((spec.ports ?? []).map(port => port.nodePort));
+    const kept = nodePortsOf(spec).intersection(nodePortsOf(old));
+    const byName = new Map((old.ports ?? []).map(({ name = '', nodePort }) => [name, nodePort]));
     for (const port of spec.ports ?? []) {
-      if (port.nodePort) continue;
-      const known = (old.ports ?? []).find(each => each.port === port.port && each.protocol === port.protocol);
-      if (!known?.nodePort || used.has(known.nodePort)) continue;
-      port.nodePort = known.nodePort;
-      used.add(known.nodePort);
+      const known = byName.get(port.name ?? '');
+      if (!port.nodePort && known && !kept.has(known)) port.nodePort = known;
     }
   }
   if (needsHealthCheck(old) && needsHealthCheck(spec) && !spec.healthCheckNodePort && old.healthCheckNodePort)

@@ -14,7 +14,7 @@ import {
 import type { WithSpec } from '../../machinery/kind.ts';
 import { isIP } from '../../machinery/names.ts';
 import { validateLabels } from '../../machinery/object-meta-validation.ts';
-import type { Report } from '../../machinery/validation.ts';
+import { Report } from '../../machinery/validation.ts';
 import { isExternallyAccessible, isHeadless, needsHealthCheck } from './service-strategy.ts';
 import type { LoadBalancerStatus, ServicePort, ServiceSpec, ServiceStatus } from './service.ts';
 
@@ -26,6 +26,8 @@ const noService: Partial<ServiceSpec> = {};
 export function validateService(service: ServiceLike, report: Report, old: Partial<ServiceSpec> = noService): void {
   const { metadata, spec } = service;
   const at = report.at('spec');
+  // Upstream gives out addresses before it looks at anything else, and for that they have to make sense.
+  if (!areClusterIpsValid(spec, old.clusterIPs ?? [], at)) return;
   checkTopologyAnnotations(metadata.annotations ?? {}, report.at('metadata', 'annotations'));
   const ports = spec.ports ?? [];
   if (ports.length === 0 && !isHeadless(spec) && spec.type !== 'ExternalName') at.at('ports').required();
@@ -35,7 +37,6 @@ export function validateService(service: ServiceLike, report: Report, old: Parti
   validateLabels(spec.selector, at.at('selector'));
   checkRequiredOneOf(spec.sessionAffinity, ['ClientIP', 'None'], at.at('sessionAffinity'));
   validateAffinityConfig(spec, at.at('sessionAffinityConfig'));
-  validateClusterIps(spec, old.clusterIPs ?? [], at);
   for (const [index, ip] of (spec.externalIPs ?? []).entries()) {
     const before = at.errors.length;
     checkIp(ip, at.at('externalIPs').index(index), old.externalIPs);
@@ -51,10 +52,12 @@ export function validateService(service: ServiceLike, report: Report, old: Parti
 export function validateServiceUpdate(service: ServiceLike, oldService: ServiceLike, report: Report): void {
   const { spec } = service;
   const old = oldService.spec;
+  if (!areClusterIpsValid(spec, old.clusterIPs ?? [], new Report())) return;
   validateClusterIpUpdate(spec, old, report.at('spec'));
   validateFamilyUpdate(spec, old, report.at('spec'));
   if (old.type === 'LoadBalancer' && spec.type === 'LoadBalancer' && spec.loadBalancerClass !== old.loadBalancerClass)
     report.at('spec', 'loadBalancerClass').invalid(spec.loadBalancerClass, 'may not change once set');
+  checkLoadBalancerClass(spec, report.at('spec', 'loadBalancerClass'));
   if (needsHealthCheck(old) && needsHealthCheck(spec) && spec.healthCheckNodePort !== old.healthCheckNodePort)
     report.at('spec', 'healthCheckNodePort').forbidden('field is immutable');
 }
@@ -138,6 +141,12 @@ function validateAffinityConfig({ sessionAffinity, sessionAffinityConfig }: Serv
     report.at('clientIP', 'timeoutSeconds').invalid(seconds, 'must be greater than 0 and less than 86400');
 }
 
+function areClusterIpsValid(spec: ServiceSpec, known: readonly string[], report: Report): boolean {
+  const before = report.errors.length;
+  validateClusterIps(spec, known, report);
+  return report.errors.length === before;
+}
+
 function validateClusterIps(spec: ServiceSpec, known: readonly string[], report: Report): void {
   if (spec.type === 'ExternalName') return;
   const ips = spec.clusterIPs ?? [];
@@ -186,33 +195,43 @@ function validateUniquePorts({ type, ports = [] }: ServiceSpec, report: Report):
       report.index(index).at('nodePort').duplicate(port.nodePort);
   for (const [index, port] of ports.entries())
     if (take(`${port.protocol} ${port.port}`))
-      report.index(index).duplicate({ protocol: port.protocol, port: port.port });
+      report.index(index).duplicate({
+        Name: '',
+        Protocol: port.protocol,
+        AppProtocol: null,
+        Port: port.port,
+        TargetPort: 0,
+        NodePort: 0,
+      });
 }
 
 function validateSourceRanges({ metadata, spec }: ServiceLike, old: Partial<ServiceSpec>, report: Report): void {
   const ranges = spec.loadBalancerSourceRanges ?? [];
   const annotation = metadata.annotations?.[sourceRangesAnnotation];
-  const needsType = "may only be used when `type` is 'LoadBalancer'";
   if (ranges.length > 0) {
     const at = report.at('spec', 'LoadBalancerSourceRanges');
     const known = (old.loadBalancerSourceRanges ?? []).map(range => range.trim());
-    if (spec.type !== 'LoadBalancer') at.forbidden(needsType);
+    if (spec.type !== 'LoadBalancer') at.forbidden(needsLoadBalancer);
     for (const [index, range] of ranges.entries()) checkCidr(range.trim(), at.index(index), known);
   } else if (annotation !== undefined) {
     const at = report.at('metadata', 'annotations').key(sourceRangesAnnotation);
-    if (spec.type !== 'LoadBalancer') at.forbidden(needsType);
+    if (spec.type !== 'LoadBalancer') at.forbidden(needsLoadBalancer);
     if (annotation.trim() !== '') for (const range of annotation.trim().split(',')) checkCidr(range.trim(), at);
   }
 }
 
 function validateLoadBalancerFields(spec: ServiceSpec, report: Report): void {
-  const isLoadBalancer = spec.type === 'LoadBalancer';
-  const needsType = "may only be used when `type` is 'LoadBalancer'";
-  if (spec.allocateLoadBalancerNodePorts !== undefined && !isLoadBalancer)
-    report.at('allocateLoadBalancerNodePorts').forbidden(needsType);
-  if (spec.loadBalancerClass === undefined) return;
-  if (isLoadBalancer) checkQualifiedName(spec.loadBalancerClass, report.at('loadBalancerClass'));
-  else report.at('loadBalancerClass').forbidden(needsType);
+  if (spec.allocateLoadBalancerNodePorts !== undefined && spec.type !== 'LoadBalancer')
+    report.at('allocateLoadBalancerNodePorts').forbidden(needsLoadBalancer);
+  checkLoadBalancerClass(spec, report.at('loadBalancerClass'));
+}
+
+const needsLoadBalancer = "may only be used when `type` is 'LoadBalancer'";
+
+function checkLoadBalancerClass({ type, loadBalancerClass }: ServiceSpec, report: Report): void {
+  if (loadBalancerClass === undefined) return;
+  if (type === 'LoadBalancer') checkQualifiedName(loadBalancerClass, report);
+  else report.forbidden(needsLoadBalancer);
 }
 
 function validateTrafficPolicies(spec: ServiceSpec, report: Report): void {

@@ -171,6 +171,7 @@ export const Service = defineKind({
       : [
           'annotation service.kubernetes.io/topology-aware-hints is deprecated, please use service.kubernetes.io/topology-mode instead',
         ]),
+    ...(spec.type === 'ClusterIP' && isHeadless(spec) ? headlessWarnings(spec) : []),
     ...(spec.type !== 'ExternalName' && !isHeadless(spec) && (spec.externalIPs ?? []).length > 0
       ? ['spec.externalIPs is deprecated and may no longer be implemented in some clusters']
       : []),
@@ -180,9 +181,23 @@ export const Service = defineKind({
     ...(spec.type !== 'ExternalName' && spec.externalName
       ? ['spec.externalName is ignored when spec.type is not "ExternalName"']
       : []),
+    ...(spec.trafficDistribution === 'PreferClose'
+      ? ['spec.trafficDistribution: "PreferClose" is deprecated; use "PreferSameZone"']
+      : []),
   ],
 });
 export type Service = ObjectOf<typeof Service>;
+
+function headlessWarnings({ loadBalancerIP, externalIPs = [], sessionAffinity }: ServiceSpec): readonly string[] {
+  const ignored = {
+    'spec.loadBalancerIP': loadBalancerIP,
+    'spec.externalIPs': externalIPs.length > 0,
+    'spec.SessionAffinity': sessionAffinity !== 'None',
+  };
+  return Object.entries(ignored).flatMap(([name, given]) =>
+    given ? [`${name} is ignored for headless services`] : [],
+  );
+}
 
 function externalAddresses(spec: ServiceSpec, status: ServiceStatus): string {
   const external = spec.externalIPs ?? [];
