@@ -74,11 +74,16 @@ async function answers(server: TestServer, ...call: Parameters<TestServer['call'
   return answer;
 }
 
-/** Two refusals that upstream itself gives the code of a failure; the words say what the client did wrong. */
+/** Refusals that upstream itself gives the code of a failure; the words say what the client did wrong. */
 function isUpstreamFailure({ body }: Answer): boolean {
-  return /resourceVersion should not be set on objects to be created|failed to create typed patch object/.test(
-    body?.message ?? '',
-  );
+  const said = [
+    'resourceVersion should not be set on objects to be created',
+    'failed to create typed patch object',
+    'resourceVersion: Invalid value',
+    'target.kind: Unsupported value',
+    'target.name: Required value',
+  ];
+  return said.some(each => (body?.message ?? '').includes(each));
 }
 
 describe('anything', () => {

@@ -256,15 +256,18 @@ describe('what is changed', () => {
   });
 });
 
-test('options of a deletion are of a known version', async () => {
+test('options of a deletion are no other kind, and of their types', async () => {
   await using server = await openTestServer();
   await server.call('POST', maps, map('a'));
   const options = (apiVersion: string) => ({ apiVersion, kind: 'DeleteOptions', dryRun: ['All'] });
   for (const apiVersion of ['v1', 'meta.k8s.io/v1', 'apps/v1'])
     assert.equal((await server.call('DELETE', `${maps}/a`, options(apiVersion))).code, 200);
-  const unknown = await server.call('DELETE', `${maps}/a`, { apiVersion: 'v2', kind: 'DeleteOptions' });
-  assert.equal(unknown.code, 400);
-  assert.match(unknown.body.message, /no kind "DeleteOptions" is registered for version "v2"/);
+  const unknown = await server.call('DELETE', `${maps}/a`, { apiVersion: 'v2', kind: 'Pod' });
+  const scheme = 'in scheme "k8s.io/apimachinery/pkg/apis/meta/internalversion/scheme/register.go:27"';
+  refused(unknown, 400, `no kind "Pod" is registered for version "v2" ${scheme}`);
+  const wrong = await server.call('DELETE', `${maps}/a`, { propagationPolicy: 7 });
+  const place = 'Go struct field DeleteOptions.propagationPolicy of type v1.DeletionPropagation';
+  refused(wrong, 400, `json: cannot unmarshal number into ${place}`);
   assert.equal((await server.call('DELETE', `${maps}/a?dryRun=`)).code, 422);
   assert.equal((await server.call('GET', `${maps}/a`)).code, 200);
 });

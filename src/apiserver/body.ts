@@ -145,7 +145,7 @@ function isSameType(a: Kind, b: Kind): boolean {
 }
 
 /** What keeps upstream from finding out which kind a body claims to be. */
-function typeProblem(value: Json): string | undefined {
+export function typeProblem(value: Json): string | undefined {
   const unreadable = "couldn't get version/kind; json parse error: json: cannot unmarshal";
   if (typeof value !== 'object' || value === null || Array.isArray(value)) {
     const fields = String.raw`struct { APIVersion string "json:\"apiVersion,omitempty\""; Kind string "json:\"kind,omitempty\"" }`;

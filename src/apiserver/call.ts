@@ -14,7 +14,7 @@ import type { ApiMetrics } from './metrics.ts';
 import type { Registry } from './registry.ts';
 import type { RequestInfo } from './request-info.ts';
 import type { RequestContext } from './subresource.ts';
-import { isTrue } from './query.ts';
+import { parseBool } from './query.ts';
 import { Warnings } from './warnings.ts';
 import type { Writer } from './writer.ts';
 
@@ -129,7 +129,7 @@ export class Call implements RequestContext {
       const agent = asked === null ? this.header('user-agent') : '';
       this.#pretty =
         asked !== null
-          ? isTrue(asked)
+          ? parseBool(asked)
           : agent.startsWith('curl') || agent.startsWith('Wget') || agent.startsWith('Mozilla/5.0');
     }
     return this.#pretty;

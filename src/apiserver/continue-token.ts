@@ -1,5 +1,6 @@
 import { posix } from 'node:path';
 import { errors } from '#api/machinery/errors.ts';
+import { decodeJson } from '#api/machinery/json.ts';
 
 /** Where a list goes on: a revision (-1: the newest) and the first key, inclusive. */
 export interface ContinueAt {
@@ -29,13 +30,16 @@ export function parseContinue(text: string, prefix: string): ContinueAt {
 }
 
 function decode(text: string): { v?: unknown; rv?: unknown; start?: unknown } {
+  const wrongAt = /[^\w-]/.exec(text)?.index ?? (text.length % 4 === 1 ? text.length - 1 : -1);
+  if (wrongAt >= 0) throw invalid(`illegal base64 data at input byte ${wrongAt}`);
   try {
-    const value: unknown = JSON.parse(Buffer.from(text, 'base64url').toString());
-    if (typeof value === 'object' && value !== null) return value;
-  } catch {
-    // Falls through to the same refusal.
+    const value = decodeJson(Buffer.from(text, 'base64url')) ?? {};
+    if (typeof value === 'object' && !Array.isArray(value)) return value as ReturnType<typeof decode>;
+    const sort = Array.isArray(value) ? 'array' : typeof value === 'boolean' ? 'bool' : typeof value;
+    throw new Error(`json: cannot unmarshal ${sort} into Go value of type storage.continueToken`);
+  } catch (error) {
+    throw invalid((error as Error).message);
   }
-  throw invalid('unable to decode');
 }
 
 function invalid(why: string) {

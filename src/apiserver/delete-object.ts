@@ -80,16 +80,16 @@ async function deleteOnce(
   const marked = markedForDeletion(kind, object, options, clock.now());
   if (marked === 'pending') return { gone: false, object, entry };
   if (marked === 'now') {
-    if (options.dryRun) return { gone: true, object };
+    if (options.dryRun) return { gone: true, object: atItsEnd(kind, object, clock.now()) };
     const deleted = await writer.delete(resource, entry);
     await hooks.deleted(kind, object);
     return {
       gone: true,
       // Most answers are made of the entry's bytes.
       get object() {
-        return viewOf(resource, deleted);
+        return atItsEnd(kind, viewOf(resource, deleted), clock.now());
       },
-      entry: deleted,
+      ...(!kind.graceSeconds && { entry: deleted }),
     };
   }
   if (options.dryRun) return { gone: false, object: marked };
@@ -100,15 +100,16 @@ async function deleteOnce(
 function checkPreconditions(kind: Kind, { metadata }: ApiObject, { preconditions }: DeleteOptions): void {
   const { uid, resourceVersion } = preconditions ?? {};
   const name = metadata.name ?? '';
+  const told = { group: kind.group, plural: kind.kind };
   if (uid !== undefined && uid !== metadata.uid)
     throw errors.conflict(
-      kind,
+      told,
       name,
       `the UID in the precondition (${uid}) does not match the UID in record (${metadata.uid}). The object might have been deleted and then recreated`,
     );
   if (resourceVersion !== undefined && resourceVersion !== metadata.resourceVersion)
     throw errors.conflict(
-      kind,
+      told,
       name,
       `the ResourceVersion in the precondition (${resourceVersion}) does not match the ResourceVersion in record (${metadata.resourceVersion}). The object might have been modified`,
     );
@@ -132,9 +133,25 @@ function markedForDeletion(
   const { metadata } = draft;
   if (finalizers.length > 0 || metadata.finalizers) metadata.finalizers = finalizers;
   if (grace !== 'none') mark(kind, metadata, graceSeconds, nowMs);
+  else if (isOnlyTimed(kind)) metadata.deletionTimestamp ??= formatTime(nowMs);
   else if (metadata.deletionTimestamp === undefined || metadata.deletionGracePeriodSeconds === undefined)
     mark(kind, metadata, 0, nowMs);
   if (kind.group === '' && kind.kind === 'Namespace') terminate(draft);
+  return draft as ApiObject;
+}
+
+/** Upstream marks these by itself, and tells neither grace nor generation. */
+function isOnlyTimed({ group, kind }: Kind): boolean {
+  return (
+    (group === '' && kind === 'Namespace') || (group === 'apiextensions.k8s.io' && kind === 'CustomResourceDefinition')
+  );
+}
+
+/** What had grace ends with a grace of zero. */
+function atItsEnd(kind: Kind, object: ApiObject, nowMs: number): ApiObject {
+  if (!kind.graceSeconds) return object;
+  const draft = draftOf(object);
+  mark(kind, draft.metadata, 0, nowMs);
   return draft as ApiObject;
 }
 

@@ -1,5 +1,5 @@
-import { errors } from '#api/machinery/errors.ts';
-import { decodeObject } from '#api/machinery/decode.ts';
+import { ApiError, errors } from '#api/machinery/errors.ts';
+import { decodeObject, problemOf } from '#api/machinery/decode.ts';
 import { decodeJson } from '#api/machinery/json.ts';
 import { apiVersionOf, type Kind } from '#api/machinery/kind.ts';
 import { decodeMessage, decodeProtobuf } from '#api/machinery/protobuf.ts';
@@ -8,10 +8,11 @@ import type { FieldError } from '#api/machinery/validation.ts';
 import { decodeYaml } from '#api/machinery/yaml.ts';
 import { DeleteOptions as DeleteOptionsSchema } from '#api/meta/v1/delete-options.ts';
 import type { RequestBody } from '#client/transport.ts';
+import { typeProblem } from './body.ts';
 import type { Call } from './call.ts';
 import type { DeleteOptions } from './delete-object.ts';
 import { bodyFormat } from './media-type.ts';
-import { integerIn } from './query.ts';
+import { integerIn, isGiven } from './query.ts';
 
 interface Wire {
   readonly gracePeriodSeconds?: number;
@@ -25,8 +26,8 @@ interface Wire {
 export async function readDeleteOptions(call: Call, kind: Kind): Promise<DeleteOptions> {
   const body = await call.request.body();
   const empty = body.kind === 'bytes' && body.bytes.length === 0;
-  const wire = empty ? fromQuery(call.request.query) : fromBody(call, body, kind);
-  check(wire);
+  const wire = empty ? fromQuery(call.request.query) : fromBody(body, kind);
+  checkDeleteOptions(wire);
   if (!empty) call.record?.sent({ kind: 'DeleteOptions', apiVersion: apiVersionOf(kind), ...wire });
   const { gracePeriodSeconds, propagationPolicy, orphanDependents, preconditions, dryRun = [] } = wire;
   return {
@@ -36,32 +37,31 @@ export async function readDeleteOptions(call: Call, kind: Kind): Promise<DeleteO
     }),
     ...(orphanDependents !== undefined && { orphanDependents }),
     ...(preconditions && { preconditions }),
-    dryRun: dryRun.includes('All') || call.request.query.getAll('dryRun').includes('All'),
+    dryRun: dryRun.includes('All'),
   };
 }
 
-function fromBody(call: Call, body: RequestBody, kind: Kind): Wire {
+function fromBody(body: RequestBody, kind: Kind): Wire {
   const value = bodyValue(body, kind) ?? {};
-  const { kind: name, apiVersion } = value as { readonly kind?: unknown; readonly apiVersion?: unknown };
-  if (typeof name === 'string' && name !== '' && name !== 'DeleteOptions')
-    throw errors.badRequest(`decoded object cannot be converted to DeleteOptions`);
-  if (typeof apiVersion === 'string' && apiVersion !== '' && !hasDeleteOptions(call, apiVersion))
+  const problem = typeProblem(value);
+  if (problem !== undefined) throw errors.badRequest(problem);
+  const { kind: name, apiVersion } = value as { readonly kind?: string; readonly apiVersion?: string };
+  if (name !== undefined && name !== '' && name !== 'DeleteOptions')
     throw errors.badRequest(
-      `DeleteOptions in version ${JSON.stringify(apiVersion.split('/').at(-1))} cannot be handled as a DeleteOptions: no kind "DeleteOptions" is registered for version ${JSON.stringify(apiVersion)} in scheme "k8s.io/kubernetes/pkg/api/legacyscheme/scheme.go:30"`,
+      `no kind ${JSON.stringify(name)} is registered for version ${JSON.stringify(apiVersion || 'meta.k8s.io/v1')} in scheme "k8s.io/apimachinery/pkg/apis/meta/internalversion/scheme/register.go:27"`,
     );
-  return decodeObject(DeleteOptionsSchema, value, { unknown: 'drop' }).object as unknown as Wire;
-}
-
-/** Clients send them as of the group of the resource, or of meta.k8s.io. */
-function hasDeleteOptions(call: Call, apiVersion: string): boolean {
-  if (apiVersion === 'v1' || apiVersion === 'meta.k8s.io/v1') return true;
-  return call.foundation.registry.kinds.some(kind => apiVersionOf(kind) === apiVersion);
+  try {
+    return decodeObject(DeleteOptionsSchema, value, { unknown: 'drop' }).object as unknown as Wire;
+  } catch (error) {
+    throw error instanceof ApiError ? errors.badRequest(problemOf(error)) : error;
+  }
 }
 
 function bodyValue(body: RequestBody, kind: Kind): Json {
   if (body.kind === 'object') return body.object as Json;
+  const format = bodyFormat(body.contentType, kind.custom !== true);
   try {
-    switch (bodyFormat(body.contentType, kind.custom !== true)) {
+    switch (format) {
       case 'json':
         return decodeJson(body.bytes);
       case 'yaml':
@@ -70,28 +70,35 @@ function bodyValue(body: RequestBody, kind: Kind): Json {
         return decodeMessage(DeleteOptionsSchema, decodeProtobuf(body.bytes).raw) as Json;
     }
   } catch (error) {
-    if (!(error instanceof Error) || error.name === 'ApiError') throw error;
+    if (!(error instanceof Error)) throw error;
     throw errors.badRequest(
-      `the object provided is unrecognized (must be of type DeleteOptions): couldn't get version/kind; json parse error: ${error.message}`,
+      format === 'json'
+        ? `couldn't get version/kind; json parse error: ${error.message}`
+        : error.message.replace(/^error converting YAML to JSON: /, ''),
     );
   }
 }
 
 function fromQuery(query: URLSearchParams): Wire {
   const gracePeriodSeconds = integerIn(query, 'gracePeriodSeconds');
-  const orphan = query.get('orphanDependents');
-  const policy = query.get('propagationPolicy') ?? '';
+  const orphanDependents = isGiven(query, 'orphanDependents');
+  const propagationPolicy = query.get('propagationPolicy');
   return {
     ...(gracePeriodSeconds !== undefined && { gracePeriodSeconds }),
-    ...(policy !== '' && { propagationPolicy: policy }),
-    ...(orphan !== null && orphan !== '' && { orphanDependents: orphan === 'true' || orphan === '1' }),
+    ...(propagationPolicy !== null && { propagationPolicy }),
+    ...(orphanDependents !== undefined && { orphanDependents }),
     dryRun: query.getAll('dryRun'),
   };
 }
 
 const policies = ['Foreground', 'Background', 'Orphan'];
 
-function check({ propagationPolicy, orphanDependents, dryRun = [] }: Wire): void {
+/** Throws ApiError Invalid for options that say nothing, or two things. */
+export function checkDeleteOptions({
+  propagationPolicy,
+  orphanDependents,
+  dryRun = [],
+}: Pick<Wire, 'propagationPolicy' | 'orphanDependents' | 'dryRun'>): void {
   const found: FieldError[] = [];
   if (propagationPolicy !== undefined && orphanDependents !== undefined)
     found.push({

@@ -4,9 +4,10 @@ import type { ApiResponse } from '#client/transport.ts';
 import type { Aggregation } from './aggregation/aggregation.ts';
 import type { Call } from './call.ts';
 import { keyOf, type Resource } from './registry.ts';
+import { checkForms, checkPath } from './route.ts';
 import type { RawPath } from './subresource.ts';
 import { contextOf, ownHeaders, type Subresources } from './subresources.ts';
-import { textResponse } from './text.ts';
+import { pageNotFound } from './text.ts';
 import { traced } from '#base/trace.ts';
 import { create } from './verbs/create.ts';
 import { remove } from './verbs/delete.ts';
@@ -69,7 +70,7 @@ export class Dispatcher {
   async #raw(call: Call): Promise<ApiResponse> {
     const { path } = call.request;
     const found = this.#exact.get(path) ?? this.#prefixes.find(each => path.startsWith(`${each.path}/`));
-    if (!found) return textResponse(404, '404 page not found\n');
+    if (!found) return pageNotFound;
     return ownHeaders(await found.handle(call.request, contextOf(call)));
   }
 
@@ -78,19 +79,26 @@ export class Dispatcher {
     const { group, version, subresource } = info;
     const resource = foundation.registry.find(group, version, info.resource);
     // A namespaced path never reaches a cluster-scoped resource.
-    if (!resource || (info.namespace !== '' && !isNamespacedPath(call, resource))) throw errors.noSuchResource();
+    if (!resource || (info.namespace !== '' && !isNamespacedPath(call, resource))) {
+      const isKnown = group === '' || foundation.registry.kinds.some(each => each.group === group && !each.custom);
+      if (!isKnown) return pageNotFound;
+      throw errors.noSuchResource();
+    }
     const { kind } = resource;
+    checkPath(call, kind);
     if (kind.deprecation !== undefined) call.warn(kind.deprecation);
     const { cache } = foundation;
     // Another server may have made the object a moment ago.
     if (cache.isShared && info.name !== '' && !resource.cache.get(keyOf(kind, info.namespace, info.name)))
       await cache.catchUp();
     const mounted = this.#subresources.find(kind, subresource);
+    const isHead = call.request.method === 'HEAD' && !kind.custom && subresource !== 'proxy';
     if (subresource === '') {
-      if (!(kind.verbs as readonly string[]).includes(info.verb)) throw notServed(kind, info.verb);
+      if (isHead || !(kind.verbs as readonly string[]).includes(info.verb)) throw notServed(kind, info.verb);
       if (!isVerbOfPath(call, resource)) throw misplaced(call, kind);
       if (kind.namespaced && info.namespace === '' && info.name !== '' && info.fieldSelector === undefined)
         throw errors.noSuchResource();
+      checkForms(call, kind);
       if (mounted) return mounted(call, resource);
       // Reviews are answered, never stored: without somebody to answer there is nothing.
       if (!kind.verbs.includes('get')) throw errors.noSuchResource();
@@ -104,7 +112,8 @@ export class Dispatcher {
     if (!served || !mounted) throw errors.noSuchResource();
     // What is proxied knows a method that is no verb.
     const isProxied = subresource === 'proxy' && call.request.method === 'OPTIONS';
-    if (!isProxied && !served.verbs.includes(info.verb)) throw notServed(kind, info.verb);
+    if (isHead || (!isProxied && !served.verbs.includes(info.verb))) throw notServed(kind, info.verb);
+    checkForms(call, kind);
     return mounted(call, resource);
   }
 }

@@ -101,6 +101,7 @@ export class Handler {
     const lasts = isLongRunning(call);
     let response: ApiResponse;
     let isKnown = false;
+    let isDispatched = false;
     const preflight = browsers?.preflight(request);
     if (preflight) {
       addHeaders(call, preflight);
@@ -112,10 +113,15 @@ export class Handler {
       const user = whoIs(call);
       call.user = user instanceof Promise ? await user : user;
       isKnown = true;
-      response = await runChain(this.#steps, call, each => dispatcher.dispatch(each));
+      response = await runChain(this.#steps, call, each => {
+        isDispatched = true;
+        return dispatcher.dispatch(each);
+      });
     } catch (error) {
       if (!isKnown) await this.#parts.audit?.unauthenticated(call);
       response = this.#failure(call, error);
+      // What the filters refuse may have markup of the client's in it.
+      if (isKnown && !isDispatched) (response.headers as Record<string, string>)['x-content-type-options'] = 'nosniff';
     } finally {
       if (!lasts) shutdown?.done();
     }
@@ -141,7 +147,6 @@ export class Handler {
     const headers: Record<string, string> = { 'content-type': 'application/json' };
     const retry = status.details?.retryAfterSeconds ?? 0;
     if (retry > 0) headers['retry-after'] = String(retry);
-    if (status.code === 403) headers['x-content-type-options'] = 'nosniff';
     return { kind: 'object', code: status.code, headers, object: status, ...this.#statusBytes(call, status, headers) };
   }
 

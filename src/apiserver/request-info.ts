@@ -1,5 +1,6 @@
 import { isPathSegmentName } from '#api/machinery/names.ts';
 import { parseFieldSelector } from '#api/machinery/selector.ts';
+import { isTrue } from './query.ts';
 
 /** What a request asks for, read from its method, path and query alone. */
 export interface RequestInfo {
@@ -62,7 +63,7 @@ export function parseRequestInfo(method: string, path: string, query: URLSearchP
         : '';
   const labelSelector = query.get('labelSelector') ?? undefined;
   const fieldSelector = query.get('fieldSelector') ?? undefined;
-  if (name === '' && verb === 'get') verb = isWatch(query) ? 'watch' : 'list';
+  if (name === '' && verb === 'get') verb = isTrue(query.get('watch')) ? 'watch' : 'list';
   else if (name === '' && verb === 'delete') verb = 'deletecollection';
   if (name === '' && (verb === 'list' || verb === 'watch' || verb === 'deletecollection'))
     name = nameInSelector(fieldSelector);
@@ -82,20 +83,6 @@ export function parseRequestInfo(method: string, path: string, query: URLSearchP
     ...(labelSelector !== undefined && { labelSelector }),
     ...(fieldSelector !== undefined && { fieldSelector }),
   };
-}
-
-/** Anything but false and 0 asks for a watch, as upstream reads it. */
-export function isWatch(query: URLSearchParams): boolean {
-  const watch = query.get('watch');
-  return (
-    watch !== null &&
-    watch !== 'false' &&
-    watch !== '0' &&
-    watch !== 'False' &&
-    watch !== 'FALSE' &&
-    watch !== 'f' &&
-    watch !== 'F'
-  );
 }
 
 function noResource(method: string, path: string): RequestInfo {

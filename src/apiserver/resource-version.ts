@@ -10,11 +10,19 @@ export function awaitRevision(call: Call, resourceVersion: string): Promise<void
   return revision > cache.revision ? cache.waitFor(revision) : undefined;
 }
 
-/** Throws ApiError BadRequest for what is no decimal number. */
+/** Throws ApiError, as upstream without a reason, for what is no decimal number. */
 export function parseRevision(resourceVersion: string): number {
-  if (!/^\d{1,19}$/.test(resourceVersion))
-    throw errors.badRequest(
-      `invalid resource version: strconv.ParseUint: parsing ${JSON.stringify(resourceVersion)}: invalid syntax`,
-    );
-  return Number(resourceVersion);
+  if (/^\d{1,19}$/.test(resourceVersion)) return Number(resourceVersion);
+  throw errors.other('', whyNone(resourceVersion));
+}
+
+/** The same for lists, which tell it as the client's fault. */
+export function listRevision(resourceVersion: string): number {
+  if (/^\d{1,19}$/.test(resourceVersion)) return Number(resourceVersion);
+  throw errors.badRequest(`invalid resource version: ${whyNone(resourceVersion)}`);
+}
+
+function whyNone(resourceVersion: string): string {
+  const quoted = JSON.stringify(resourceVersion);
+  return `resourceVersion: Invalid value: ${quoted}: strconv.ParseUint: parsing ${quoted}: invalid syntax`;
 }

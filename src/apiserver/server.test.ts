@@ -641,7 +641,7 @@ describe('watch', () => {
     await make(server, pods, pod('p'));
     const mine = await server.watch('/api/v1/pods?watch=1&fieldSelector=spec.nodeName%3Dn');
     const unassigned = await server.watch('/api/v1/pods?watch=1&fieldSelector=spec.nodeName%3D');
-    const binding = { target: { kind: 'Node', name: 'n' } };
+    const binding = { metadata: { name: 'p' }, target: { kind: 'Node', name: 'n' } };
     const bound = await server.call('POST', `${pods}/p/binding`, binding);
     assert.deepEqual([bound.code, bound.body.status], [201, 'Success']);
     assert.deepEqual(
@@ -688,7 +688,7 @@ describe('watch', () => {
   test('options that make no sense are refused', async () => {
     await using server = await openTestServer();
     for (const query of [
-      'resourceVersion=x',
+      'continue=x',
       'sendInitialEvents=true',
       'resourceVersionMatch=NotOlderThan',
       'sendInitialEvents=true&resourceVersionMatch=Exact',

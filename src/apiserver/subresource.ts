@@ -22,10 +22,10 @@ export interface RequestContext {
 /** A handler of a path that is no resource: discovery, OpenAPI, version, health. Errors are thrown as ApiError. */
 export type RawPathHandler = (request: ApiRequest, context: RequestContext) => ApiResponse | Promise<ApiResponse>;
 
-/** Serves GET and HEAD alone, as upstream's discovery does; other methods are 405. */
+/** Serves GET alone, as upstream's discovery does; other methods are 405. */
 export function readOnly(handle: RawPathHandler): RawPathHandler {
   return (request, context) => {
-    if (request.method !== 'GET' && request.method !== 'HEAD') throw errors.methodNotAllowed();
+    if (request.method !== 'GET') throw errors.methodNotAllowed();
     return handle(request, context);
   };
 }

@@ -10,6 +10,9 @@ export function textResponse(code: number, text: string, headers: Readonly<Recor
   };
 }
 
+/** For paths that belong to nobody. */
+export const pageNotFound = textResponse(404, '404 page not found\n');
+
 /** Indented, as upstream answers where there is nothing to negotiate. */
 export function jsonResponse(code: number, value: unknown): ApiResponse {
   return {

@@ -53,6 +53,11 @@ function refusal(schema: ObjectSchema, failure: DecodeFailure): ApiError {
   );
 }
 
+/** What is wrong with the value, without what it was to be. */
+export function problemOf(error: ApiError): string {
+  return error.message.replace(/^.* cannot be handled as an? \w+: /, '');
+}
+
 /** Takes a value and answers with its decoded form; undefined leaves it out. Unknown paths go into the list, if there is one. */
 type Decoder = (value: Json, unknown: string[] | undefined) => Json | undefined;
 

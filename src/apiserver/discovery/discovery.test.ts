@@ -156,8 +156,8 @@ test('details that clients look at', () => {
   assert.equal(apps.apiVersion, 'v1');
   assert.equal(apps.resources.find(each => each.name === 'deployments/scale')?.group, 'autoscaling');
   assert.equal(get('/apis/nowhere').code, 404);
-  assert.equal(get('/apis/apps/v9').code, 404);
-  assert.equal(get('/apis/storage.k8s.io/v1beta1').code, 404);
+  for (const path of ['/apis/apps/v9', '/apis/storage.k8s.io/v1beta1'])
+    assert.throws(() => get(path), /the server could not find the requested resource/);
 });
 
 test('aggregated discovery, with its tag', () => {
@@ -182,7 +182,7 @@ test('aggregated discovery, with its tag', () => {
     apps?.resources.find(each => each['resource'] === 'deployments'),
     {
       resource: 'deployments',
-      responseKind: { group: 'apps', version: 'v1', kind: 'Deployment' },
+      responseKind: { group: '', version: '', kind: 'Deployment' },
       scope: 'Namespaced',
       singularResource: 'deployment',
       verbs: ['create', 'delete', 'deletecollection', 'get', 'list', 'patch', 'update', 'watch'],
@@ -196,7 +196,7 @@ test('aggregated discovery, with its tag', () => {
         },
         {
           subresource: 'status',
-          responseKind: { group: 'apps', version: 'v1', kind: 'Deployment' },
+          responseKind: { group: '', version: '', kind: 'Deployment' },
           verbs: ['get', 'patch', 'update'],
         },
       ],

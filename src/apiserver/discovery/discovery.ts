@@ -1,5 +1,7 @@
+import { errors } from '#api/machinery/errors.ts';
 import type { Kind } from '#api/machinery/kind.ts';
 import type { ApiRequest, ApiResponse } from '#client/transport.ts';
+import { pageNotFound } from '../text.ts';
 import { readOnly, type RawPath, type RawPathHandler } from '../subresource.ts';
 import type { Ranking } from './group-order.ts';
 import { discoveryDocuments, type AggregatedDocument, type DiscoveryDocuments } from './documents.ts';
@@ -36,37 +38,35 @@ export function discoveryPaths({ kinds, onChange, ranking, serverAddress }: Disc
     serverAddressByClientCIDRs: [{ clientCIDR: '0.0.0.0/0', serverAddress }],
   };
   const core: RawPathHandler = (request, context) => {
-    const [, version, ...more] = segmentsOf(request.path);
-    if (more.length > 0) return notFound;
-    if (version !== undefined) return found(documents().resources.get(version), context.respond);
+    const [, version] = segmentsOf(request.path);
+    if (version !== undefined) return context.respond(200, documents().resources.get(version) ?? noSuch());
     const form = aggregatedForm(request);
     if (form) return answerAggregated(request, documents().aggregated.core, form);
-    return withVary(context.respond(200, versions));
+    return context.respond(200, versions);
   };
   const named: RawPathHandler = (request, context) => {
-    const [, group, version, ...more] = segmentsOf(request.path);
-    if (more.length > 0) return notFound;
-    if (version !== undefined) return found(documents().resources.get(`${group}/${version}`), context.respond);
-    if (group !== undefined) return found(documents().group.get(group), context.respond);
-    const form = aggregatedForm(request);
-    if (form) return answerAggregated(request, documents().aggregated.named, form);
-    return withVary(context.respond(200, documents().groupList));
+    const [, group, version] = segmentsOf(request.path);
+    if (group === undefined) {
+      const form = aggregatedForm(request);
+      if (form) return answerAggregated(request, documents().aggregated.named, form);
+      return context.respond(200, documents().groupList);
+    }
+    if (version === undefined) {
+      const document = documents().group.get(group);
+      return document ? context.respond(200, document) : pageNotFound;
+    }
+    const document = documents().resources.get(`${group}/${version}`);
+    if (!document && !kinds().some(kind => kind.group === group && !kind.custom)) return pageNotFound;
+    return readOnly(() => context.respond(200, document ?? noSuch()))(request, context);
   };
   return [
     { path: '/api', prefix: true, handle: readOnly(core) },
-    { path: '/apis', prefix: true, handle: readOnly(named) },
+    { path: '/apis', prefix: true, handle: named },
   ];
 }
 
-const notFound: ApiResponse = {
-  code: 404,
-  headers: { 'content-type': 'text/plain; charset=utf-8', 'x-content-type-options': 'nosniff' },
-  kind: 'bytes',
-  bytes: [Buffer.from('404 page not found\n')],
-};
-
-function found(document: object | undefined, respond: (code: number, object: unknown) => ApiResponse): ApiResponse {
-  return document ? respond(200, document) : notFound;
+function noSuch(): never {
+  throw errors.noSuchResource();
 }
 
 /** The first acceptable form in the client's order: the aggregated one, or undefined for the plain one. */
@@ -113,10 +113,6 @@ function answerAggregated(
     kind: 'bytes',
     bytes: [form === 'json' ? bytes : message()],
   };
-}
-
-function withVary(response: ApiResponse): ApiResponse {
-  return { ...response, headers: { ...response.headers, vary: 'Accept' } };
 }
 
 function segmentsOf(path: string): string[] {

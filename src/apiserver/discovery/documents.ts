@@ -111,11 +111,19 @@ function aggregated(groups: readonly ServedGroup[]): AggregatedDocument {
   };
 }
 
+/** Upstream names group and version only where they are not those of the resource, or the resource is a custom one. */
+function responseKind(answered: Pick<Kind, 'group' | 'version' | 'kind'>, { group, version, custom }: Kind): object {
+  const isOwn = answered.group === group && answered.version === version;
+  return isOwn && !custom
+    ? { group: '', version: '', kind: answered.kind }
+    : { group: answered.group, version: answered.version, kind: answered.kind };
+}
+
 function discoveredResource(kind: Kind): object {
   const subresources = subresourcesOf(kind);
   return {
     resource: kind.plural,
-    responseKind: { group: kind.group, version: kind.version, kind: kind.kind },
+    responseKind: responseKind(kind, kind),
     scope: kind.namespaced ? 'Namespaced' : 'Cluster',
     singularResource: kind.singular,
     verbs: kind.verbs.toSorted(),
@@ -124,7 +132,7 @@ function discoveredResource(kind: Kind): object {
     ...(subresources.length > 0 && {
       subresources: subresources.map(([name, { kind: other = kind, verbs }]) => ({
         subresource: name,
-        responseKind: { group: other.group, version: other.version, kind: other.kind },
+        responseKind: responseKind(other, kind),
         verbs: verbs.toSorted(),
       })),
     }),

@@ -66,13 +66,13 @@ export function openApiPaths({ kinds, onChange, clock, aggregation }: OpenApiOpt
       path: '/openapi/v3',
       prefix: true,
       async handle(request, { user }) {
-        const name = request.path.slice('/openapi/v3'.length).replace(/^\/|\/$/g, '');
+        const name = request.path.slice('/openapi/v3/'.length);
         const remote = remoteNamed(name);
         if (aggregation && remote?.openApi3?.from === 'remote') return aggregation.passOnFor(remote, request, user);
         if (!acceptsJson(request)) return notAcceptable;
         documents ??= makeDocuments(withSpokenKinds(kinds()));
         const made = await documents;
-        if (name === '') return tagged(request, indexOf(made, remotes()), { vary: 'Accept' });
+        if (request.path === '/openapi/v3') return tagged(request, indexOf(made, remotes()), { vary: 'Accept' });
         const document = remote?.openApi3 ?? made.get(name);
         return document && 'bytes' in document ? one(request, name, document, clock) : notFound;
       },
@@ -133,7 +133,17 @@ function one(request: ApiRequest, name: string, document: Document, clock: Clock
   const asked = request.query.get('hash');
   if (asked === null || asked === '') return tagged(request, document, { vary: 'Accept' });
   if (asked !== document.hash)
-    return { code: 301, headers: { location: urlOf(name, document) }, kind: 'bytes', bytes: [] };
+    return {
+      code: 301,
+      headers: {
+        'content-type': 'application/json',
+        vary: 'Accept',
+        etag: `"${document.hash}"`,
+        location: urlOf(name, document),
+      },
+      kind: 'bytes',
+      bytes: [],
+    };
   return tagged(request, document, {
     vary: 'Accept',
     'cache-control': 'public, immutable',
@@ -170,9 +180,4 @@ function acceptsJson(request: ApiRequest): boolean {
 }
 
 const notAcceptable: ApiResponse = { code: 406, headers: {}, kind: 'bytes', bytes: [] };
-const notFound: ApiResponse = {
-  code: 404,
-  headers: { 'content-type': 'text/plain; charset=utf-8', 'x-content-type-options': 'nosniff' },
-  kind: 'bytes',
-  bytes: [Buffer.from('404 page not found\n')],
-};
+const notFound: ApiResponse = { code: 404, headers: {}, kind: 'bytes', bytes: [] };

@@ -42,18 +42,18 @@ export function tokenRequest(options: TokenRequestOptions): SubresourceHandler {
     const request = await context.body(TokenRequest);
     const { namespace = '', name = '', uid = '' } = account.metadata;
     checkIdentity(request.metadata, account.metadata);
-    request.metadata = { ...request.metadata, name, namespace };
+    request.metadata = { ...request.metadata, name, namespace, uid };
     // An absent number may have been decoded as zero.
     request.spec.expirationSeconds ||= secondsDefault;
     await context.admit('CREATE', request as unknown as ApiObject);
     request.spec.audiences = request.spec.audiences?.length ? request.spec.audiences : [...audiences];
 
     const wanted = Number(request.spec.expirationSeconds);
-    checkSpec(name, wanted);
+    checkSpec(wanted);
     const asked = Math.min(wanted, validForSecondsMax);
     if (asked < wanted) context.warn(`requested expiration of ${wanted} seconds shortened to ${asked} seconds`);
     const reference = request.spec.boundObjectRef;
-    const bound = reference?.kind ? await bind(reference, namespace, name, objects) : {};
+    const bound = reference ? await bind(reference, namespace, name, objects) : {};
     const extend =
       mayExtend &&
       bound.pod !== undefined &&
@@ -73,7 +73,7 @@ export function tokenRequest(options: TokenRequestOptions): SubresourceHandler {
       apiVersion: 'authentication.k8s.io/v1',
       kind: 'TokenRequest',
       metadata: { ...request.metadata, creationTimestamp: timestamp(clock.now()) },
-      spec: { ...request.spec, expirationSeconds: extend ? asked : validForSeconds },
+      spec: { ...request.spec, boundObjectRef: reference ?? null, expirationSeconds: extend ? asked : validForSeconds },
       status: { token: issued.token, expirationTimestamp: timestamp(expiresSeconds * 1000) },
     });
   };
@@ -81,9 +81,13 @@ export function tokenRequest(options: TokenRequestOptions): SubresourceHandler {
 
 function checkIdentity(asked: ApiObject['metadata'], account: ApiObject['metadata']): void {
   if (asked.name && asked.name !== account.name)
-    throw errors.badRequest(
-      `the name in the token request (${asked.name}) does not match the name of the service account (${account.name})`,
-    );
+    throw errors.invalid('authentication.k8s.io', 'TokenRequest', account.name ?? '', [
+      {
+        type: 'FieldValueInvalid',
+        field: 'metadata.name',
+        message: `Invalid value: ${JSON.stringify(asked.name)}: must match the service account name if specified`,
+      },
+    ]);
   if (asked.namespace && asked.namespace !== account.namespace)
     throw errors.badRequest('the namespace of the provided object does not match the namespace sent on the request');
   if (asked.uid && asked.uid !== account.uid)
@@ -94,11 +98,11 @@ function checkIdentity(asked: ApiObject['metadata'], account: ApiObject['metadat
     );
 }
 
-function checkSpec(name: string, seconds: number): void {
+function checkSpec(seconds: number): void {
   const report = new Report().at('spec', 'expirationSeconds');
   if (seconds < secondsMin) report.invalid(seconds, 'may not specify a duration less than 10 minutes');
   if (seconds > secondsMax) report.invalid(seconds, 'may not specify a duration larger than 2^32 seconds');
-  if (report.errors.length > 0) throw errors.invalid('authentication.k8s.io', 'TokenRequest', name, report.errors);
+  if (report.errors.length > 0) throw errors.invalid('authentication.k8s.io', 'TokenRequest', '', report.errors);
 }
 
 async function bind(
@@ -108,7 +112,8 @@ async function bind(
   objects: BoundObjects,
 ): Promise<Pick<TokenBinding, 'pod' | 'secret' | 'node'>> {
   const { apiVersion = '', kind = '', name = '' } = reference;
-  if (apiVersion !== 'v1') throw errors.badRequest(`cannot bind token to object of type /${apiVersion}, Kind=${kind}`);
+  const unknown = `cannot bind token to object of type ${apiVersion.includes('/') ? apiVersion : `/${apiVersion}`}, Kind=${kind}`;
+  if (apiVersion.includes('/')) throw errors.badRequest(unknown);
   switch (kind) {
     case 'Pod': {
       const pod = found('pods', reference, await objects.pod(namespace, name)) as Pod & ApiObject;
@@ -130,7 +135,7 @@ async function bind(
         secret: { name, uid: found('secrets', reference, await objects.secret(namespace, name)).metadata.uid ?? '' },
       };
     default:
-      throw errors.badRequest(`cannot bind token to object of type /${apiVersion}, Kind=${kind}`);
+      throw errors.badRequest(unknown);
   }
 }
 

@@ -73,7 +73,7 @@ describe('delete', () => {
       await server.call('DELETE', `${maps}/a`, { preconditions: { uid: 'x' } }),
       409,
       'Conflict',
-      `Operation cannot be fulfilled on configmaps "a": the UID in the precondition (x) does not match the UID in record (${uid}). The object might have been deleted and then recreated`,
+      `Operation cannot be fulfilled on ConfigMap "a": the UID in the precondition (x) does not match the UID in record (${uid}). The object might have been deleted and then recreated`,
     );
     refused(
       await server.call('DELETE', `${maps}/a`, { preconditions: { resourceVersion: '1' } }),
@@ -207,7 +207,14 @@ describe('subresources', () => {
       metadata: { name, annotations: { k: 'v' } },
       target,
     });
-    assert.equal((await server.call('POST', `${pods}/a/binding`, binding('a', { kind: 'Pod', name: 'n' }))).code, 422);
+    assert.equal((await server.call('POST', `${pods}/a/binding`, binding('a', { kind: 'Pod', name: 'n' }))).code, 500);
+    const other = { ...binding('a'), metadata: { name: 'a', uid: 'x' } };
+    refused(
+      await server.call('POST', `${pods}/a/binding`, other),
+      409,
+      'Conflict',
+      /Precondition failed: UID in precondition: x, /,
+    );
     const bound = await server.call('POST', `${pods}/a/binding`, binding('a'));
     assert.deepEqual([bound.code, bound.body.status], [201, 'Success']);
     const { body } = await server.call('GET', `${pods}/a`);

@@ -19,7 +19,7 @@ export function podLog(agents: NodeAgents): SubresourceHandler {
     const container = containerOf(pod, request.query.get('container') ?? '');
     const node = pod.spec?.nodeName ?? '';
     // Nothing has run yet, so there is nothing to read.
-    if (node === '') return answer(empty());
+    if (node === '') return { code: 204, headers: {}, kind: 'bytes', bytes: [] };
     const backend = await agents.of(node);
     return read(backend, agentPath('containerLogs', pod, container, agentQuery(request.query)), request, pod);
   };
@@ -86,8 +86,6 @@ async function failure(response: IncomingMessage, pod: Pod): Promise<Error> {
   );
 }
 
-async function* empty(): AsyncGenerator<Uint8Array, void, undefined> {}
-
 const passedOn = ['tailLines', 'limitBytes', 'sinceSeconds', 'sinceTime', 'stream'];
 
 function agentQuery(query: URLSearchParams): URLSearchParams {
@@ -117,8 +115,7 @@ function checkOptions(query: URLSearchParams, name: string): void {
   if (query.has('sinceSeconds') && query.has('sinceTime'))
     report.at(wholeObject).forbidden('at most one of `sinceTime` or `sinceSeconds` may be specified');
   else number('sinceSeconds', 1, 'must be greater than 0');
-  const stream = query.get('stream') ?? '';
-  if (stream !== '' && !['All', 'Stdout', 'Stderr'].includes(stream))
-    report.at('stream').notSupported(stream, ['All', 'Stderr', 'Stdout']);
+  // PodLogsQuerySplitStreams is off.
+  if ((query.get('stream') ?? '') !== '') report.at('stream').forbidden('may not be specified');
   if (report.errors.length > 0) throw errors.invalid('', 'PodLogOptions', name, report.errors);
 }

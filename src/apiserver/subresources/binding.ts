@@ -17,9 +17,8 @@ import type { Resource } from '../registry.ts';
 export async function binding(call: Call, _resource: Resource): Promise<ApiResponse> {
   const options = writeOptionsOf(call, 'CreateOptions');
   const wanted = await readObject(call, Binding, options.fieldValidation);
-  const { name } = call.info;
-  if ((wanted.metadata.name ?? '') === '') wanted.metadata.name = name;
-  if (wanted.metadata.name !== name) throw errors.badRequest(`name in URL does not match name in Binding object`);
+  if (wanted.metadata.name !== call.info.name)
+    throw errors.badRequest('name in URL does not match name in Binding object');
   return bind(call, wanted as Binding, options);
 }
 
@@ -34,16 +33,13 @@ async function bind(call: Call, wanted: Binding, options: WriteOptions): Promise
   matchNamespace(wanted.metadata as Draft<Binding['metadata']>, namespace);
   const name = wanted.metadata.name ?? '';
   const { target } = wanted;
-  const found = [];
+  if (name === '') throw errors.badRequest('Name parameter required.');
+  const found: string[] = [];
   if ((target.kind ?? '') !== '' && target.kind !== 'Node')
-    found.push({
-      type: 'FieldValueNotSupported' as const,
-      field: 'target.kind',
-      message: `Unsupported value: ${JSON.stringify(target.kind)}: supported values: "Node", "<empty>"`,
-    });
-  if ((target.name ?? '') === '')
-    found.push({ type: 'FieldValueRequired' as const, field: 'target.name', message: 'Required value' });
-  if (found.length > 0) throw errors.invalid('', 'Binding', name, found);
+    found.push(`target.kind: Unsupported value: ${JSON.stringify(target.kind)}: supported values: "Node", "<empty>"`);
+  if ((target.name ?? '') === '') found.push('target.name: Required value');
+  // Upstream tells these without a reason.
+  if (found.length > 0) throw errors.other('', found.length === 1 ? (found[0] as string) : `[${found.join(', ')}]`);
   const admission = new Admission(call, PodKind as never, {
     operation: 'CREATE',
     subresource: 'binding',
@@ -73,12 +69,18 @@ async function bind(call: Call, wanted: Binding, options: WriteOptions): Promise
 function assigned(pod: Pod, { target, metadata }: Binding, nowMs: number): Draft<ApiObject> {
   const name = pod.metadata.name ?? '';
   const refuse = (why: string) => errors.conflict({ group: '', plural: 'pods/binding' }, name, why);
-  if (metadata.uid !== undefined && metadata.uid !== '' && metadata.uid !== pod.metadata.uid)
-    throw errors.conflict(
-      { group: '', plural: 'pods/binding' },
-      name,
-      `the UID in the precondition (${metadata.uid}) does not match the UID in record (${pod.metadata.uid}). The object might have been deleted and then recreated`,
-    );
+  for (const [field, told] of [
+    ['uid', 'UID'],
+    ['resourceVersion', 'ResourceVersion'],
+  ] as const) {
+    const wanted = metadata[field] ?? '';
+    if (wanted !== '' && wanted !== pod.metadata[field])
+      throw errors.conflict(
+        { group: '', plural: 'pods' },
+        name,
+        `StorageError: invalid object, Code: 4, Key: /registry/pods/${pod.metadata.namespace}/${name}, ResourceVersion: 0, AdditionalErrorMsg: Precondition failed: ${told} in precondition: ${wanted}, ${told} in object meta: ${pod.metadata[field]}`,
+      );
+  }
   if (pod.metadata.deletionTimestamp !== undefined)
     throw refuse(`pod ${name} is being deleted, cannot be assigned to a host`);
   if ((pod.spec.nodeName ?? '') !== '')

@@ -18,9 +18,11 @@ export async function ephemeralContainers(call: Call, resource: Resource): Promi
 function rulesOf({ kind }: Resource): ChangeRules {
   return {
     prepare(draft, old) {
-      const pod = draft as unknown as { spec: object; status: unknown };
+      const pod = draft as unknown as { metadata: Pod['metadata']; spec: object; status: unknown };
       const before = old as Pod;
       const { ephemeralContainers: wanted } = pod.spec as Pod['spec'];
+      const { resourceVersion, managedFields } = pod.metadata;
+      pod.metadata = { ...before.metadata, resourceVersion, managedFields };
       pod.spec = { ...before.spec, ephemeralContainers: wanted };
       pod.status = before.status;
     },

@@ -11,6 +11,8 @@ import { type Call, writeOptionsOf } from '../call.ts';
 import { changeObject } from '../change-object.ts';
 import { admissionOptions } from '../create-object.ts';
 import { deleteObject, type DeleteOptions } from '../delete-object.ts';
+import { checkDeleteOptions } from '../delete-options.ts';
+import { matchNamespace } from '../metadata.ts';
 import { formatTime } from '#api/machinery/time.ts';
 import { existing, type Resource, viewOf } from '../registry.ts';
 
@@ -19,7 +21,7 @@ export async function eviction(call: Call, resource: Resource): Promise<ApiRespo
   const { namespace, name } = call.info;
   const options = writeOptionsOf(call, 'CreateOptions');
   const body = await readObject(call, Eviction, options.fieldValidation, ['policy/v1beta1']);
-  if ((body.metadata.name ?? '') === '') body.metadata.name = name;
+  matchNamespace(body.metadata, namespace);
   if (body.metadata.name !== name) throw errors.badRequest('name in URL does not match name in Eviction object');
   const admission = new Admission(call, resource.kind, {
     operation: 'CREATE',
@@ -34,6 +36,7 @@ export async function eviction(call: Call, resource: Resource): Promise<ApiRespo
   await admission.admit();
   await admission.validate();
   const wire = (body.deleteOptions ?? {}) as Partial<DeleteOptions> & { dryRun?: readonly string[] };
+  checkDeleteOptions(wire);
   const wanted: DeleteOptions = {
     ...(wire as object),
     dryRun: options.dryRun || (Array.isArray(wire.dryRun) && wire.dryRun.includes('All')),

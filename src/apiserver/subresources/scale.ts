@@ -13,7 +13,7 @@ import { type Call, writeOptionsOf, type WriteOptions } from '../call.ts';
 import { changeObject } from '../change-object.ts';
 import { parentEntries, scaleEntries } from './scale-owners.ts';
 import { copyOf } from '../copy.ts';
-import { matchName } from '../metadata.ts';
+import { matchName, matchNamespace } from '../metadata.ts';
 import { existing, type Resource, viewOf, viewsReady } from '../registry.ts';
 import { readApply } from '../verbs/apply.ts';
 import { type Patcher, patchType, readPatch } from '../verbs/patch.ts';
@@ -41,6 +41,7 @@ export async function scale(call: Call, resource: Resource): Promise<ApiResponse
 async function change(call: Call, resource: Resource, options: WriteOptions, patch: Patcher): Promise<ApiResponse> {
   return changeScale(call, resource, options, false, async current => {
     const wanted = (await patch.produce(scaleOf(resource.kind, current))) as unknown as Draft<Scale>;
+    matchNamespace(wanted.metadata, call.info.namespace);
     return scaledObject(resource.kind, current, wanted, call.info.name);
   });
 }

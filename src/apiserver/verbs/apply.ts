@@ -14,6 +14,7 @@ import { changeObject, type ChangeRules } from '../change-object.ts';
 import { copyOf } from '../copy.ts';
 import { createObject } from '../create-object.ts';
 import { matchName } from '../metadata.ts';
+import { isTrue } from '../query.ts';
 import { keyOf, otherVersionsOf, type Resource } from '../registry.ts';
 
 /** Server-side apply: the body is everything that its manager wants; what it wanted before and no longer does goes. */
@@ -70,7 +71,7 @@ export async function apply(call: Call, resource: Resource, rules?: ChangeRules)
 /** A configuration and how it is to be applied. Throws ApiError for what is none. */
 export async function readApply(call: Call, kind: Kind) {
   const options = applyOptionsOf(call);
-  const force = ['true', '1', 't', 'T', 'TRUE', 'True'].includes(call.request.query.get('force') ?? '');
+  const force = isTrue(call.request.query.get('force'));
   return { applied: appliedObject(call, kind, await call.request.body(), options), options, force };
 }
 

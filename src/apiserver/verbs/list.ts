@@ -7,6 +7,7 @@ import { internalType } from '../body.ts';
 import type { CachedObject } from '../cache/entry.ts';
 import { everything, type Selection, selectionOf } from '../cache/selection.ts';
 import type { Call } from '../call.ts';
+import { listOptionsOf } from '../list-options.ts';
 import { formatContinue, parseContinue } from '../continue-token.ts';
 import { partialKinds } from '../encoding/meta-kinds.ts';
 import { entryMessage, itemJson } from '../encoding/object.ts';
@@ -15,7 +16,7 @@ import { includeObjectOf, tableOf } from '../encoding/table.ts';
 import { contentTypes, type Media } from '../media-type.ts';
 import { integerIn } from '../query.ts';
 import { type Resource, viewOf, viewsReady } from '../registry.ts';
-import { parseRevision } from '../resource-version.ts';
+import { listRevision } from '../resource-version.ts';
 
 export async function list(call: Call, resource: Resource): Promise<ApiResponse> {
   const media = objectMedia(call, resource);
@@ -48,8 +49,7 @@ export async function readPage(call: Call, resource: Resource): Promise<Page> {
   const limit = Math.max(0, integerIn(query, 'limit') ?? 0);
   // Only a watch uses it, but a list with nonsense is refused as well.
   integerIn(query, 'timeoutSeconds');
-  const token = query.get('continue') ?? '';
-  checkListOptions(query, token);
+  const { continue: token } = listOptionsOf(query, false);
   const prefix = kind.namespaced && info.namespace !== '' ? `${info.namespace}/` : '';
   if (kind.convert && selection.matches) return convertedPage(call, resource, prefix, selection, limit, token);
   const page = await (token === ''
@@ -95,7 +95,7 @@ async function firstPage(
   const { cache } = call.foundation;
   const asked = query.get('resourceVersion') ?? '';
   const match = query.get('resourceVersionMatch') ?? '';
-  const revision = asked === '' ? 0 : parseRevision(asked);
+  const revision = asked === '' ? 0 : listRevision(asked);
   if (asked === '') await cache.catchUp();
   else if (revision > cache.revision) await cache.waitFor(revision);
   const exact = match === 'Exact' || (match === '' && limit > 0 && revision > 0);
@@ -113,6 +113,9 @@ async function nextPage(
 ): Promise<Page> {
   const { cache } = call.foundation;
   const { revision, start } = parseContinue(token, prefix);
+  const version = call.request.query.get('resourceVersion') ?? '';
+  if (version !== '' && version !== '0')
+    throw errors.badRequest('specifying resource version is not allowed when using continue');
   // A token handed out with an expired one goes on at the newest revision.
   const asOf = revision < 0 ? cache.revision : revision;
   if (asOf > cache.revision) await cache.waitFor(asOf);
@@ -162,40 +165,6 @@ function expiredContinue(prefix: string, start: string): ApiError {
     'The provided continue parameter is too old to display a consistent list result. You can start a new list without the continue parameter, or use the continue token in this response to retrieve the remainder of the results. Continuing with the provided token results in an inconsistent list - objects that were created, modified, or deleted between the time the first chunk was returned and now may show up in the list.',
   ).status;
   return new ApiError({ ...status, metadata: { continue: formatContinue(-1, prefix, start) } });
-}
-
-/** Combinations that upstream refuses, in its words. */
-function checkListOptions(query: URLSearchParams, token: string): void {
-  const version = query.get('resourceVersion') ?? '';
-  const match = query.get('resourceVersionMatch') ?? '';
-  if (match !== '') {
-    if (version === '')
-      refuse(
-        'resourceVersionMatch',
-        'Forbidden',
-        'resourceVersionMatch is forbidden unless resourceVersion is provided',
-      );
-    if (token !== '')
-      refuse('resourceVersionMatch', 'Forbidden', 'resourceVersionMatch is forbidden when continue is provided');
-    if (match !== 'Exact' && match !== 'NotOlderThan')
-      refuse(
-        'resourceVersionMatch',
-        'NotSupported',
-        `Unsupported value: ${JSON.stringify(match)}: supported values: "Exact", "NotOlderThan", ""`,
-      );
-    if (match === 'Exact' && version === '0')
-      refuse('resourceVersionMatch', 'Forbidden', 'resourceVersionMatch "exact" is forbidden for resourceVersion "0"');
-  }
-  if (query.get('sendInitialEvents') !== null && query.get('sendInitialEvents') !== '')
-    refuse('sendInitialEvents', 'Forbidden', 'sendInitialEvents is forbidden for list');
-  if (token !== '' && version !== '' && version !== '0')
-    throw errors.badRequest('specifying resource version is not allowed when using continue');
-}
-
-export function refuse(field: string, type: 'Forbidden' | 'NotSupported' | 'Invalid', message: string): never {
-  throw errors.invalid('meta.k8s.io', 'ListOptions', '', [
-    { type: `FieldValue${type}`, field, message: type === 'Forbidden' ? `Forbidden: ${message}` : message },
-  ]);
 }
 
 function pageResponse(call: Call, resource: Resource, page: Page, media: Media): ApiResponse {

@@ -1,3 +1,4 @@
+import { problemOf } from '#api/machinery/decode.ts';
 import { ApiError, errors } from '#api/machinery/errors.ts';
 import { decodeJson, duplicateKeys } from '#api/machinery/json.ts';
 import type { ApiObject, Draft, Kind } from '#api/machinery/kind.ts';
@@ -110,7 +111,7 @@ function decodePatched(
       {
         type: 'FieldValueInvalid',
         field: 'patch',
-        message: `Invalid value: ${JSON.stringify(JSON.stringify(value))}: ${error.message.replace(/^.* cannot be handled as a \w+: /, '')}`,
+        message: `Invalid value: ${JSON.stringify(JSON.stringify(value))}: ${problemOf(error)}`,
       },
     ]);
   }

@@ -5,11 +5,12 @@ import { everything, selectionOf } from '../cache/selection.ts';
 import type { Call } from '../call.ts';
 import { includeObjectOf } from '../encoding/table.ts';
 import { byteForm, objectForm } from '../encoding/watch-form.ts';
-import { integerIn, isTrue } from '../query.ts';
+import { listOptionsOf } from '../list-options.ts';
+import { integerIn, isGiven, isTrue } from '../query.ts';
 import { nameInSelector } from '../request-info.ts';
 import type { Resource } from '../registry.ts';
+import { parseRevision } from '../resource-version.ts';
 import { type WatchPlan, WatchStream } from '../watch-stream.ts';
-import { refuse } from './list.ts';
 
 export async function watch(call: Call, resource: Resource): Promise<ApiResponse> {
   const { request, info, foundation } = call;
@@ -93,41 +94,14 @@ interface WatchOptions {
 }
 
 function watchOptions(query: URLSearchParams): WatchOptions {
-  const version = query.get('resourceVersion') ?? '';
-  const match = query.get('resourceVersionMatch') ?? '';
-  const sendInitial = query.get('sendInitialEvents');
-  if (version !== '' && !/^\d{1,19}$/.test(version))
-    refuse(
-      'resourceVersion',
-      'Invalid',
-      `Invalid value: ${JSON.stringify(version)}: strconv.ParseUint: parsing ${JSON.stringify(version)}: invalid syntax`,
-    );
-  const revision = version === '' ? undefined : Number(version);
-  if (sendInitial === null || sendInitial === '') {
-    if (match !== '')
-      refuse(
-        'resourceVersionMatch',
-        'Forbidden',
-        'resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided',
-      );
-    return { revision, sendsState: revision === undefined || revision === 0, marksInitialEnd: false };
-  }
-  if (match !== 'NotOlderThan') {
-    if (match === '')
-      refuse(
-        'resourceVersionMatch',
-        'Forbidden',
-        'sendInitialEvents requires setting resourceVersionMatch to NotOlderThan',
-      );
-    refuse(
-      'resourceVersionMatch',
-      'NotSupported',
-      `Unsupported value: ${JSON.stringify(match)}: supported values: "NotOlderThan"`,
-    );
-  }
-  const wanted = isTrue(sendInitial);
-  if (!wanted) return { revision: revision === 0 ? undefined : revision, sendsState: false, marksInitialEnd: false };
-  return { revision, sendsState: true, marksInitialEnd: isTrue(query.get('allowWatchBookmarks')) };
+  const { resourceVersion, sendInitialEvents } = listOptionsOf(query, true);
+  const isAsked = isGiven(query, 'sendInitialEvents') === true;
+  integerIn(query, 'limit');
+  const revision = resourceVersion === '' ? undefined : parseRevision(resourceVersion);
+  // Who wants only what comes wants nothing of what the cache has.
+  if (sendInitialEvents !== true)
+    return { revision: revision === 0 ? undefined : revision, sendsState: false, marksInitialEnd: false };
+  return { revision, sendsState: true, marksInitialEnd: isAsked && isTrue(query.get('allowWatchBookmarks')) };
 }
 
 const timeoutSecondsMin = 1_800;

@@ -71,7 +71,7 @@ async function checkBinding(index: RoleIndex, authorizer: Authorizer, write: Rba
   const plural = roleRef.kind === 'ClusterRole' ? 'clusterroles' : 'roles';
   if (await allowed(authorizer, write, 'bind', plural, roleRef.name)) return;
   const rules = index.rulesOf(roleRef as RoleRef, write.namespace);
-  if (!rules) throw errors.notFound({ group, plural: roleRef.kind.toLowerCase() }, roleRef.name);
+  if (!rules) throw errors.notFound({ group, plural: write.kind.plural }, roleRef.name);
   const missing = missingRights(index, write, rules);
   if (missing !== undefined) throw errors.forbidden(write.kind, metadata.name ?? '', missing);
 }

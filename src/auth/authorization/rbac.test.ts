@@ -251,7 +251,7 @@ test('nobody grants what they do not hold, unless they may escalate or bind', as
   index.set(binding('binder', 'binder', [{ kind: 'User', apiGroup, name: 'ann' }]));
   await write(RoleBinding, bindTo('cluster-admin'));
   await write(ClusterRoleBinding, bindTo('cluster-admin'));
-  await assert.rejects(write(RoleBinding, bindTo('nowhere')), /clusterrole.* "nowhere" not found/);
+  await assert.rejects(write(RoleBinding, bindTo('nowhere')), /^ApiError: rolebindings.* "nowhere" not found/);
   const gather = { rules: [], aggregationRule: { clusterRoleSelectors: [{ matchLabels: { a: 'b' } }] } };
   assert.match(
     await refusal(() => write(ClusterRole, gather)),

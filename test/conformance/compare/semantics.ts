@@ -154,6 +154,8 @@ function plain(value: unknown, versions: ReadonlySet<string>, name = ''): unknow
   return value
     .replace(/[\da-f]{8}(?:-[\da-f]{4}){3}-[\da-f]{12}/g, '<uid>')
     .replace(/\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z/g, '<time>')
+    .replace(/hash=[\dA-F]{128}/g, 'hash=<hash>')
+    .replace(/(?:\d+\.\d+\.\d+\.\d+|localhost):\d+|^localhost$/g, '<server>')
     .replace(/(current: |resource version: |\()(\d+)\b/g, (text, before: string, number: string) =>
       versions.has(number) || before !== '(' ? `${before}<version>` : text,
     )
@@ -191,8 +193,12 @@ function placesOf(
 /** Objects in a list are known by their names, so that one more is one difference. */
 function byName(value: unknown): unknown {
   if (!Array.isArray(value)) return value;
-  const named = value.map(each => [at(each, ['metadata', 'name']) ?? at(each, ['name']), each] as const);
+  const named = value.map(each => [nameIn(each), each] as const);
   return named.every(([name]) => typeof name === 'string') ? Object.fromEntries(named) : value;
+}
+
+function nameIn(value: unknown): unknown {
+  return typeof value === 'string' ? value : (at(value, ['metadata', 'name']) ?? at(value, ['name']));
 }
 
 function nameOf({ method, path, body, headers }: Ask): string {

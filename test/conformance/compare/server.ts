@@ -44,6 +44,8 @@ export class Server {
       headers: {
         'user-agent': 'compare',
         ...(token !== undefined && { authorization: `Bearer ${token}` }),
+        // Node sends none of its own with DELETE.
+        ...(body !== undefined && { 'content-length': String(Buffer.byteLength(body)) }),
         ...headers,
       },
     };

@@ -12,7 +12,7 @@ export type BoundObjectReference = TypeOf<typeof BoundObjectReference>;
 
 export const TokenRequestSpec = object('io.k8s.api.authentication.v1.TokenRequestSpec', {
   audiences: list(1, types.string, { always: true, listType: 'atomic' }),
-  boundObjectRef: struct(3, BoundObjectReference, { always: true }),
+  boundObjectRef: struct(3, BoundObjectReference),
   expirationSeconds: int64(4, { pointer: true, always: true }),
 });
 export type TokenRequestSpec = TypeOf<typeof TokenRequestSpec>;

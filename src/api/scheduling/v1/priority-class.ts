@@ -1,5 +1,6 @@
 import { defineKind, type ObjectOf } from '../../machinery/kind.ts';
 import { boolean, int32, string, struct } from '../../machinery/schema.ts';
+import { errors } from '../../machinery/errors.ts';
 import { checkImmutable, checkRequiredOneOf } from '../../machinery/checks.ts';
 import { ageColumn, boolean as booleanColumn, integer, nameColumn, text } from '../../machinery/columns.ts';
 import { ObjectMeta } from '../../meta/v1/object-meta.ts';
@@ -56,6 +57,14 @@ export const PriorityClass = defineKind({
     } else if ((value ?? 0) > 1_000_000_000)
       report.at('value').forbidden('maximum allowed value of a user defined priority is 1000000000');
     checkRequiredOneOf(preemptionPolicy, ['PreemptLowerPriority', 'Never'], report.at('preemptionPolicy'));
+  },
+  prepareForDelete({ metadata: { name = '' } }) {
+    if (Object.hasOwn(systemClasses, name))
+      throw errors.forbidden(
+        { group: 'scheduling.k8s.io', plural: 'priorityclasses' },
+        name,
+        'this is a system priority class and cannot be deleted',
+      );
   },
   changeRules: 'alone',
   validateUpdate({ value, preemptionPolicy }, old, report) {
