@@ -100,7 +100,7 @@ describe('ValidatingAdmissionPolicy', () => {
         expression: "!('loud' in object.data)",
         message: 'too loud',
         messageExpression: "'loud is ' + object.data.loud",
-        reason: 'Unauthorized',
+        reason: 'RequestEntityTooLarge',
       },
     ];
     await enforce(server, 'p', { spec: { validations } });
@@ -110,8 +110,8 @@ describe('ValidatingAdmissionPolicy', () => {
       `422 Invalid ${denied} failed expression: object.data.size() < 3`,
     );
     assert.equal(await said(server, map('a', { secret: '' })), `403 Forbidden ${denied} no secrets`);
-    assert.equal(await said(server, map('a', { loud: 'x' })), `401 Unauthorized ${denied} loud is x`);
-    assert.equal(await said(server, map('a', { loud: 'x\ny' })), `401 Unauthorized ${denied} too loud`);
+    assert.equal(await said(server, map('a', { loud: 'x' })), `413 RequestEntityTooLarge ${denied} loud is x`);
+    assert.equal(await said(server, map('a', { loud: 'x\ny' })), `413 RequestEntityTooLarge ${denied} too loud`);
     assert.equal(await said(server, map('a', { quiet: '' })), '201');
     const { body } = await server.call('PUT', `${maps}/a`, map('a', { secret: '' }));
     assert.deepEqual(body.details, {

@@ -37,9 +37,10 @@ export class Issues {
     const shown = this.#issues
       .map(issue => ({ ...issue, ...this.#place(issue.offset, starts) }))
       .sort((left, right) => left.line - right.line || left.column - right.column)
-      .map(
-        ({ line, column, message }) =>
-          `ERROR: <input>:${line}:${column + 1}: ${message}${snippet(lines[line - 1], column)}`,
+      .map(({ line, column, message }) =>
+        this.text === ''
+          ? `ERROR: <input>:1:0: ${message}`
+          : `ERROR: <input>:${line}:${column + 1}: ${message}${snippet(lines[line - 1], column)}`,
       );
     if (this.#count > issuesMax) shown.push(`${this.#count - issuesMax} more errors were truncated`);
     return shown.join('\n');

@@ -256,7 +256,7 @@ test('administrators look at devices from namespaces that are labelled for it', 
   const claim = { metadata: { name: 'look' }, spec } as Partly<ResourceClaim>;
   await assert.rejects(client.create(ResourceClaim, claim, { namespace }), {
     message:
-      'ResourceClaim.resource.k8s.io "look" is invalid: spec.devices.requests[0].exactly.adminAccess: Forbidden: admin access to devices requires the `resource.kubernetes.io/admin-access: true` label on the containing namespace',
+      'ResourceClaim.resource.k8s.io "look" is invalid: spec.devices.requests[0].adminAccess: Forbidden: admin access to devices requires the `resource.kubernetes.io/admin-access: true` label on the containing namespace',
   });
   const template = { metadata: { name: 'look' }, spec: { spec } } as Partly<ResourceClaimTemplate>;
   await assert.rejects(

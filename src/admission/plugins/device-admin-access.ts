@@ -45,11 +45,11 @@ function checkRequests({ object, kind }: AdmissionRequest, report: Report): void
   const isTemplate = kind.kind === 'ResourceClaimTemplate';
   const spec = (object as { readonly spec?: { readonly spec?: unknown } } | undefined)?.spec;
   const claim = (isTemplate ? spec?.spec : spec) as { readonly devices?: { readonly requests?: readonly Request[] } };
-  const at = isTemplate ? report.at('spec', 'spec', 'devices', 'requests') : report.at('spec', 'devices', 'requests');
-  for (const [index, { adminAccess, exactly }] of (claim?.devices?.requests ?? []).entries()) {
-    if (exactly?.adminAccess === true) at.index(index).at('exactly', 'adminAccess').forbidden(refusal);
-    if (adminAccess === true) at.index(index).at('adminAccess').forbidden(refusal);
-  }
+  const first = (claim?.devices?.requests ?? []).findIndex(
+    ({ adminAccess, exactly }) => exactly?.adminAccess === true || adminAccess === true,
+  );
+  // Upstream names the same path for all versions, and for templates.
+  if (first >= 0) report.at('spec', 'devices', 'requests').index(first).at('adminAccess').forbidden(refusal);
 }
 
 function checkResults({ object, old }: AdmissionRequest, report: Report): void {

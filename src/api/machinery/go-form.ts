@@ -4,7 +4,7 @@ import { zeroOf } from './zero.ts';
 /**
  * A value as messages of upstream print it where they print a whole struct: its internal types have no JSON names, so that
  * every field is there under its name in Go, with its zero value when it is not set. The fields stand in the order of their
- * tags. Types of meta/v1 have no internal form and are printed as they are.
+ * tags. Types of meta/v1 have no internal form: they are printed as JSON.
  */
 export function goForm(schema: Schema, value: unknown): unknown {
   if (value === undefined || value === null) return null;
@@ -20,7 +20,7 @@ export function goForm(schema: Schema, value: unknown): unknown {
           .map(([key, each]) => [key, goForm(schema.values, each)]),
       );
     case 'object':
-      return isOfMeta(schema) ? value : structOf(schema, value as Readonly<Record<string, unknown>>);
+      return isOfMeta(schema) ? jsonOf(schema, value as Fields) : structOf(schema, value as Fields);
     default:
       return value;
   }
@@ -31,13 +31,27 @@ export function goField(field: Field, value: unknown): unknown {
   return value === undefined || value === null ? unset(field) : goForm(field.schema, value);
 }
 
-function structOf({ fields }: ObjectSchema, value: Readonly<Record<string, unknown>>): object {
+type Fields = Readonly<Record<string, unknown>>;
+
+/** With its names in JSON, without what is not set. */
+function jsonOf({ fields }: ObjectSchema, value: Fields): object {
   return Object.fromEntries(
     Object.entries<Field>(fields)
       .toSorted(([, left], [, right]) => byTag(left, right))
-      .map(([name, field]) => {
+      .filter(([name, { always, required }]) => always || required || value[name] !== undefined)
+      .map(([name, field]) => [name, goField(field, value[name])]),
+  );
+}
+
+function structOf({ fields }: ObjectSchema, value: Fields): object {
+  return Object.fromEntries(
+    Object.entries<Field>(fields)
+      .toSorted(([, left], [, right]) => byTag(left, right))
+      .flatMap(([name, field]) => {
         const set = Object.hasOwn(value, name) ? value[name] : undefined;
-        return [goName(name), goField(field, set)];
+        // Metadata is embedded.
+        if (name === 'metadata') return Object.entries(goForm(field.schema, set ?? {}) as Fields);
+        return [[goName(name), goField(field, set)] as const];
       }),
   );
 }
@@ -64,4 +78,5 @@ function goName(name: string): string {
   return initials.toUpperCase() + name.slice(initials.length);
 }
 
-const initialism = /^(?:api|aws|cidr|cpu|csi|fc|fs|gce|id|ip|iqn|iscsi|json|nfs|pd|rbd|tls|uid|url)(?=s?(?:[A-Z]|$))/;
+const initialism =
+  /^(?:api|aws|cel|cidr|cpu|csi|fc|fs|gce|id|ip|iqn|iscsi|json|nfs|pd|rbd|tls|uid|url)(?=s?(?:[A-Z]|$))/;

@@ -1,6 +1,7 @@
 import type { LabelSelector } from '../meta/v1/label-selector.ts';
 import type { LabelSelectorRequirement } from '../meta/v1/label-selector-requirement.ts';
 import type { ManagedFieldsEntry, ObjectMeta, OwnerReference } from '../meta/v1/object-meta.ts';
+import { sameValue } from './checks.ts';
 import type { Kind } from './kind.ts';
 import { checkStandardFinalizer, immutableMessage } from './checks.ts';
 import {
@@ -73,6 +74,16 @@ export function validateAnnotations(annotations: Readonly<Record<string, string>
     size += byteLength(key) + byteLength(annotations[key] as string);
   }
   if (size > annotationsBytesMax) report.tooLong(annotationsBytesMax);
+}
+
+/** The metadata of what is made from a template: labels and annotations alone. */
+export function validateTemplateMetadata(meta: ObjectMeta | undefined, report: Report): void {
+  if (!meta) return;
+  validateAnnotations(meta.annotations, report.at('annotations'));
+  validateLabels(meta.labels, report.at('labels'));
+  for (const [name, value] of Object.entries(meta))
+    if (name !== 'annotations' && name !== 'labels' && !sameValue(value, undefined) && value !== '')
+      report.at(name === 'uid' ? 'uID' : name).forbidden('cannot be set');
 }
 
 /** `report` stands at the selector. */

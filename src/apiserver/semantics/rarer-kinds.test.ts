@@ -25,7 +25,7 @@ test('CSINode: keys are reported at their driver, and drivers stay as they are b
   );
   assert.equal((await server.call('POST', path, node(driver))).code, 201);
   const [changed = ''] = await causes(server, 'PATCH', `${path}/n`, node({ ...driver, nodeID: 'other' }), merge);
-  assert.match(changed, /^CSINodeDriver: Invalid value: .*: field is immutable$/);
+  assert.match(changed, /^spec\.drivers: Invalid value: {"Name":.*,"Allocatable":null}: field is immutable$/);
   const room = node({ ...driver, allocatable: { count: 3 } });
   assert.equal((await server.call('PATCH', `${path}/n`, room, merge)).code, 200);
 });
@@ -55,9 +55,9 @@ test('VolumeAttachment: exactly one source, and bounded errors', async () => {
     'spec.source.persistentVolumeName: Required value: must specify non empty persistentVolumeName',
   );
   const source = { persistentVolumeName: 'v' };
-  const nameless = await causes(server, 'POST', path, attachment({ source, attacher: '' }));
-  assert.deepEqual(nameless.slice(0, 2), ['spec.attacher: Required value', 'spec.attacher: Required value']);
-  assert.match(nameless[2] ?? '', /^spec\.attacher: Invalid value: "": a lowercase RFC 1123 subdomain/);
+  assert.deepEqual(await causes(server, 'POST', path, attachment({ source, attacher: '' })), [
+    'spec.attacher: Required value',
+  ]);
   assert.equal((await server.call('POST', path, attachment({ source }))).code, 201);
   const status = { attached: false, attachError: { message: 'x'.repeat(1025) } };
   assert.deepEqual(await causes(server, 'PATCH', `${path}/a/status`, { status }, merge), [
@@ -77,7 +77,7 @@ test('PodDisruptionBudget: conditions of a status', async () => {
   ]);
 });
 
-test('Lease and RuntimeClass: paths of strategies and overheads', async () => {
+test('Lease and RuntimeClass: numbers and paths of overheads', async () => {
   await using server = await openTestServer();
   const leases = '/apis/coordination.k8s.io/v1/namespaces/default/leases';
   const lease = (spec: object) => ({ metadata: { name: 'l' }, spec });
@@ -86,12 +86,9 @@ test('Lease and RuntimeClass: paths of strategies and overheads', async () => {
     [
       'spec.leaseDurationSeconds: Invalid value: 0: must be greater than 0',
       'spec.leaseTransitions: Invalid value: -1: must be greater than or equal to 0',
-      'spec.strategy.strategy: Unsupported value: "Odd": supported values: "OldestEmulationVersion"',
     ],
+    'the strategy is behind a feature gate',
   );
-  assert.deepEqual(await causes(server, 'POST', leases, lease({ preferredHolder: 'me' })), [
-    'spec.preferredHolder: Forbidden: may only be specified if `strategy` is defined',
-  ]);
   const classes = '/apis/node.k8s.io/v1/runtimeclasses';
   const overhead = { podFixed: { cpu: '-1' } };
   assert.deepEqual(await causes(server, 'POST', classes, { metadata: { name: 'r' }, handler: 'r', overhead }), [

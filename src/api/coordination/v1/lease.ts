@@ -33,6 +33,14 @@ export const Lease = defineKind({
   createOnUpdate: true,
   requiresResourceVersion: true,
   hasGeneration: false,
+  // Behind the feature gate CoordinatedLeaderElection, which is off.
+  prepareForCreate({ spec }) {
+    delete spec.strategy;
+    delete spec.preferredHolder;
+  },
+  prepareForUpdate({ spec }, old) {
+    for (const name of ['strategy', 'preferredHolder'] as const) if (old.spec[name] === undefined) delete spec[name];
+  },
   validate({ spec }, report) {
     validateLeaseSpec(spec, report.at('spec'));
   },

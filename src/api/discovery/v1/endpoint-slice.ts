@@ -5,15 +5,14 @@ import {
   checkDnsLabel,
   checkDnsSubdomain,
   checkImmutable,
+  checkLabelValue,
   checkIp,
   checkOneOf,
-  checkPortNumber,
   checkQualifiedName,
   checkReachableIp,
   checkRequiredOneOf,
 } from '../../machinery/checks.ts';
 import { ageColumn, nameColumn, text } from '../../machinery/columns.ts';
-import { validateLabels } from '../../machinery/object-meta-validation.ts';
 import type { Report } from '../../machinery/validation.ts';
 import { ObjectMeta } from '../../meta/v1/object-meta.ts';
 
@@ -87,6 +86,9 @@ export const EndpointSlice = defineKind({
     ageColumn,
   ],
   hasGeneration: true,
+  // A field of v1beta1; nothing that is stored has it.
+  prepareForCreate: slice => dropTopology(slice),
+  prepareForUpdate: slice => dropTopology(slice),
   validate(slice, report) {
     checkRequiredOneOf(slice.addressType, ['FQDN', 'IPv4', 'IPv6'], report.at('addressType'));
     validateEndpoints(slice.endpoints ?? [], slice.addressType, report.at('endpoints'));
@@ -97,6 +99,14 @@ export const EndpointSlice = defineKind({
   },
 });
 export type EndpointSlice = ObjectOf<typeof EndpointSlice>;
+
+function dropTopology({
+  endpoints,
+}: {
+  readonly endpoints?: readonly { deprecatedTopology?: unknown }[] | null | undefined;
+}): void {
+  for (const endpoint of endpoints ?? []) delete endpoint.deprecatedTopology;
+}
 
 interface SliceView {
   readonly addressType: string;
@@ -130,9 +140,6 @@ function validateEndpoints(endpoints: readonly Endpoint[], addressType: string, 
     for (const [position, address] of addresses.entries())
       validateAddress(address, addressType, at.at('addresses').index(position));
     if (endpoint.nodeName !== undefined) checkDnsSubdomain(endpoint.nodeName, at.at('nodeName'));
-    const topology = endpoint.deprecatedTopology ?? {};
-    if (Object.keys(topology).length > 16) at.at('deprecatedTopology').tooMany(Object.keys(topology).length, 16);
-    validateLabels(topology, at.at('deprecatedTopology'));
     if (endpoint.hostname !== undefined) checkDnsLabel(endpoint.hostname, at.at('hostname'));
     for (const [name, max] of [
       ['forZones', 8],
@@ -142,8 +149,8 @@ function validateEndpoints(endpoints: readonly Endpoint[], addressType: string, 
       if (hints.length > max) at.at('hints', name).tooMany(hints.length, max);
       for (const [position, hint] of hints.entries()) {
         const item = at.at('hints', name).index(position);
-        if (hints.findIndex(other => other.name === hint.name) < position) item.duplicate(hint.name);
-        if (name === 'forZones') checkQualifiedName(hint.name ?? '', item.at('name'));
+        if (hints.findIndex(other => other.name === hint.name) < position) item.at('name').duplicate(hint.name);
+        if (name === 'forZones') checkLabelValue(hint.name ?? '', item.at('name'));
         else checkDnsSubdomain(hint.name ?? '', item.at('name'));
       }
     }
@@ -174,7 +181,6 @@ function validatePorts(ports: readonly EndpointPort[], report: Report): void {
     if (names.has(port.name)) at.at('name').duplicate(port.name);
     names.add(port.name);
     checkOneOf(port.protocol, ['SCTP', 'TCP', 'UDP'], at.at('protocol'));
-    if (port.port !== undefined) checkPortNumber(port.port, at.at('port'));
     if (port.appProtocol !== undefined) checkQualifiedName(port.appProtocol, at.at('appProtocol'));
   }
 }

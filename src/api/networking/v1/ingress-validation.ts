@@ -1,6 +1,12 @@
-import { checkDnsSubdomain, checkIp, checkMessages, checkOneOf, checkPortNumber } from '../../machinery/checks.ts';
 import {
-  isDNS1035Label,
+  checkDnsLabel,
+  checkDnsSubdomain,
+  checkIp,
+  checkMessages,
+  checkOneOf,
+  checkPortNumber,
+} from '../../machinery/checks.ts';
+import {
   isDNS1123Subdomain,
   isIP,
   isPathSegmentName,
@@ -14,7 +20,7 @@ import type { HTTPIngressPath, IngressBackend, IngressLoadBalancerStatus, Ingres
 export function validateIngressSpec(spec: IngressSpec, report: Report): void {
   const { rules = [], defaultBackend, tls = [], ingressClassName } = spec;
   if (rules.length === 0 && !defaultBackend)
-    report.invalid(rules, 'either `defaultBackend` or `rules` must be specified');
+    report.invalid(null, 'either `defaultBackend` or `rules` must be specified');
   if (defaultBackend) validateBackend(defaultBackend, report.at('defaultBackend'));
   for (const [index, { host, http }] of rules.entries()) {
     const at = report.at('rules').index(index);
@@ -79,7 +85,7 @@ function validateBackend({ resource, service }: IngressBackend, report: Report):
   else if (service) {
     const at = report.at('service');
     if (!service.name) at.at('name').required();
-    else checkMessages(isDNS1035Label(service.name), service.name, at.at('name'));
+    else checkDnsLabel(service.name, at.at('name'));
     const { name, number } = service.port ?? {};
     if (name && number) report.invalid('', 'cannot set both port name & port number');
     else if (name) checkMessages(isPortName(name), name, at.at('port', 'name'));

@@ -117,7 +117,7 @@ function validatePort({ protocol, port, endPort }: NetworkPolicyPort, report: Re
   if (typeof port === 'number') {
     checkPortNumber(port, report.at('port'));
     if (endPort === undefined) return;
-    if (endPort < port) end.invalid(endPort, 'must be greater than or equal to `port`');
+    if (endPort < port) end.invalid(port, 'must be greater than or equal to `port`');
     checkPortNumber(endPort, end);
   } else if (port === undefined) {
     if (endPort !== undefined) end.invalid(endPort, 'may not be specified when `port` is not specified');

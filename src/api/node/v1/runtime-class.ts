@@ -1,3 +1,4 @@
+import { goForm } from '../../machinery/go-form.ts';
 import { defineKind, type ObjectOf } from '../../machinery/kind.ts';
 import { list, map, object, string, struct, types, type TypeOf } from '../../machinery/schema.ts';
 import { Toleration } from '../../core/v1/toleration.ts';
@@ -41,7 +42,8 @@ export const RuntimeClass = defineKind({
   ],
   requiresResourceVersion: true,
   validate({ handler, overhead, scheduling }, report) {
-    checkDnsLabel(handler ?? '', report.at('handler'));
+    if (!handler) report.at('handler').required();
+    else checkDnsLabel(handler, report.at('handler'));
     if (overhead) validateOverhead(overhead.podFixed ?? {}, report.at('overhead'));
     if (!scheduling) return;
     const at = report.at('scheduling');
@@ -49,7 +51,7 @@ export const RuntimeClass = defineKind({
     validateTolerations(scheduling.tolerations ?? [], at.at('tolerations'));
     for (const [index, toleration] of (scheduling.tolerations ?? []).entries())
       if ((scheduling.tolerations ?? []).findIndex(other => sameValue(other, toleration)) < index)
-        at.at('tolerations').index(index).duplicate(toleration);
+        at.at('tolerations').index(index).duplicate(goForm(Toleration, toleration));
   },
   validateUpdate({ handler }, old, report) {
     checkImmutable(handler, old.handler, report.at('handler'));

@@ -1,6 +1,23 @@
-import { checkDnsLabel, checkDnsSubdomain, sameValue } from '../../machinery/checks.ts';
+import { parseCidr } from '#base/ip.ts';
+import {
+  checkDnsLabel,
+  checkDnsSubdomain,
+  checkImmutable,
+  checkLabelValue,
+  checkMessages,
+  checkOneOf,
+  checkQualifiedName,
+  checkRequiredOneOf,
+} from '../../machinery/checks.ts';
+import { goForm } from '../../machinery/go-form.ts';
+import { isDNS1123Label } from '../../machinery/names.ts';
+import type { Schema } from '../../machinery/schema.ts';
 import type { Report } from '../../machinery/validation.ts';
-import { checkBindingConditions, checkDriverName, checkFullName, checkPoolName } from './slice-rules.ts';
+import { type Condition, validateConditions } from '../../meta/v1/condition.ts';
+import type { NodeSelector } from '../../core/v1/node-selector.ts';
+import { validateNodeSelector } from '../../core/v1/scheduling-validation.ts';
+import { checkCsiDriverName as checkDriverName } from '../../core/v1/volume-validation.ts';
+import { checkBindingConditions, checkFullName, checkPoolName, checkSet, taintEffects } from './slice-rules.ts';
 import { compileDeviceSelector, selectorLengthMax } from '../device-expressions.ts';
 
 /*
@@ -41,6 +58,14 @@ interface DeviceWish {
   readonly count?: number | bigint | undefined;
   readonly deviceClassName?: string | undefined;
   readonly selectors?: readonly Selector[] | undefined;
+  readonly tolerations?: readonly Toleration[] | undefined;
+}
+
+interface Toleration {
+  readonly key?: string | undefined;
+  readonly operator?: string | undefined;
+  readonly value?: string | undefined;
+  readonly effect?: string | undefined;
 }
 
 interface Selector {
@@ -81,42 +106,57 @@ const parametersLengthMax = 10 * 1024;
 /** `isFlat` for v1beta1, whose requests name the class themselves. */
 export function validateClaim({ devices }: Claim, report: Report, { isFlat = false } = {}): void {
   const known = namesIn({ devices });
-  const requests = devices.requests ?? [];
-  const at = report.at('devices', 'requests');
-  if (requests.length > requestsMax) at.tooMany(requests.length, requestsMax);
-  const names = new Set<string>();
-  for (const [position, request] of requests.entries()) {
-    const atRequest = at.index(position);
-    checkName(request.name, names, atRequest);
-    const single = isFlat && (request.deviceClassName ?? '') !== '' ? request : request.exactly;
-    const field = isFlat ? 'deviceClassName' : 'exactly';
-    const several = request.firstAvailable ?? [];
-    if ((single === undefined) === (several.length === 0)) {
-      const which = single === undefined ? 'is required' : 'is required, but multiple fields are set';
-      const detail = `exactly one of \`${field}\` or \`firstAvailable\` ${which}`;
-      if (single === undefined) atRequest.required(detail);
-      else atRequest.invalid(null, detail);
-    }
-    if (single !== undefined) validateWish(single, isFlat ? atRequest : atRequest.at('exactly'));
-    if (several.length > alternativesMax) atRequest.at('firstAvailable').tooMany(several.length, alternativesMax);
-    const parts = new Set<string>();
-    for (const [index, part] of several.entries()) {
-      const atPart = atRequest.at('firstAvailable').index(index);
-      checkName(part.name, parts, atPart);
-      validateWish(part, atPart);
-    }
-  }
-  const { constraints = [], config = [] } = devices;
-  const atConstraints = report.at('devices', 'constraints');
-  if (constraints.length > constraintsMax) atConstraints.tooMany(constraints.length, constraintsMax);
-  for (const [index, constraint] of constraints.entries())
-    validateConstraint(constraint, known, atConstraints.index(index));
-  const atConfig = report.at('devices', 'config');
-  if (config.length > configurationsMax) atConfig.tooMany(config.length, configurationsMax);
-  for (const [index, each] of config.entries()) {
-    checkRequestNames(each.requests ?? [], known, atConfig.index(index).at('requests'));
-    validateConfiguration(each, atConfig.index(index));
-  }
+  const { constraints, config } = devices;
+  const at = report.at('devices');
+  const nameOf = ({ name }: { readonly name: string }) => name;
+  checkSet(
+    devices.requests ?? [],
+    requestsMax,
+    at.at('requests'),
+    (request, place) => validateRequest(request, place, isFlat),
+    nameOf,
+  );
+  checkList(constraints ?? [], constraintsMax, at.at('constraints'), (constraint, place) =>
+    validateConstraint(constraint, known, place),
+  );
+  checkList(config ?? [], configurationsMax, at.at('config'), (each, place) => {
+    checkRequestNames(each.requests ?? [], known, place.at('requests'));
+    validateConfiguration(each, place);
+  });
+}
+
+function checkList<Item>(
+  items: readonly Item[],
+  max: number,
+  report: Report,
+  check: (item: Item, at: Report) => void,
+): void {
+  if (items.length > max) return report.tooMany(items.length, max);
+  for (const [index, item] of items.entries()) check(item, report.index(index));
+}
+
+function validateRequest(request: Request, report: Report, isFlat: boolean): void {
+  checkDnsLabel(request.name, report.at('name'));
+  const single = isFlat && (request.deviceClassName ?? '') !== '' ? request : request.exactly;
+  const field = isFlat ? 'deviceClassName' : 'exactly';
+  const several = request.firstAvailable ?? [];
+  if ((single === undefined) === (several.length === 0)) {
+    const which = single === undefined ? 'is required' : 'is required, but multiple fields are set';
+    const detail = `exactly one of \`${field}\` or \`firstAvailable\` ${which}`;
+    if (single === undefined) report.required(detail);
+    else report.invalid(null, detail);
+  } else if (single !== undefined) validateWish(single, isFlat ? report : report.at('exactly'));
+  else
+    checkSet(
+      several,
+      alternativesMax,
+      report.at('firstAvailable'),
+      (part, place) => {
+        checkDnsLabel(part.name, place.at('name'));
+        validateWish(part, place);
+      },
+      ({ name }) => name,
+    );
 }
 
 /** `request`, and `request/part` of those with alternatives. */
@@ -142,16 +182,18 @@ function validateConstraint(
 }
 
 function checkRequestNames(names: readonly string[], known: ReadonlySet<string>, report: Report): void {
-  const seen = new Set<string>();
-  for (const [index, name] of names.entries()) {
-    const at = report.index(index);
-    if (seen.has(name)) at.duplicate(name);
-    seen.add(name);
-    checkRequestName(name, known, at);
-  }
+  checkSet(
+    names,
+    requestsMax,
+    report,
+    (name, at) => checkRequestName(name, known, at),
+    name => name,
+  );
 }
 
 function checkRequestName(name: string, known: ReadonlySet<string>, report: Report): void {
+  const segments = name.split('/');
+  if (segments.length <= 2) for (const segment of segments) checkMessages(isDNS1123Label(segment), segment, report);
   if (!known.has(name))
     report.invalid(
       name,
@@ -163,9 +205,16 @@ export function validateConfiguration({ opaque }: Configuration, report: Report)
   const at = report.at('opaque');
   if (opaque === undefined) return at.required();
   checkDriverName(opaque.driver, at.at('driver'));
-  if (opaque.parameters === undefined || opaque.parameters === null) return at.at('parameters').required();
-  const length = Buffer.byteLength(JSON.stringify(opaque.parameters));
-  if (length > parametersLengthMax) at.at('parameters').tooLong(parametersLengthMax);
+  validateParameters(opaque.parameters, at.at('parameters'));
+}
+
+/** JSON that the driver understands. */
+function validateParameters(parameters: unknown, report: Report): void {
+  if (parameters === undefined || parameters === null) return report.required();
+  const length = Buffer.byteLength(JSON.stringify(parameters));
+  if (length > parametersLengthMax) report.tooLong(parametersLengthMax);
+  else if (typeof parameters !== 'object' || Array.isArray(parameters))
+    report.invalid('<value omitted>', 'must be a valid JSON object');
 }
 
 interface Status {
@@ -173,7 +222,7 @@ interface Status {
   readonly reservedFor?:
     | readonly { readonly resource: string; readonly name: string; readonly uid: string }[]
     | undefined;
-  readonly devices?: readonly StatusDevice[] | undefined;
+  readonly devices?: readonly ReportedDevice[] | undefined;
 }
 
 interface StatusDevice {
@@ -183,7 +232,20 @@ interface StatusDevice {
   readonly shareID?: string | undefined;
 }
 
+interface ReportedDevice extends StatusDevice {
+  readonly conditions?: readonly Condition[] | null | undefined;
+  readonly data?: unknown;
+  readonly networkData?:
+    | {
+        readonly interfaceName?: string | undefined;
+        readonly hardwareAddress?: string | undefined;
+        readonly ips?: readonly string[] | undefined;
+      }
+    | undefined;
+}
+
 interface Allocation {
+  readonly nodeSelector?: NodeSelector | undefined;
   readonly devices?:
     | {
         readonly results?:
@@ -193,7 +255,7 @@ interface Allocation {
               readonly bindingFailureConditions?: readonly string[] | undefined;
             })[]
           | undefined;
-        readonly config?: readonly Configuration[] | undefined;
+        readonly config?: readonly (Configuration & { readonly source: string })[] | undefined;
       }
     | undefined;
 }
@@ -206,24 +268,28 @@ export function validateClaimStatus(
   claim: { readonly metadata: ClaimState['metadata']; readonly spec: Claim; readonly status: Status },
   old: { readonly status: Status },
   report: Report,
+  /** Of the allocation. */
+  schema: Schema,
 ): void {
   const { allocation, reservedFor = [], devices = [] } = claim.status;
   const users = report.at('reservedFor');
-  if (reservedFor.length > usersMax) users.tooMany(reservedFor.length, usersMax);
-  const uids = new Set<string>();
-  for (const [index, { resource, name, uid }] of reservedFor.entries()) {
-    const at = users.index(index);
-    if (resource === '') at.at('resource').required();
-    if (name === '') at.at('name').required();
-    if (uid === '') at.at('uid').required();
-    if (uids.has(uid)) at.duplicate(uid);
-    uids.add(uid);
-  }
-  const idOf = ({ driver, pool, device, shareID = '' }: StatusDevice) => [driver, pool, device, shareID].join('/');
-  const allocated = new Set((allocation?.devices?.results ?? []).map(idOf));
-  for (const [index, device] of devices.entries())
-    if (!allocated.has(idOf(device)))
-      report.at('devices').index(index).invalid(idOf(device), 'must be an allocated device in the claim');
+  checkSet(
+    reservedFor,
+    usersMax,
+    users,
+    (user, at) => {
+      for (const name of ['resource', 'name', 'uid'] as const) if (!user[name]) at.at(name).required();
+    },
+    ({ uid }) => uid,
+  );
+  const allocated = new Set((allocation?.devices?.results ?? []).map(each => JSON.stringify(deviceInGo(each))));
+  checkSet(
+    devices,
+    Infinity,
+    report.at('devices'),
+    (device, at) => validateStatusDevice(device, allocated, at),
+    deviceInGo,
+  );
   if (reservedFor.length > 0 && allocation === undefined)
     users.forbidden('may not be specified when `allocated` is not set');
   else if (claim.metadata.deletionTimestamp !== undefined) {
@@ -233,34 +299,81 @@ export function validateClaimStatus(
   }
   if (allocation === undefined) return;
   const at = report.at('allocation');
-  if (old.status.allocation !== undefined) checkFixedSpec(allocation, old.status.allocation, at);
-  else validateAllocation(allocation, namesIn(claim.spec), at.at('devices'));
+  if (old.status.allocation !== undefined) {
+    checkFixedSpec(schema, allocation, old.status.allocation, at);
+    return;
+  }
+  validateAllocation(allocation, namesIn(claim.spec), at.at('devices'));
+  if (allocation.nodeSelector) validateNodeSelector(allocation.nodeSelector, at.at('nodeSelector'));
+}
+
+/** Names a device, as messages print it. */
+function deviceInGo({ driver, pool, device, shareID = '' }: StatusDevice): object {
+  return { Driver: driver, Pool: pool, Device: device, ShareID: shareID };
+}
+
+function validateStatusDevice(device: ReportedDevice, allocated: ReadonlySet<string>, report: Report): void {
+  const { driver, pool, device: name, conditions, data, networkData } = device;
+  checkDriverName(driver, report.at('driver'));
+  checkPoolName(pool, report.at('pool'));
+  checkDnsLabel(name, report.at('device'));
+  checkShareId(device.shareID, report.at('shareID'));
+  const key = deviceInGo(device);
+  if (!allocated.has(JSON.stringify(key))) report.invalid(key, 'must be an allocated device in the claim');
+  if ((conditions ?? []).length > deviceConditionsMax)
+    report.at('conditions').tooMany((conditions ?? []).length, deviceConditionsMax);
+  validateConditions(conditions, report.at('conditions'));
+  if (data !== undefined && data !== null) validateParameters(data, report.at('data'));
+  if (!networkData) return;
+  const { interfaceName = '', hardwareAddress = '', ips = [] } = networkData;
+  const at = report.at('networkData');
+  if (Buffer.byteLength(interfaceName) > interfaceNameLengthMax) at.at('interfaceName').tooLong(interfaceNameLengthMax);
+  if (Buffer.byteLength(hardwareAddress) > hardwareAddressLengthMax)
+    at.at('hardwareAddress').tooLong(hardwareAddressLengthMax);
+  checkSet(
+    ips,
+    addressesMax,
+    at.at('ips'),
+    (address, place) => {
+      if (!parseCidr(address))
+        place.invalid(address, 'must be a valid address in CIDR form, (e.g. 10.9.8.7/24 or 2001:db8::1/64)');
+    },
+    address => address,
+  );
+}
+
+const deviceConditionsMax = 8;
+const interfaceNameLengthMax = 256;
+const hardwareAddressLengthMax = 128;
+const addressesMax = 16;
+const uuid = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
+
+function checkShareId(id: string | undefined, report: Report): void {
+  if (id === undefined || uuid.test(id)) return;
+  if (id.length !== 36) report.invalid(id, `error validating uid: invalid UUID length: ${id.length}`);
+  else if (!uuid.test(id.toLowerCase())) report.invalid(id, 'error validating uid: invalid UUID format');
+  else
+    report.invalid(
+      id,
+      'uid must be in RFC 4122 normalized form, `xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx` with lowercase hexadecimal characters',
+    );
 }
 
 function validateAllocation({ devices }: Allocation, known: ReadonlySet<string>, report: Report): void {
   const { results = [], config = [] } = devices ?? {};
-  if (results.length > resultsMax) report.at('results').tooMany(results.length, resultsMax);
-  for (const [index, result] of results.entries()) {
-    const at = report.at('results').index(index);
+  checkList(results, resultsMax, report.at('results'), (result, at) => {
     checkRequestName(result.request, known, at.at('request'));
     checkDriverName(result.driver, at.at('driver'));
     checkPoolName(result.pool, at.at('pool'));
     checkDnsLabel(result.device, at.at('device'));
     checkBindingConditions(result.bindingConditions, result.bindingFailureConditions, at);
-  }
-  if (config.length > 2 * configurationsMax) report.at('config').tooMany(config.length, 2 * configurationsMax);
-  for (const [index, each] of config.entries()) {
-    const at = report.at('config').index(index);
+    checkShareId(result.shareID, at.at('shareID'));
+  });
+  checkList(config, 2 * configurationsMax, report.at('config'), (each, at) => {
+    checkRequiredOneOf(each.source, ['FromClaim', 'FromClass'], at.at('source'));
     checkRequestNames(each.requests ?? [], known, at.at('requests'));
     validateConfiguration(each, at);
-  }
-}
-
-function checkName(name: string, seen: Set<string>, report: Report): void {
-  if (name === '') report.at('name').required();
-  else checkDnsLabel(name, report.at('name'));
-  if (name !== '' && seen.has(name)) report.duplicate(name);
-  seen.add(name);
+  });
 }
 
 const modes = ['All', 'ExactCount'];
@@ -276,18 +389,27 @@ function validateWish(wish: DeviceWish, report: Report): void {
   } else if (allocationMode === 'ExactCount' && amount <= 0) {
     report.at('count').invalid(count, 'must be greater than zero');
   } else if (!modes.includes(allocationMode)) report.at('allocationMode').notSupported(allocationMode, modes);
+  checkList(wish.tolerations ?? [], tolerationsMax, report.at('tolerations'), validateToleration);
+}
+
+const tolerationsMax = 16;
+
+function validateToleration({ key, operator = '', value = '', effect }: Toleration, report: Report): void {
+  if (key) checkQualifiedName(key, report.at('key'));
+  if (operator === 'Exists' && value !== '') report.at('value').invalid(value, 'must be empty for operator `Exists`');
+  if (operator === 'Equal') checkLabelValue(value, report.at('value'));
+  checkRequiredOneOf(operator, ['Equal', 'Exists'], report.at('operator'));
+  if (effect) checkOneOf(effect, taintEffects, report.at('effect'));
 }
 
 const selectorsMax = 32;
 
 /** Expressions are compiled and their worst case is known before they are stored. */
 export function validateSelectors(selectors: readonly Selector[], report: Report): void {
-  if (selectors.length > selectorsMax) report.tooMany(selectors.length, selectorsMax);
-  for (const [position, { cel }] of selectors.slice(0, selectorsMax).entries()) {
-    const at = report.index(position).at('cel');
-    if (cel === undefined) at.required();
-    else validateExpression(cel.expression, at.at('expression'));
-  }
+  checkList(selectors, selectorsMax, report, ({ cel }, at) => {
+    if (cel === undefined) at.at('cel').required();
+    else validateExpression(cel.expression, at.at('cel', 'expression'));
+  });
 }
 
 function validateExpression(expression: string, report: Report): void {
@@ -297,8 +419,8 @@ function validateExpression(expression: string, report: Report): void {
   else if (isTooComplex) report.forbidden('too complex, exceeds cost limit');
 }
 
-export function checkFixedSpec(spec: unknown, old: unknown, report: Report): void {
-  if (!sameValue(spec, old)) report.invalid(spec, 'field is immutable');
+export function checkFixedSpec(schema: Schema, spec: unknown, old: unknown, report: Report): void {
+  checkImmutable(goForm(schema, spec), goForm(schema, old), report);
 }
 
 interface ClaimState {

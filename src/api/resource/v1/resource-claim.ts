@@ -122,11 +122,13 @@ export const ResourceClaim = defineKind({
   validate({ spec }, report) {
     validateClaim(spec, report.at('spec'));
   },
+  hasGeneration: false,
+  changeRules: 'alone',
   validateUpdate({ spec }, old, report) {
-    checkFixedSpec(spec, old.spec, report.at('spec'));
+    checkFixedSpec(ResourceClaimSpec, spec, old.spec, report.at('spec'));
   },
   validateStatusUpdate(claim, old, report) {
-    validateClaimStatus(claim, old, report.at('status'));
+    validateClaimStatus(claim, old, report.at('status'), AllocationResult);
   },
 });
 export type ResourceClaim = ObjectOf<typeof ResourceClaim>;

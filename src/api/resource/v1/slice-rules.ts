@@ -2,12 +2,18 @@ import {
   checkDnsLabel,
   checkDnsSubdomain,
   checkImmutable,
+  checkLabelValue,
+  checkMessages,
   checkQualifiedName,
   checkRequiredOneOf,
 } from '../../machinery/checks.ts';
 import { compareQuantities, parseQuantity } from '../../machinery/quantity.ts';
 import type { Report } from '../../machinery/validation.ts';
+import { goForm } from '../../machinery/go-form.ts';
+import { isCIdentifier } from '../../machinery/names.ts';
 import type { NodeSelector } from '../../core/v1/node-selector.ts';
+import { NodeSelectorTerm } from '../../core/v1/node-selector-term.ts';
+import { checkCsiDriverName as checkDriverName } from '../../core/v1/volume-validation.ts';
 import { validateNodeSelector } from '../../core/v1/scheduling-validation.ts';
 
 /*
@@ -73,15 +79,16 @@ const devicesMax = 128;
 /** Of slices with taints or counters. */
 const devicesWithMoreMax = 64;
 const poolNameLengthMax = 253;
-const driverLengthMax = 63;
 const counterSetsMax = 8;
 const countersMax = 32;
 const consumptionsMax = 2;
 const propertiesMax = 32;
 const valueLengthMax = 64;
-const domainLengthMax = 63;
 const idLengthMax = 32;
+/** `domain/id` */
+const propertyNameLengthMax = 63 + 1 + idLengthMax;
 const taintsMax = 16;
+export const taintEffects = ['NoExecute', 'NoSchedule', 'None'];
 const conditionsMax = 4;
 const validValuesMax = 10;
 
@@ -89,29 +96,46 @@ export function validateSlice(spec: Slice, report: Report): void {
   checkDriverName(spec.driver, report.at('driver'));
   validatePool(spec.pool, report.at('pool'));
   validateReach(spec, report);
-  const devices = spec.devices ?? [];
+  const { devices = [], sharedCounters = [] } = spec;
   if (spec.sharedCounters !== undefined && spec.devices !== undefined)
     report.invalid('', 'only one of `sharedCounters` or `devices` is allowed');
   const hasMore = devices.some(
     ({ taints = [], consumesCounters = [] }) => taints.length > 0 || consumesCounters.length > 0,
   );
   const max = hasMore ? devicesWithMoreMax : devicesMax;
-  if (devices.length > max) report.at('devices').tooMany(devices.length, max);
-  const names = new Set<string>();
-  for (const [index, device] of devices.entries()) {
-    const at = report.at('devices').index(index);
-    if (names.has(device.name)) at.duplicate(device.name);
-    names.add(device.name);
-    validateDevice(device, at, spec.perDeviceNodeSelection === true);
-  }
-  const sets = spec.sharedCounters ?? [];
-  if (sets.length > counterSetsMax) report.at('sharedCounters').tooMany(sets.length, counterSetsMax);
-  const setNames = new Set<string>();
-  for (const [index, { name, counters }] of sets.entries()) {
-    const at = report.at('sharedCounters').index(index);
-    if (setNames.has(name)) at.duplicate(name);
-    setNames.add(name);
-    validateCounters(name, counters, at, 'name');
+  checkSet(
+    devices,
+    max,
+    report.at('devices'),
+    (device, at) => validateDevice(device, at, spec.perDeviceNodeSelection === true),
+    ({ name }) => name,
+  );
+  checkSet(
+    sharedCounters,
+    counterSetsMax,
+    report.at('sharedCounters'),
+    ({ name, counters }, at) => validateCounters(name, counters, at, 'name'),
+    ({ name }) => name,
+  );
+}
+
+interface DraftSlice {
+  readonly spec: {
+    readonly devices?:
+      | readonly {
+          nodeAllocatableResourceMappings?: unknown;
+          readonly taints?: readonly { timeAdded?: string | undefined }[] | undefined;
+        }[]
+      | undefined;
+  };
+  readonly metadata: { readonly creationTimestamp?: string | undefined };
+}
+
+/** Taints are as old as the slice; what is behind the feature gate DRANodeAllocatableResources, which is off, is dropped. */
+export function prepareSlice({ metadata, spec }: DraftSlice): void {
+  for (const device of spec.devices ?? []) {
+    delete device.nodeAllocatableResourceMappings;
+    for (const taint of device.taints ?? []) taint.timeAdded ??= metadata.creationTimestamp;
   }
 }
 
@@ -121,10 +145,23 @@ export function validateSliceUpdate(spec: Slice, old: Slice, report: Report): vo
   checkImmutable(spec.nodeName, old.nodeName, report.at('nodeName'));
 }
 
-export function checkDriverName(driver: string, report: Report): void {
-  if (driver === '') return report.required();
-  if (driver.length > driverLengthMax) report.tooLong(driverLengthMax);
-  checkDnsSubdomain(driver.toLowerCase(), report);
+/** The items, then what is there twice; of too many nothing more is said. */
+export function checkSet<Item>(
+  items: readonly Item[],
+  max: number,
+  report: Report,
+  check: (item: Item, at: Report) => void,
+  keyOf: (item: Item) => unknown,
+): void {
+  if (items.length > max) return report.tooMany(items.length, max);
+  for (const [index, item] of items.entries()) check(item, report.index(index));
+  const seen = new Set<string>();
+  for (const [index, item] of items.entries()) {
+    const key = keyOf(item);
+    const text = JSON.stringify(key);
+    if (seen.has(text)) report.index(index).duplicate(key);
+    seen.add(text);
+  }
 }
 
 export function checkPoolName(name: string, report: Report): void {
@@ -135,9 +172,9 @@ export function checkPoolName(name: string, report: Report): void {
 
 /** `domain/id`. */
 export function checkFullName(name: string, report: Report): void {
-  if (name === '') return report.required();
-  if (!name.includes('/')) return report.invalid(name, 'must include a domain');
   checkPropertyName(name, report);
+  if (!name.includes('/'))
+    report.invalid(name, 'a fully qualified name must be a domain and a name separated by a slash');
 }
 
 export function checkBindingConditions(
@@ -150,14 +187,15 @@ export function checkBindingConditions(
     ['bindingFailureConditions', failures ?? []],
   ] as const;
   for (const [field, list] of lists) {
-    if (list.length > conditionsMax) report.at(field).tooMany(list.length, conditionsMax);
-    for (const [index, each] of list.entries()) checkQualifiedName(each, report.at(field).index(index));
+    checkSet(list, conditionsMax, report.at(field), checkQualifiedName, each => each);
   }
   const [own, failed] = lists.map(([, list]) => list.length);
   if (own === 0 && failed !== 0)
-    report.at('bindingConditions').invalid([], 'bindingConditions are required to use bindingFailureConditions');
+    report.at('bindingConditions').invalid(null, 'bindingConditions are required to use bindingFailureConditions');
   if (own !== 0 && failed === 0)
-    report.at('bindingFailureConditions').invalid([], 'bindingFailureConditions are required to use bindingConditions');
+    report
+      .at('bindingFailureConditions')
+      .invalid(null, 'bindingFailureConditions are required to use bindingConditions');
   for (const [index, each] of (failures ?? []).entries())
     if (conditions?.includes(each))
       report
@@ -186,7 +224,8 @@ function validateReach(spec: Slice, report: Report): void {
     const at = report.at('nodeSelector');
     validateNodeSelector(nodeSelector, at);
     const terms = nodeSelector.nodeSelectorTerms ?? [];
-    if (terms.length !== 1) at.at('nodeSelectorTerms').invalid(terms, 'must have exactly one node selector term');
+    const shown = terms.length === 0 ? null : terms.map(term => goForm(NodeSelectorTerm, term));
+    if (terms.length !== 1) at.at('nodeSelectorTerms').invalid(shown, 'must have exactly one node selector term');
   }
   const flags = [
     ['allNodes', allNodes],
@@ -208,30 +247,28 @@ function validateDevice(device: Device, report: Report, choosesNodes: boolean): 
   if (count > propertiesMax)
     report.invalid(count, `the total number of attributes and capacities must not exceed ${propertiesMax}`);
   for (const [key, attribute] of Object.entries(attributes)) {
-    const at = report.at('attributes').key(key);
-    checkPropertyName(key, at);
-    validateAttribute(attribute, at);
+    checkPropertyName(key, report.at('attributes'));
+    validateAttribute(attribute, report.at('attributes').key(shortened(key, propertyNameLengthMax)));
   }
   for (const [key, value] of Object.entries(capacity)) {
-    const at = report.at('capacity').key(key);
+    const at = report.at('capacity');
     checkPropertyName(key, at);
-    validateCapacity(value, at, device.allowMultipleAllocations === true);
+    validateCapacity(value, at.key(shortened(key, propertyNameLengthMax)), device.allowMultipleAllocations === true);
   }
   if (taints.length > taintsMax) report.at('taints').tooMany(taints.length, taintsMax);
-  for (const [index, { key, effect }] of taints.entries()) {
+  for (const [index, { key, value = '', effect }] of taints.entries()) {
     const at = report.at('taints').index(index);
     checkQualifiedName(key, at.at('key'));
-    checkRequiredOneOf(effect, ['NoExecute', 'NoSchedule', 'None'], at.at('effect'));
+    checkLabelValue(value, at.at('value'));
+    checkRequiredOneOf(effect, taintEffects, at.at('effect'));
   }
-  if (consumesCounters.length > consumptionsMax)
-    report.at('consumesCounters').tooMany(consumesCounters.length, consumptionsMax);
-  const sets = new Set<string>();
-  for (const [index, { counterSet, counters }] of consumesCounters.entries()) {
-    const at = report.at('consumesCounters').index(index);
-    if (sets.has(counterSet)) at.duplicate(counterSet);
-    sets.add(counterSet);
-    validateCounters(counterSet, counters, at, 'counterSet');
-  }
+  checkSet(
+    consumesCounters,
+    consumptionsMax,
+    report.at('consumesCounters'),
+    ({ counterSet, counters }, at) => validateCounters(counterSet, counters, at, 'counterSet'),
+    ({ counterSet }) => counterSet,
+  );
   validateDeviceReach(device, report, choosesNodes);
   checkBindingConditions(device.bindingConditions, device.bindingFailureConditions, report);
 }
@@ -321,29 +358,32 @@ function validateCounters(name: string, counters: Counters | undefined, report: 
   else checkDnsLabel(name, report.at(field));
   const names = Object.keys(counters ?? {});
   if (names.length === 0) return report.at('counters').required();
-  if (names.length > countersMax) report.at('counters').tooMany(names.length, countersMax);
-  for (const each of names) checkDnsLabel(each, report.at('counters').key(each));
+  if (names.length > countersMax) return report.at('counters').tooMany(names.length, countersMax);
+  for (const each of names) checkDnsLabel(each, report.at('counters'));
 }
 
-/** `id`, or `domain/id`. */
+/** `id`, or `domain/id`. Of more than two parts upstream says nothing. */
 function checkPropertyName(name: string, report: Report): void {
-  if (name === '') return report.required('name must not be empty');
   const parts = name.split('/');
+  if (parts.length > 2) return;
   const [first = '', second] = parts;
-  if (parts.length > 2) return report.invalid(name, "must not contain more than one '/'");
-  const id = second ?? first;
-  if (second !== undefined) {
-    if (first === '') report.required('the domain must not be empty');
-    else if (first.length > domainLengthMax) report.tooLong(domainLengthMax);
-    else checkDnsSubdomain(first, report);
-  }
-  if (id === '') return report.required('the name must not be empty');
+  if (second === undefined) return checkIdentifier(first, report);
+  if (first === '') report.invalid('', 'the domain must not be empty');
+  else checkDriverName(first, report);
+  if (second === '') report.invalid('', 'the name must not be empty');
+  else checkIdentifier(second, report);
+}
+
+function checkIdentifier(id: string, report: Report): void {
   if (id.length > idLengthMax) report.tooLong(idLengthMax);
-  if (!/^[A-Za-z_][A-Za-z0-9_]*$/.test(id))
-    report.invalid(
-      id,
-      "a valid C identifier must start with alphabetic character or '_', followed by a string of alphanumeric characters or '_' (e.g. 'my_name',  or 'MY_NAME',  or 'MyName', regex used for validation is '[A-Za-z_][A-Za-z0-9_]*')",
-    );
+  checkMessages(isCIdentifier(id), id, report);
+}
+
+/** A key as it stands in a path. */
+function shortened(key: string, lengthMax: number): string {
+  if (key.length <= lengthMax) return key;
+  const kept = lengthMax - '...'.length;
+  return `${key.slice(0, Math.ceil(kept / 2))}...${key.slice(-Math.floor(kept / 2))}`;
 }
 
 function isMore(a: string, b: string): boolean {

@@ -1,4 +1,5 @@
 import { defineKind, type ObjectOf } from '../../machinery/kind.ts';
+import { validateTemplateMetadata } from '../../machinery/object-meta-validation.ts';
 import { object, struct, type TypeOf } from '../../machinery/schema.ts';
 import { ageColumn, nameColumn } from '../../machinery/columns.ts';
 import { checkFixedSpec, defaultRequests, validateClaim } from '../v1/claim-rules.ts';
@@ -30,10 +31,12 @@ export const ResourceClaimTemplate = defineKind({
     defaultRequests(spec.spec);
   },
   validate({ spec }, report) {
+    validateTemplateMetadata(spec.metadata, report.at('spec', 'metadata'));
     validateClaim(spec.spec, report.at('spec', 'spec'), { isFlat: true });
   },
+  hasGeneration: false,
   validateUpdate({ spec }, old, report) {
-    checkFixedSpec(spec, old.spec, report.at('spec'));
+    checkFixedSpec(ResourceClaimTemplateSpec, spec, old.spec, report.at('spec'));
   },
 });
 export type ResourceClaimTemplate = ObjectOf<typeof ResourceClaimTemplate>;

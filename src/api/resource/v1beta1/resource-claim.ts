@@ -123,8 +123,10 @@ export const ResourceClaim = defineKind({
   validate({ spec }, report) {
     validateClaim(spec, report.at('spec'), { isFlat: true });
   },
+  hasGeneration: false,
+  changeRules: 'alone',
   validateUpdate({ spec }, old, report) {
-    checkFixedSpec(spec, old.spec, report.at('spec'));
+    checkFixedSpec(ResourceClaimSpec, spec, old.spec, report.at('spec'));
   },
 });
 export type ResourceClaim = ObjectOf<typeof ResourceClaim>;

@@ -14,7 +14,7 @@ import {
 import { NodeSelector } from '../../core/v1/node-selector.ts';
 import { ageColumn, nameColumn, text } from '../../machinery/columns.ts';
 import { ObjectMeta } from '../../meta/v1/object-meta.ts';
-import { validateSlice, validateSliceUpdate } from '../v1/slice-rules.ts';
+import { prepareSlice, validateSlice, validateSliceUpdate } from '../v1/slice-rules.ts';
 import { DeviceTaint } from './device-taint.ts';
 
 export const CapacityRequestPolicyRange = object('io.k8s.api.resource.v1beta2.CapacityRequestPolicyRange', {
@@ -134,6 +134,8 @@ export const ResourceSlice = defineKind({
   validate({ spec }, report) {
     validateSlice(spec, report.at('spec'));
   },
+  prepareForCreate: slice => prepareSlice(slice),
+  prepareForUpdate: slice => prepareSlice(slice),
   validateUpdate({ spec }, old, report) {
     validateSliceUpdate(spec, old.spec, report.at('spec'));
   },

@@ -1,3 +1,4 @@
+import { goForm } from '../../machinery/go-form.ts';
 import { defineKind, type ObjectOf } from '../../machinery/kind.ts';
 import { quantity, string, struct } from '../../machinery/schema.ts';
 import { LabelSelector } from '../../meta/v1/label-selector.ts';
@@ -30,14 +31,17 @@ export const CSIStorageCapacity = defineKind({
   requiresResourceVersion: true,
   validate(item, report) {
     checkDnsSubdomain(item.storageClassName ?? '', report.at('storageClassName'));
-    for (const name of ['capacity', 'maximumVolumeSize'] as const) {
-      const value = item[name];
-      if (value !== undefined && compareTexts(value, '0') < 0) report.at(name).invalid(value, negativeMessage);
-    }
+    const { capacity } = item;
+    if (capacity !== undefined && compareTexts(capacity, '0') < 0)
+      report.at('capacity').invalid(capacity, negativeMessage);
     validateLabelSelector(item.nodeTopology, report.at('nodeTopology'));
   },
   validateUpdate(item, old, report) {
-    checkImmutable(item.nodeTopology, old.nodeTopology, report.at('nodeTopology'));
+    checkImmutable(
+      goForm(LabelSelector, item.nodeTopology),
+      goForm(LabelSelector, old.nodeTopology),
+      report.at('nodeTopology'),
+    );
     checkImmutable(item.storageClassName, old.storageClassName, report.at('storageClassName'));
   },
 });
