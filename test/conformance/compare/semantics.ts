@@ -154,13 +154,14 @@ function plain(value: unknown, versions: ReadonlySet<string>, name = ''): unknow
   return value
     .replace(/[\da-f]{8}(?:-[\da-f]{4}){3}-[\da-f]{12}/g, '<uid>')
     .replace(/\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z/g, '<time>')
+    .replace(/"(?:k8s\.io\/kubernetes\/)?pkg\/api\/legacyscheme/g, '"pkg/api/legacyscheme')
     .replace(/hash=[\dA-F]{128}/g, 'hash=<hash>')
     .replace(/(?:\d+\.\d+\.\d+\.\d+|localhost):\d+|^localhost$/g, '<server>')
     .replace(/(current: |resource version: |\()(\d+)\b/g, (text, before: string, number: string) =>
       versions.has(number) || before !== '(' ? `${before}<version>` : text,
     )
     .replace(/\b\d{2,}\b/g, number => (versions.has(number) ? '<version>' : number))
-    .replace(/\bmade-[bcdfghjklmnpqrstvwxz2-9]{5}\b/g, 'made-<random>');
+    .replace(/\b(made-|a_b-|kube-api-access-|"A|^A)[bcdfghjklmnpqrstvwxz2-9]{5}\b/g, '$1<random>');
 }
 
 function differing(theirs: Told, ours: Told): readonly Pick<SemanticDifference, 'at' | 'theirs' | 'ours'>[] {
@@ -198,7 +199,11 @@ function byName(value: unknown): unknown {
 }
 
 function nameIn(value: unknown): unknown {
-  return typeof value === 'string' ? value : (at(value, ['metadata', 'name']) ?? at(value, ['name']));
+  if (typeof value === 'string') return value;
+  // An entry of managedFields.
+  const manager = at(value, ['manager']);
+  if (manager !== undefined) return [manager, at(value, ['operation']), at(value, ['subresource'])].join(' ');
+  return at(value, ['metadata', 'name']) ?? at(value, ['name']);
 }
 
 function nameOf({ method, path, body, headers }: Ask): string {
@@ -240,6 +245,14 @@ async function removeNamespace(server: Server): Promise<void> {
     const at = resource.lastIndexOf('/');
     const path = `/${resource.slice(0, at)}/namespaces/${storyNamespace}${resource.slice(at)}`;
     await server.exchange({ method: 'DELETE', path: `${path}?gracePeriodSeconds=0` });
+    const { body } = await server.send('GET', path);
+    for (const { metadata } of (body['items'] ?? []) as readonly { readonly metadata: { readonly name: string } }[])
+      await server.exchange({
+        method: 'PATCH',
+        path: `${path}/${metadata.name}`,
+        headers: { 'content-type': 'application/merge-patch+json' },
+        body: '{"metadata":{"finalizers":null}}',
+      });
   }
   await server.exchange({ method: 'DELETE', path: namespacePath });
   await server.exchange({
