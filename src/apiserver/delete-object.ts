@@ -204,9 +204,9 @@ function finalizersFor(kind: Kind, finalizers: readonly string[], options: Delet
   const kept = finalizers.filter(each => each !== orphan && each !== foreground);
   if (kind.garbageCollected === false) return kept;
   const { propagationPolicy, orphanDependents } = options;
-  const orphans =
-    orphanDependents ?? (propagationPolicy ? propagationPolicy === 'Orphan' : finalizers.includes(orphan));
-  if (orphans) return [...kept, orphan];
+  const orphans = orphanDependents ?? (propagationPolicy ? propagationPolicy === 'Orphan' : undefined);
+  const isKept = finalizers.includes(orphan) || (kind.orphansByDefault === true && !finalizers.includes(foreground));
+  if (orphans ?? isKept) return [...kept, orphan];
   const waits =
     orphanDependents === undefined &&
     (propagationPolicy ? propagationPolicy === 'Foreground' : finalizers.includes(foreground));

@@ -30,6 +30,8 @@ export async function readDeleteOptions(call: Call, kind: Kind): Promise<DeleteO
   checkDeleteOptions(wire);
   if (!empty) call.record?.sent({ kind: 'DeleteOptions', apiVersion: apiVersionOf(kind), ...wire });
   const { gracePeriodSeconds, propagationPolicy, orphanDependents, preconditions, dryRun = [] } = wire;
+  if (kind.orphanWarning !== undefined && propagationPolicy === undefined && orphanDependents === undefined)
+    call.warn(kind.orphanWarning);
   return {
     ...(gracePeriodSeconds !== undefined && { gracePeriodSeconds }),
     ...(propagationPolicy !== undefined && {

@@ -11,17 +11,23 @@ export interface HealthCheck {
 
 /**
  * `/healthz`, `/livez`, `/readyz`, each with `?verbose`, `?exclude=` and a path for every check; `/metrics/slis` says how
- * those went that somebody asked for.
+ * they went when somebody asked for them last, and asks for those that nobody has.
  */
 export function healthPaths(checks: readonly HealthCheck[]): readonly RawPath[] {
-  const outcomes = new Map<string, Outcome>();
+  const outcomes: Outcome[] = [];
+  const unasked = new Set<() => Promise<boolean>>();
   const paths = (['healthz', 'livez', 'readyz'] as const).map(endpoint => {
     const own = checks.filter(each => each.in.includes(endpoint));
     const observed = own.map(check => {
       const { name } = check;
       const outcome: Outcome = { name, type: endpoint, well: 0, ill: 0, last: undefined };
-      outcomes.set(`${endpoint}/${name}`, outcome);
-      return { name, in: check.in, check: async () => note(outcome, await isWell(check)) };
+      outcomes.push(outcome);
+      const ask = async () => {
+        unasked.delete(ask);
+        return note(outcome, await isWell(check));
+      };
+      unasked.add(ask);
+      return { name, in: check.in, check: ask };
     });
     return {
       path: `/${endpoint}`,
@@ -29,7 +35,11 @@ export function healthPaths(checks: readonly HealthCheck[]): readonly RawPath[] 
       handle: (request: ApiRequest) => answer(endpoint, observed, request.path, request.query),
     };
   });
-  return [...paths, { path: '/metrics/slis', handle: () => textResponse(200, indicators(outcomes.values())) }];
+  const handle = async () => {
+    await Promise.all([...unasked].map(ask => ask()));
+    return textResponse(200, indicators(outcomes));
+  };
+  return [...paths, { path: '/metrics/slis', handle }];
 }
 
 interface Outcome {
@@ -48,12 +58,11 @@ function note(outcome: Outcome, well: boolean): boolean {
 }
 
 /** In Prometheus' format, under upstream's names (KEP-3466). */
-function indicators(outcomes: Iterable<Outcome>): string {
-  const asked = [...outcomes].filter(({ last }) => last !== undefined);
-  const last = asked.map(
+function indicators(outcomes: readonly Outcome[]): string {
+  const last = outcomes.map(
     ({ name, type, last: well }) => `kubernetes_healthcheck{name="${name}",type="${type}"} ${well ? 1 : 0}\n`,
   );
-  const counts = asked.flatMap(({ name, type, well, ill }) =>
+  const counts = outcomes.flatMap(({ name, type, well, ill }) =>
     Object.entries({ success: well, error: ill })
       .filter(([, count]) => count > 0)
       .map(

@@ -98,6 +98,10 @@ export interface Kind<Type extends ApiObject = ApiObject> {
   readonly hasGeneration?: boolean;
   /** False: nobody looks at its owners and dependents (Events are too many), so policies of propagation mean nothing. */
   readonly garbageCollected?: boolean;
+  /** A DELETE that says nothing of its dependents leaves them: kinds of the time before the garbage collector. */
+  readonly orphansByDefault?: true;
+  /** What such a DELETE is warned of. */
+  readonly orphanWarning?: string;
   /** DELETE leaves the object to its owner (a node agent) for a grace period. */
   graceSeconds?(item: Type, requestedSeconds: number | undefined): number;
   /** For a CustomResourceDefinition's kinds. */

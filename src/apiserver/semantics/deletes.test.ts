@@ -376,3 +376,20 @@ describe('beside the resources', () => {
     );
   });
 });
+
+test('the oldest kinds leave what depends on them, when nothing is said of it', async () => {
+  await using server = await openTestServer();
+  const template = { metadata: { labels: { a: 'b' } }, spec: { containers: [{ name: 'c', image: 'i' }] } };
+  const jobs = '/apis/batch/v1/namespaces/default/jobs';
+  const job = { spec: { template: { ...template, spec: { ...template.spec, restartPolicy: 'Never' } } } };
+  const controllers = '/api/v1/namespaces/default/replicationcontrollers';
+  await server.call('POST', controllers, { metadata: { name: 'a' }, spec: { selector: { a: 'b' }, template } });
+  const left = await server.call('DELETE', `${controllers}/a`);
+  assert.deepEqual([left.body.metadata.finalizers, left.headers['warning']], [['orphan'], undefined]);
+  for (const name of ['a', 'b']) await server.call('POST', jobs, { metadata: { name }, ...job });
+  const warned = await server.call('DELETE', `${jobs}/a`);
+  assert.deepEqual(warned.body.metadata.finalizers, ['orphan']);
+  assert.match(String(warned.headers['warning']), /child pods are preserved by default when jobs are deleted/);
+  const told = await server.call('DELETE', `${jobs}/b?propagationPolicy=Background`);
+  assert.deepEqual([told.body.status, told.headers['warning']], ['Success', undefined]);
+});

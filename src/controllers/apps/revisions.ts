@@ -49,7 +49,8 @@ export function reviseTemplate(
       labels: { ...labels, [revisionLabel]: hash },
       ownerReferences: [controllerReference(kind, owner)],
     },
-    data,
+    // In the order in which Go writes maps: clients compare the bytes.
+    data: JSON.parse(text) as ControllerRevision['data'],
     revision,
   };
   return { history: [...history, current], current, actions: [create(ControllerRevision, current)] };

@@ -58,6 +58,9 @@ export const Job = defineKind({
   doc: 'Runs pods until a number of them has succeeded.',
   namespaced: true,
   categories: ['all'],
+  orphansByDefault: true,
+  orphanWarning:
+    'child pods are preserved by default when jobs are deleted; set propagationPolicy=Background to remove them or set propagationPolicy=Orphan to suppress this warning',
   subresources: { status: { verbs: ['get', 'patch', 'update'] } },
   type: 'io.k8s.api.batch.v1.Job',
   fields: {

@@ -51,6 +51,7 @@ export const ReplicationController = defineKind({
   shortNames: ['rc'],
   doc: 'Keeps a number of identical pods running; ReplicaSet is its successor.',
   categories: ['all'],
+  orphansByDefault: true,
   subresources: {
     scale: { verbs: ['get', 'patch', 'update'], kind: { group: 'autoscaling', version: 'v1', kind: 'Scale' } },
     status: { verbs: ['get', 'patch', 'update'] },
