@@ -43,18 +43,73 @@ function jsonOf({ fields }: ObjectSchema, value: Fields): object {
   );
 }
 
-function structOf({ fields }: ObjectSchema, value: Fields): object {
+function structOf({ name: type, fields }: ObjectSchema, value: Fields): object {
   return Object.fromEntries(
     Object.entries<Field>(fields)
-      .toSorted(([, left], [, right]) => byTag(left, right))
+      .toSorted(([left, one], [right, other]) => byPlace(type, left, right) || byTag(one, other))
       .flatMap(([name, field]) => {
         const set = Object.hasOwn(value, name) ? value[name] : undefined;
         // Metadata is embedded.
         if (name === 'metadata') return Object.entries(goForm(field.schema, set ?? {}) as Fields);
-        return [[goName(name), goField(field, set)] as const];
+        return [[goName(type, name), goField(field, set)] as const];
       }),
   );
 }
+
+/** Where a struct's order is another. */
+function byPlace(type: string, left: string, right: string): number {
+  const order = unusualOrders[type];
+  return order === undefined ? 0 : order.indexOf(left) - order.indexOf(right);
+}
+
+const unusualOrders: Readonly<Record<string, readonly string[]>> = {
+  'io.k8s.api.core.v1.ISCSIPersistentVolumeSource': [
+    'targetPortal',
+    'iqn',
+    'lun',
+    'iscsiInterface',
+    'fsType',
+    'readOnly',
+    'portals',
+    'chapAuthDiscovery',
+    'chapAuthSession',
+    'secretRef',
+    'initiatorName',
+  ],
+  'io.k8s.api.core.v1.PersistentVolumeSpec': [
+    'capacity',
+    'gcePersistentDisk',
+    'awsElasticBlockStore',
+    'hostPath',
+    'glusterfs',
+    'nfs',
+    'rbd',
+    'quobyte',
+    'iscsi',
+    'flexVolume',
+    'cinder',
+    'cephfs',
+    'fc',
+    'flocker',
+    'azureFile',
+    'vsphereVolume',
+    'azureDisk',
+    'photonPersistentDisk',
+    'portworxVolume',
+    'scaleIO',
+    'local',
+    'storageos',
+    'csi',
+    'accessModes',
+    'claimRef',
+    'persistentVolumeReclaimPolicy',
+    'storageClassName',
+    'mountOptions',
+    'volumeMode',
+    'nodeAffinity',
+    'volumeAttributesClassName',
+  ],
+};
 
 /** Fields of an embedded struct stand where it stands. */
 function byTag(left: Field, right: Field): number {
@@ -73,10 +128,28 @@ function isOfMeta({ name }: ObjectSchema): boolean {
 }
 
 /** `apiGroup` → `APIGroup`, `nonResourceURLs` → `NonResourceURLs` */
-function goName(name: string): string {
+function goName(type: string, name: string): string {
+  const unusual = unusualNames[name] ?? unusualNames[`${type.slice(type.lastIndexOf('.') + 1)}.${name}`];
+  if (unusual !== undefined) return unusual;
   const initials = initialism.exec(name)?.[0] ?? name.charAt(0);
   return initials.toUpperCase() + name.slice(initials.length);
 }
+
+const unusualNames: Readonly<Record<string, string>> = {
+  cephfs: 'CephFS',
+  chapAuthDiscovery: 'DiscoveryCHAPAuth',
+  chapAuthSession: 'SessionCHAPAuth',
+  diskURI: 'DataDiskURI',
+  pdID: 'PdID',
+  sslEnabled: 'SSLEnabled',
+  storageos: 'StorageOS',
+  wwids: 'WWIDs',
+  'GlusterfsPersistentVolumeSource.endpoints': 'EndpointsName',
+  'RBDPersistentVolumeSource.image': 'RBDImage',
+  'RBDPersistentVolumeSource.monitors': 'CephMonitors',
+  'RBDPersistentVolumeSource.pool': 'RBDPool',
+  'RBDPersistentVolumeSource.user': 'RadosUser',
+};
 
 const initialism =
   /^(?:api|aws|cel|cidr|cpu|csi|fc|fs|gce|id|ip|iqn|iscsi|json|nfs|pd|rbd|tls|uid|url)(?=s?(?:[A-Z]|$))/;
