@@ -279,6 +279,9 @@ const rich: Readonly<Record<string, (name: string, namespace: string) => readonl
         maxFailedIndexes: 2,
         activeDeadlineSeconds: 100,
         ttlSecondsAfterFinished: 10,
+        // A replacement has to say what the server would give, which is another for every job.
+        manualSelector: true,
+        selector,
         podFailurePolicy: {
           rules: [
             { action: 'FailJob', onExitCodes: { containerName: 'main', operator: 'In', values: [1, 2] } },

@@ -1,14 +1,15 @@
-import { defineKind, type ObjectOf } from '../../machinery/kind.ts';
+import { defineKind, type Draft, type ObjectOf } from '../../machinery/kind.ts';
 import { int32, int64, intOrString, list, object, string, struct, time, type TypeOf } from '../../machinery/schema.ts';
 import { PodTemplateSpec } from '../../core/v1/pod-template-spec.ts';
 import { LabelSelector } from '../../meta/v1/label-selector.ts';
-import { checkImmutable, checkNonNegative } from '../../machinery/checks.ts';
+import { checkImmutable, checkNonNegative, sameValue } from '../../machinery/checks.ts';
 import { ageColumn, formatLabels, integer, nameColumn, text } from '../../machinery/columns.ts';
+import { goForm } from '../../machinery/go-form.ts';
 import { validateLabelSelector } from '../../machinery/object-meta-validation.ts';
 import { Report } from '../../machinery/validation.ts';
 import { defaultPodTemplate } from '../../core/v1/pod-spec-defaults.ts';
 import { validatePodTemplate } from '../../core/v1/pod-spec-validation.ts';
-import { podTemplateWarnings } from '../../core/v1/pod-warnings.ts';
+import { changedTemplateWarnings } from '../../core/v1/pod-warnings.ts';
 import { containersColumn, imagesColumn, selectorColumn } from '../../core/v1/workload-columns.ts';
 import {
   amountOf,
@@ -115,6 +116,16 @@ export const DaemonSet = defineKind({
     if (spec.updateStrategy.type === 'RollingUpdate')
       spec.updateStrategy.rollingUpdate ??= { maxUnavailable: 1, maxSurge: 0 };
   },
+  prepareForCreate({ metadata }) {
+    setTemplateGeneration(metadata, Math.max(1, templateGeneration(metadata)));
+  },
+  prepareForUpdate({ metadata, spec }, old) {
+    const changes = sameValue(spec.template, old.spec.template) ? 0 : 1;
+    setTemplateGeneration(metadata, templateGeneration(old.metadata) + changes);
+  },
+  prepareForStatusUpdate({ metadata }, old) {
+    setTemplateGeneration(metadata, templateGeneration(old.metadata));
+  },
   validate({ spec }, report) {
     validateDaemonSetSpec(spec, report.at('spec'));
   },
@@ -126,9 +137,21 @@ export const DaemonSet = defineKind({
     validateReplicaCounts(status, statusCounts, [], at);
     checkNotDecremented(status.collisionCount, old.status.collisionCount, at.at('collisionCount'));
   },
-  warnings: ({ spec }) => podTemplateWarnings(spec.template, new Report('spec.template')),
+  warnings: (set, old) => changedTemplateWarnings(set, old, set.spec.template, 'spec.template'),
 });
 export type DaemonSet = ObjectOf<typeof DaemonSet>;
+
+const generationAnnotation = 'deprecated.daemonset.template.generation';
+
+/** Counts changes of the template; a field of its own in versions that are no more. */
+function templateGeneration({ annotations }: ObjectMeta): number {
+  return Number.parseInt(annotations?.[generationAnnotation] ?? '0', 10) || 0;
+}
+
+function setTemplateGeneration(metadata: Draft<ObjectMeta>, generation: number): void {
+  if (templateGeneration(metadata) === generation) return;
+  metadata.annotations = { ...metadata.annotations, [generationAnnotation]: String(generation) };
+}
 
 const statusCounts = [
   'currentNumberScheduled',
@@ -157,7 +180,7 @@ function validateDaemonSetSpec(spec: DaemonSetSpec, report: Report): void {
 function validateUpdateStrategy(strategy: DaemonSetUpdateStrategy, report: Report): void {
   if (strategy.type === 'OnDelete') return;
   if (strategy.type !== 'RollingUpdate') {
-    report.at('type').notSupported(strategy.type, ['RollingUpdate', 'OnDelete']);
+    report.notSupported(goForm(DaemonSetUpdateStrategy, strategy), ['RollingUpdate', 'OnDelete']);
     return;
   }
   const at = report.at('rollingUpdate');

@@ -17,7 +17,7 @@ import { checkImmutable, checkNonNegative } from '../../machinery/checks.ts';
 import { ageColumn, nameColumn, text } from '../../machinery/columns.ts';
 import { Report } from '../../machinery/validation.ts';
 import { defaultPodTemplate } from '../../core/v1/pod-spec-defaults.ts';
-import { podTemplateWarnings } from '../../core/v1/pod-warnings.ts';
+import { changedTemplateWarnings } from '../../core/v1/pod-warnings.ts';
 import { containersColumn, imagesColumn, selectorColumn } from '../../core/v1/workload-columns.ts';
 import {
   amountOf,
@@ -155,7 +155,7 @@ export const Deployment = defineKind({
     );
     checkNotDecremented(status.collisionCount, old.status.collisionCount, at.at('collisionCount'));
   },
-  warnings: ({ spec }) => podTemplateWarnings(spec.template, new Report('spec.template')),
+  warnings: (deployment, old) => changedTemplateWarnings(deployment, old, deployment.spec.template, 'spec.template'),
 });
 export type Deployment = ObjectOf<typeof Deployment>;
 

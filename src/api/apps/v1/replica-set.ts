@@ -6,7 +6,7 @@ import { checkImmutable, checkNonNegative } from '../../machinery/checks.ts';
 import { ageColumn, integer, nameColumn } from '../../machinery/columns.ts';
 import { Report } from '../../machinery/validation.ts';
 import { defaultPodTemplate } from '../../core/v1/pod-spec-defaults.ts';
-import { podTemplateWarnings } from '../../core/v1/pod-warnings.ts';
+import { changedTemplateWarnings } from '../../core/v1/pod-warnings.ts';
 import { containersColumn, imagesColumn, selectorColumn } from '../../core/v1/workload-columns.ts';
 import {
   validateKeptTemplate,
@@ -101,6 +101,6 @@ export const ReplicaSet = defineKind({
       report.at('status'),
     );
   },
-  warnings: ({ spec }) => podTemplateWarnings(spec.template, new Report('spec.template')),
+  warnings: (set, old) => changedTemplateWarnings(set, old, set.spec.template, 'spec.template'),
 });
 export type ReplicaSet = ObjectOf<typeof ReplicaSet>;

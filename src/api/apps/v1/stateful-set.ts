@@ -8,7 +8,7 @@ import { ageColumn, nameColumn, text } from '../../machinery/columns.ts';
 import { Report } from '../../machinery/validation.ts';
 import { defaultPodTemplate } from '../../core/v1/pod-spec-defaults.ts';
 import { validatePodTemplate } from '../../core/v1/pod-spec-validation.ts';
-import { podTemplateWarnings } from '../../core/v1/pod-warnings.ts';
+import { changedTemplateWarnings } from '../../core/v1/pod-warnings.ts';
 import { containersColumn, imagesColumn } from '../../core/v1/workload-columns.ts';
 import {
   amountOf,
@@ -169,7 +169,7 @@ export const StatefulSet = defineKind({
     validateReplicaCounts(status, ['replicas', ...parts, 'observedGeneration', 'collisionCount'], parts, at);
     checkNotDecremented(status.collisionCount, old.status.collisionCount, at.at('collisionCount'));
   },
-  warnings: ({ spec }) => podTemplateWarnings(spec.template, new Report('spec.template')),
+  warnings: (set, old) => changedTemplateWarnings(set, old, set.spec.template, 'spec.template'),
 });
 export type StatefulSet = ObjectOf<typeof StatefulSet>;
 

@@ -7,10 +7,9 @@ import { ageColumn, boolean as booleanColumn, integer, nameColumn, text } from '
 import { isTimeZone, parseCron } from '../../machinery/cron.ts';
 import { formatAge } from '../../machinery/duration.ts';
 import { isDNS1123Label } from '../../machinery/names.ts';
-import { validateLabels } from '../../machinery/object-meta-validation.ts';
 import { Report } from '../../machinery/validation.ts';
 import { defaultPodTemplate } from '../../core/v1/pod-spec-defaults.ts';
-import { podTemplateWarnings } from '../../core/v1/pod-warnings.ts';
+import { changedTemplateWarnings } from '../../core/v1/pod-warnings.ts';
 import { containersColumn, imagesColumn, selectorColumn } from '../../core/v1/workload-columns.ts';
 import { validateJobSpec } from './job-validation.ts';
 import { ObjectMeta } from '../../meta/v1/object-meta.ts';
@@ -85,14 +84,15 @@ export const CronJob = defineKind({
     if ((metadata.name ?? '').length <= nameLengthMax) return;
     report.at('metadata', 'name').invalid(metadata.name, `must be no more than ${nameLengthMax} characters`);
   },
-  warnings({ metadata, spec }) {
+  warnings(job, old) {
+    const { metadata, spec } = job;
     const messages = isDNS1123Label(metadata.name ?? '');
     const surprise = "this is used in Job names and in the Pod's hostname, which can result in surprising behavior";
     return [
       ...(messages.length === 0
         ? []
         : [`metadata.name: ${surprise}; a DNS label is recommended: [${messages.join(' ')}]`]),
-      ...podTemplateWarnings(spec.jobTemplate.spec.template, new Report('spec.jobTemplate.spec.template')),
+      ...changedTemplateWarnings(job, old, spec.jobTemplate.spec.template, 'spec.jobTemplate.spec.template'),
       ...(/TZ/.test(spec.schedule)
         ? [
             'CRON_TZ or TZ used in spec.schedule is not officially supported, see https://kubernetes.io/docs/concepts/workloads/controllers/cron-jobs/ for more details',
@@ -143,10 +143,9 @@ function validateTimeZone(timeZone: string, report: Report): void {
   } else if (!isTimeZone(timeZone)) report.invalid(timeZone, `unknown time zone ${timeZone}`);
 }
 
-function validateJobTemplate({ metadata, spec }: JobTemplateSpec, report: Report): void {
+function validateJobTemplate({ spec }: JobTemplateSpec, report: Report): void {
   const at = report.at('spec');
   validateJobSpec(spec, at);
   if (spec.selector !== undefined) at.at('selector').invalid(spec.selector, '`selector` will be auto-generated');
   if (spec.manualSelector === true) at.at('manualSelector').notSupported(true, ['nil', 'false']);
-  validateLabels(metadata?.labels, report.at('metadata', 'labels'));
 }

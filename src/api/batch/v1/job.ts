@@ -3,7 +3,7 @@ import { formatDuration } from '../../machinery/duration.ts';
 import { isDNS1123Label } from '../../machinery/names.ts';
 import { Report } from '../../machinery/validation.ts';
 import { defaultPodTemplate } from '../../core/v1/pod-spec-defaults.ts';
-import { podTemplateWarnings } from '../../core/v1/pod-warnings.ts';
+import { changedTemplateWarnings } from '../../core/v1/pod-warnings.ts';
 import { containersColumn, imagesColumn, selectorColumn } from '../../core/v1/workload-columns.ts';
 import {
   controllerUidLabel,
@@ -98,7 +98,8 @@ export const Job = defineKind({
   validateStatusUpdate(job, old, report) {
     validateJobStatusUpdate(job, old, report);
   },
-  warnings({ metadata, spec }) {
+  warnings(job, old) {
+    const { metadata, spec } = job;
     const messages = isDNS1123Label(metadata.name ?? '');
     return [
       ...(messages.length === 0
@@ -106,7 +107,7 @@ export const Job = defineKind({
         : [
             `metadata.name: this is used in the Pod's hostname, which can result in surprising behavior; a DNS label is recommended: [${messages.join(' ')}]`,
           ]),
-      ...podTemplateWarnings(spec.template, new Report('spec.template')),
+      ...changedTemplateWarnings(job, old, spec.template, 'spec.template'),
     ];
   },
 });

@@ -16,6 +16,8 @@ export function defaultPodSpec(spec: Draft<PodSpec>): void {
   if (!spec.serviceAccountName && spec.serviceAccount) spec.serviceAccountName = spec.serviceAccount;
   if (spec.serviceAccountName && spec.serviceAccount !== spec.serviceAccountName)
     spec.serviceAccount = spec.serviceAccountName;
+  // KEP-4671 is off by default.
+  if (spec.schedulingGroup) delete spec.schedulingGroup;
   for (const volume of spec.volumes ?? []) defaultVolume(volume);
   for (const container of spec.initContainers ?? []) defaultContainer(container);
   for (const container of spec.containers ?? []) defaultContainer(container);

@@ -6,6 +6,7 @@ import {
   checkQualifiedName,
   checkRequiredOneOf,
 } from '../../machinery/checks.ts';
+import { goForm } from '../../machinery/go-form.ts';
 import { byteLength, isDNS1123SubdomainWithUnderscore, isInRange } from '../../machinery/names.ts';
 import { validateAnnotations, validateLabels } from '../../machinery/object-meta-validation.ts';
 import type { Report } from '../../machinery/validation.ts';
@@ -17,7 +18,7 @@ import {
   visitContainers,
 } from './container-validation.ts';
 import { validateOverhead, validatePodLevelResources } from './pod-resources.ts';
-import type { PodDNSConfig, PodResourceClaim, PodSpec } from './pod-spec.ts';
+import { type PodDNSConfig, PodResourceClaim, type PodSpec } from './pod-spec.ts';
 import type { PodTemplateSpec } from './pod-template-spec.ts';
 import { validateAffinity, validateTolerations, validateTopologySpread } from './scheduling-validation.ts';
 import { validatePodSecurityContext } from './security-context-validation.ts';
@@ -173,9 +174,15 @@ function validateResourceClaims(claims: readonly PodResourceClaim[], report: Rep
     names.add(claim.name);
     const { resourceClaimName, resourceClaimTemplateName } = claim;
     if (resourceClaimName !== undefined && resourceClaimTemplateName !== undefined)
-      at.invalid(claim, 'at most one of `resourceClaimName` or `resourceClaimTemplateName` may be specified');
+      at.invalid(
+        goForm(PodResourceClaim, claim),
+        'at most one of `resourceClaimName` or `resourceClaimTemplateName` may be specified',
+      );
     if (resourceClaimName === undefined && resourceClaimTemplateName === undefined)
-      at.invalid(claim, 'must specify one of: `resourceClaimName`, `resourceClaimTemplateName`');
+      at.invalid(
+        goForm(PodResourceClaim, claim),
+        'must specify one of: `resourceClaimName`, `resourceClaimTemplateName`',
+      );
     if (resourceClaimName !== undefined) checkDnsSubdomain(resourceClaimName, at.at('resourceClaimName'));
     if (resourceClaimTemplateName !== undefined)
       checkDnsSubdomain(resourceClaimTemplateName, at.at('resourceClaimTemplateName'));

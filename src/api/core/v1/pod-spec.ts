@@ -517,7 +517,7 @@ export const EphemeralContainer = object('io.k8s.api.core.v1.EphemeralContainer'
     readinessProbe: struct(11, Probe),
     resizePolicy: list(23, ContainerResizePolicy, { listType: 'atomic' }),
     resources: struct(8, ResourceRequirements),
-    restartPolicy: string(24),
+    restartPolicy: string(24, { pointer: true }),
     restartPolicyRules: list(25, ContainerRestartRule, { listType: 'atomic' }),
     securityContext: struct(15, SecurityContext),
     startupProbe: struct(22, Probe),

@@ -18,6 +18,17 @@ export function warningsOfPod(metadata: ObjectMeta, spec: PodSpec): readonly str
   return warnings;
 }
 
+/** Of a workload whose template is new, or may be. `path` is the template's. */
+export function changedTemplateWarnings(
+  { metadata }: { readonly metadata: ObjectMeta },
+  old: { readonly metadata: ObjectMeta } | undefined,
+  template: PodTemplateSpec | undefined,
+  path: string,
+): readonly string[] {
+  if (!template || old?.metadata.generation === metadata.generation) return none;
+  return podTemplateWarnings(template, new Report(path));
+}
+
 const none: readonly string[] = [];
 
 function hasDeprecatedAnnotation({ annotations }: ObjectMeta): boolean {
@@ -178,12 +189,18 @@ function warnOfFractions(list: Readonly<Record<string, string>> | undefined, rep
   }
 }
 
+/** As Go prints a struct. */
+function portText({ name = '', hostPort = 0, containerPort, protocol, hostIP = '' }: ContainerPort): string {
+  return `{Name:${name} HostPort:${hostPort} ContainerPort:${containerPort} Protocol:${protocol} HostIP:${hostIP}}`;
+}
+
 function warnOfPorts(spec: PodSpec, report: Report, warn: Warn): void {
   const known: { readonly at: Report; readonly port: ContainerPort }[] = [];
   const names = new Map<string, string>();
   visitContainers(spec, report, (container, containerAt) => {
     for (const [index, port] of (container.ports ?? []).entries()) {
       const at = containerAt.at('ports').index(index);
+      if (port.hostIP && !port.hostPort) warn(at, `hostIP set without hostPort: ${portText(port)}`);
       for (const other of known) {
         if (other.port.containerPort !== port.containerPort || other.port.protocol !== port.protocol) continue;
         const kind = overlapOf(port, other.port);

@@ -6,7 +6,7 @@ import { ageColumn, formatLabels, integer, joined, nameColumn, text, wide } from
 import { Report } from '../../machinery/validation.ts';
 import { defaultPodTemplate } from './pod-spec-defaults.ts';
 import { validatePodTemplate } from './pod-spec-validation.ts';
-import { podTemplateWarnings } from './pod-warnings.ts';
+import { changedTemplateWarnings } from './pod-warnings.ts';
 import { checkKeptPod, checkSelectsTemplate, validateReplicaCounts } from './workload-validation.ts';
 import { ObjectMeta } from '../../meta/v1/object-meta.ts';
 
@@ -101,6 +101,8 @@ export const ReplicationController = defineKind({
     const parts = ['fullyLabeledReplicas', 'readyReplicas', 'availableReplicas'];
     validateReplicaCounts(status, ['replicas', ...parts, 'observedGeneration'], parts, report.at('status'));
   },
-  warnings: ({ spec }) => (spec.template ? podTemplateWarnings(spec.template, new Report('spec.template')) : []),
+  // On a change upstream warns of the template that was there before.
+  warnings: (controller, old) =>
+    changedTemplateWarnings(controller, old, (old ?? controller).spec.template, 'spec.template'),
 });
 export type ReplicationController = ObjectOf<typeof ReplicationController>;

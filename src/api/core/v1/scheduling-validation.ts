@@ -34,7 +34,11 @@ function validateToleration(toleration: Toleration, report: Report): void {
     if (messages.length > 0) report.at('operator').invalid(value, messages.join(';'));
   } else if (operator === 'Exists') {
     if (value !== '') report.at('operator').invalid(value, "value must be empty when `operator` is 'Exists'");
-  } else report.at('operator').notSupported(operator, ['Equal', 'Exists']);
+  } else {
+    // KEP-5471 is off by default, and named all the same.
+    const comparisons = operator === 'Lt' || operator === 'Gt' ? ['Lt', 'Gt'] : [];
+    report.at('operator').notSupported(operator, ['Equal', 'Exists', ...comparisons]);
+  }
   if (effect !== '') checkTaintEffect(effect, report.at('effect'));
 }
 

@@ -54,7 +54,8 @@ export function validatePodSecurityContext(spec: PodSpec, report: Report): void 
   if (supplementalGroupsPolicy !== undefined)
     checkOneOf(supplementalGroupsPolicy, ['Merge', 'Strict'], report.at('supplementalGroupsPolicy'));
   if (seLinuxChangePolicy !== undefined)
-    checkOneOf(seLinuxChangePolicy, ['MountOption', 'Recursive'], report.at('seLinuxChangePolicy'));
+    // `MountOption` goes with SELinuxMount, which is off by default.
+    checkOneOf(seLinuxChangePolicy, ['Recursive'], report.at('seLinuxChangePolicy'));
 }
 
 const sysctlSegment = '[a-z0-9]([-_a-z0-9]*[a-z0-9])?';
