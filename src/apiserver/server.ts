@@ -42,6 +42,7 @@ import { listen, type ListenOptions, type Listener } from './http/listen.ts';
 import type { Peer } from './http/peer.ts';
 import { ApiMetrics } from './metrics.ts';
 import { Registry } from './registry.ts';
+import { postStartChecks } from './post-start-hooks.ts';
 import { seedOf, type Seed } from './seed.ts';
 import { servedKindsOf } from './served-kinds.ts';
 import { serviceHook } from './services/service-hook.ts';
@@ -174,9 +175,14 @@ export async function startApiServer(options: ApiServerOptions): Promise<ApiServ
     options.aggregation &&
     lifetime.own(openAggregation(options.aggregation, { registry, cache, metrics, clock, random, log }));
   const shutdown = new Shutdown(clock);
+  const begun = { fairness: false, definitions: false };
+  const definesKinds = kinds.some(kind => (kind as unknown) === CustomResourceDefinition);
   const checks = [
     ...ownChecks(cache, shutdown),
-    ...(aggregation ? [aggregation.healthCheck] : []),
+    ...postStartChecks('caches', () => cache.revision > 0),
+    ...(flowControl ? postStartChecks('fairness', () => begun.fairness) : []),
+    ...(definesKinds ? postStartChecks('definitions', () => begun.definitions) : []),
+    ...(aggregation?.healthChecks ?? []),
     ...(options.healthChecks ?? []),
   ];
   const rawPaths = [
@@ -194,7 +200,6 @@ export async function startApiServer(options: ApiServerOptions): Promise<ApiServ
   const { authenticate, audit } = options;
   if (audit) registerAuditMetrics(metrics.registry, audit.metrics);
   // The server's own work on definitions and their objects is nobody's request: nobody is asked whether it may be done.
-  const definesKinds = kinds.some(kind => (kind as unknown) === CustomResourceDefinition);
   const loopback = new Handler({
     foundation: { ...foundation, authorizer: alwaysAllow, admission: [] },
     dispatcher,
@@ -230,10 +235,14 @@ export async function startApiServer(options: ApiServerOptions): Promise<ApiServ
         observeConversion: (seconds, failure) => metrics.conversion(seconds, failure),
       }),
     );
+    begun.definitions = true;
   }
   const seed = seedOf(foundation);
   if (definesKinds) aggregation?.start(client, seed);
-  if (flowControl) lifetime.defer(startFlowControl(flowControl, { registry, cache, client, clock, log }));
+  if (flowControl) {
+    lifetime.defer(startFlowControl(flowControl, { registry, cache, client, clock, log }));
+    begun.fairness = true;
+  }
   const { compactIntervalMs = defaultCompactIntervalMs } = options;
   if (compactIntervalMs > 0) compactRegularly(cache, compactIntervalMs, clock, log, lifetime.signal);
   let url: string | undefined;

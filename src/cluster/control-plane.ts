@@ -22,6 +22,7 @@ import { openApiPaths } from '#apiserver/openapi/openapi.ts';
 import { openTracing } from '#apiserver/tracing/open-tracing.ts';
 import { reviewHandlers } from '#apiserver/reviews/reviews.ts';
 import { startApiServer, type ApiServer } from '#apiserver/server.ts';
+import { postStartChecks } from '#apiserver/post-start-hooks.ts';
 import { nodeAgents } from '#apiserver/streaming/node-agent.ts';
 import { streamingHandlers } from '#apiserver/streaming/streaming.ts';
 import { boundObjectsFrom, getIfThere } from '#auth/authentication/bound-objects.ts';
@@ -228,6 +229,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
   const webhooks = webhookMetrics();
   const policies = policyMetrics();
   const kinds = kindsServed(apiServerArguments['runtime-config']);
+  let isBootstrapped = false;
   const apiServer = await startApiServer({
     kinds,
     storage,
@@ -254,7 +256,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     requestTimeoutMs: apiServerArguments['request-timeout'],
     audit,
     tracing,
-    ...(options.encryption && { healthChecks: options.encryption.healthChecks }),
+    healthChecks: [...postStartChecks('bootstrap', () => isBootstrapped), ...(options.encryption?.healthChecks ?? [])],
     serviceCIDR: options.serviceCIDR,
     nodePorts: apiServerArguments['service-node-port-range'],
     compactIntervalMs: apiServerArguments['etcd-compaction-interval'],
@@ -309,6 +311,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     ensureTrustConfigMap(client, authentication, apiServer.seed),
     ensureLegacyTokenTracking(apiServer.seed, clock),
   ]);
+  isBootstrapped = true;
   lifetime.defer(keepFlowControlConfiguration(client, apiServer.seed, clock, log));
   begun.resolve(apiServer);
   metrics.start();

@@ -9,6 +9,7 @@ import type { ApiRequest, ApiResponse } from '#client/transport.ts';
 import type { WatchCache } from '../cache/watch-cache.ts';
 import type { Ranking } from '../discovery/group-order.ts';
 import type { HealthCheck } from '../health.ts';
+import { postStartChecks } from '../post-start-hooks.ts';
 import type { ApiMetrics } from '../metrics.ts';
 import type { Registry } from '../registry.ts';
 import type { Seed } from '../seed.ts';
@@ -40,7 +41,7 @@ export interface Aggregation extends Ranking {
   onDocuments(listener: () => void): void;
   /** Begins to write: objects for what is served here, conditions for all. */
   start(client: Client, seed: Seed): void;
-  readonly healthCheck: HealthCheck;
+  readonly healthChecks: readonly HealthCheck[];
 }
 
 export function openAggregation(
@@ -97,7 +98,10 @@ export function openAggregation(
         startAvailability({ client, registry, cache, apiServices, endpoints, remotes, metrics, clock, log }),
       );
     },
-    healthCheck: { name: 'autoregister-completion', in: ['healthz', 'livez', 'readyz'], check: () => isComplete() },
+    healthChecks: [
+      ...postStartChecks('aggregation', () => isComplete()),
+      { name: 'autoregister-completion', in: ['healthz', 'livez', 'readyz'], check: () => isComplete() },
+    ],
     [Symbol.asyncDispose]: () => lifetime[Symbol.asyncDispose](),
   };
 }
