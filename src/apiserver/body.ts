@@ -1,10 +1,10 @@
 import { ApiError, errors } from '#api/machinery/errors.ts';
 import { decodeObject } from '#api/machinery/decode.ts';
 import { defaultObject } from '#api/machinery/defaults.ts';
-import { decodeJson, duplicateKeys } from '#api/machinery/json.ts';
+import { decodeJson, duplicateKeys, setOwn } from '#api/machinery/json.ts';
 import { apiVersionOf, type ApiObject, type Draft, type Kind } from '#api/machinery/kind.ts';
 import { decodeMessage, decodeProtobuf } from '#api/machinery/protobuf.ts';
-import type { Json } from '#api/machinery/schema.ts';
+import type { Json, JsonObject } from '#api/machinery/schema.ts';
 import { decodeYaml, duplicateYamlKeys } from '#api/machinery/yaml.ts';
 import type { RequestBody } from '#client/transport.ts';
 import type { Call, WriteOptions } from './call.ts';
@@ -56,7 +56,7 @@ export function objectOf(
   const all = unknown.length === 0 ? problems : [...withoutUnknown(problems, unknown), ...unknown];
   if (all.length > 0 && fieldValidation === 'Strict')
     throw errors.badRequest(handled(kind, kind.kind, `strict decoding error: ${all.join(', ')}`));
-  for (const problem of all) call.warn(problem);
+  for (const problem of all) call.warn(problem.replace(/^yaml: unmarshal errors:\n {2}/, ''));
   object['apiVersion'] = apiVersionOf(kind);
   object['kind'] = kind.kind;
   object['metadata'] ??= {};
@@ -85,7 +85,8 @@ export function valueOf(kind: Kind, body: RequestBody, duplicates: string[] | un
         return value;
       }
       case 'yaml': {
-        const value = decodeYaml(bytes);
+        // Upstream makes JSON of it first, with its keys in order.
+        const value = inOrder(decodeYaml(bytes));
         duplicates?.push(...duplicateYamlKeys(bytes));
         return value;
       }
@@ -98,6 +99,14 @@ export function valueOf(kind: Kind, body: RequestBody, duplicates: string[] | un
     const problem = format === 'json' ? `couldn't get version/kind; json parse error: ${message}` : message;
     throw unrecognized(kind, problem.replace(/^error converting YAML to JSON: /, ''), bytes);
   }
+}
+
+function inOrder(value: Json): Json {
+  if (Array.isArray(value)) return value.map(inOrder);
+  if (typeof value !== 'object' || value === null) return value;
+  const ordered = {};
+  for (const name of Object.keys(value).sort()) setOwn(ordered, name, inOrder((value as JsonObject)[name] as Json));
+  return ordered;
 }
 
 function protobufValue(kind: Kind, bytes: Uint8Array): Json {
@@ -113,7 +122,34 @@ function checkType(call: Call, kind: Kind, value: Json, body: RequestBody, equal
   const problem = typeProblem(value);
   if (problem !== undefined) throw unrecognized(kind, problem, body.kind === 'bytes' ? body.bytes : new Uint8Array());
   const { apiVersion } = value as { readonly apiVersion?: string };
-  if (apiVersion === undefined || !equalVersions.includes(apiVersion)) checkIsKind(call, kind, value);
+  if (kind.custom) checkIsCustomKind(kind, value, body);
+  else if (apiVersion === undefined || !equalVersions.includes(apiVersion)) checkIsKind(call, kind, value);
+}
+
+/** Custom objects have to say what they are. */
+function checkIsCustomKind(kind: Kind, value: Json, body: RequestBody): void {
+  const { apiVersion, kind: name } = value as { readonly apiVersion?: string | null; readonly kind?: string | null };
+  const bytes = body.kind === 'bytes' ? body.bytes : Buffer.from(JSON.stringify(value));
+  if (!name) throw unrecognized(kind, `Object 'Kind' is missing in '${Buffer.from(bytes).toString()}'`, bytes);
+  if (apiVersion !== apiVersionOf(kind))
+    throw errors.badRequest(
+      `the API version in the data (${apiVersion ?? ''}) does not match the expected API version (${apiVersionOf(kind)})`,
+    );
+  checkCustomKind(kind, value);
+}
+
+/** Throws ApiError Invalid for a custom object of another kind. */
+export function checkCustomKind(kind: Kind, value: Json): void {
+  const { kind: name, metadata } = value as { readonly kind?: string; readonly metadata?: { readonly name?: unknown } };
+  if (name === kind.kind) return;
+  const named = typeof metadata?.name === 'string' ? metadata.name : '';
+  throw errors.invalid(kind.group, name ?? '', named, [
+    {
+      type: 'FieldValueInvalid',
+      field: 'kind',
+      message: `Invalid value: ${JSON.stringify(name)}: must be ${kind.kind}`,
+    },
+  ]);
 }
 
 /** Throws ApiError BadRequest when an object says that it is of another kind or version. */

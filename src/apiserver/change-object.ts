@@ -64,7 +64,7 @@ async function changeOnce(call: Call, change: Change, entry: CachedObject): Prom
   if (ready) await ready;
   const old = viewOf(resource, entry);
   const draft = await change.produce(old);
-  checkIdentity(change, draft, entry);
+  checkIdentity(call, change, draft, entry);
   const { metadata } = draft;
   dedupeOwnerReferences(call, metadata, false);
   keepServerFields(metadata, old.metadata);
@@ -163,6 +163,7 @@ export function remainingNamespaceFinalizers(kind: Kind, object: object): number
 }
 
 function checkIdentity(
+  call: Call,
   { resource, namespace, name, options }: Change,
   draft: Draft<ApiObject>,
   entry: CachedObject,
@@ -172,12 +173,22 @@ function checkIdentity(
   matchNamespace(metadata, kind.namespaced ? namespace : '');
   matchName(metadata, name);
   const { uid } = entry.object.metadata;
-  if ((metadata.uid ?? '') !== '' && metadata.uid !== uid)
+  if ((metadata.uid ?? '') !== '' && metadata.uid !== uid) {
+    // Only who sends a whole object says by its uid which one is meant.
+    if (call.info.verb === 'patch')
+      throw errors.invalid(kind.group, kind.kind, name, [
+        {
+          type: 'FieldValueInvalid',
+          field: 'metadata.uid',
+          message: `Invalid value: ${JSON.stringify(metadata.uid)}: field is immutable`,
+        },
+      ]);
     throw errors.conflict(
       kind,
       name,
       `StorageError: invalid object, Code: 4, Key: ${preconditionKey(resource, entry, options)}, ResourceVersion: 0, AdditionalErrorMsg: Precondition failed: UID in precondition: ${metadata.uid}, UID in object meta: ${uid}`,
     );
+  }
   const version = metadata.resourceVersion ?? '';
   if (version === '' || version === '0') {
     if (kind.requiresResourceVersion === true || kind.custom === true)

@@ -193,7 +193,8 @@ function decodeField(
     // What code of ours has left undefined is not there, as in JSON.
     decoded = value === null || value === undefined ? undefined : field.decode(value, unknown);
   } catch (error) {
-    throw error instanceof DecodeFailure ? error.under(name, owner) : error;
+    // The metadata of a custom object is read by itself.
+    throw error instanceof DecodeFailure && owner.fields[name]?.tag !== 0 ? error.under(name, owner) : error;
   }
   if (unknown !== undefined && unknown.length > known) prefix(unknown, known, `.${name}`);
   if (decoded === undefined || field.keepsEmpty) return decoded;

@@ -147,6 +147,9 @@ function setReplicas(draft: Record<string, unknown>, { specReplicas }: ScalePath
 function scaleOf(kind: Kind, object: ApiObject): Scale {
   const { name, namespace, uid, resourceVersion, creationTimestamp } = object.metadata;
   const { specReplicas, statusReplicas, labelSelector } = pathsOf(kind);
+  const replicas = valueAt(object, specReplicas);
+  if (kind.custom && replicas === undefined)
+    throw errors.internal(`the spec replicas field ${JSON.stringify(`.${specReplicas.join('.')}`)} does not exist`);
   const selector = kind.custom
     ? String(labelSelector ? (valueAt(object, labelSelector) ?? '') : '')
     : selectorText(kind, (object as Scaled).spec?.selector);
@@ -154,7 +157,7 @@ function scaleOf(kind: Kind, object: ApiObject): Scale {
     kind: 'Scale',
     apiVersion: apiVersionOf(Scale),
     metadata: { name, namespace, uid, resourceVersion, creationTimestamp },
-    spec: { replicas: valueAt(object, specReplicas) ?? 0 },
+    spec: { replicas: replicas ?? 0 },
     status: { replicas: valueAt(object, statusReplicas) ?? 0, ...(selector !== '' && { selector }) },
   } as unknown as Scale;
 }

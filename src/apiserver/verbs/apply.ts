@@ -52,6 +52,7 @@ export async function apply(call: Call, resource: Resource, rules?: ChangeRules)
       );
     matchName(draft.metadata, name);
     await mayCreate(call, kind);
+    delete draft.metadata.resourceVersion;
     const created = await createObject(call, resource, draft, { ...options, ownersKnown: true });
     return writtenResponse(call, 201, resource, created, media);
   }
@@ -93,8 +94,8 @@ function appliedObject(call: Call, kind: Kind, body: RequestBody, options: Write
   const duplicates: string[] = [];
   const value = appliedValue(body, options.fieldValidation === 'Ignore' ? undefined : duplicates);
   if (duplicates.length > 0 && options.fieldValidation === 'Strict')
-    throw errors.badRequest(`error strict decoding YAML: ${duplicates.join(', ')}`);
-  for (const duplicate of duplicates) call.warn(duplicate);
+    throw errors.badRequest(`error strict decoding YAML: error converting YAML to JSON: ${duplicates.join(', ')}`);
+  for (const duplicate of duplicates) call.warn(duplicate.replace(/^yaml: unmarshal errors:\n {2}/, ''));
   call.record?.sent(value);
   const { apiVersion, kind: name, metadata } = value;
   if (name !== kind.kind || apiVersion !== apiVersionOf(kind))

@@ -1,7 +1,7 @@
 import { problemOf } from '#api/machinery/decode.ts';
 import { ApiError, errors } from '#api/machinery/errors.ts';
 import { decodeJson, duplicateKeys } from '#api/machinery/json.ts';
-import type { ApiObject, Draft, Kind } from '#api/machinery/kind.ts';
+import { apiVersionOf, type ApiObject, type Draft, type Kind } from '#api/machinery/kind.ts';
 import { applyJsonPatch } from '#api/machinery/patch/json-patch.ts';
 import { applyMergePatch } from '#api/machinery/patch/merge-patch.ts';
 import { applyStrategicMergePatch } from '#api/machinery/patch/strategic-merge-patch.ts';
@@ -9,7 +9,7 @@ import { defaultObject } from '#api/machinery/defaults.ts';
 import type { Json, JsonObject } from '#api/machinery/schema.ts';
 import type { ApiResponse, RequestBody } from '#client/transport.ts';
 import { objectMedia, writtenResponse } from '../answer.ts';
-import { checkIsKind, objectOf } from '../body.ts';
+import { checkCustomKind, checkIsKind, objectOf } from '../body.ts';
 import { type Call, writeOptionsOf, type WriteOptions } from '../call.ts';
 import { changeObject, type ChangeRules } from '../change-object.ts';
 import { copyOf } from '../copy.ts';
@@ -65,16 +65,20 @@ export async function readPatch(call: Call, kind: Kind): Promise<Patcher> {
     ]);
   const options = writeOptionsOf(call, 'PatchOptions');
   const body = await call.request.body();
-  const wanted = patchValue(body);
+  // Of a strategic patch upstream does not say where it fails, and null is one that changes nothing.
+  const failing = type === 'strategic' ? '' : 'error decoding patch: ';
+  const value = patchValue(body, failing);
+  const wanted = value === null && type === 'strategic' ? {} : value;
   call.record?.sent(wanted);
   const validates = options.fieldValidation !== 'Ignore';
   if (type === 'json' && validates) checkOperations(wanted);
   const found = validates ? duplicatesOf(body) : [];
   const duplicates =
     type === 'json' && validates ? [...found, ...unknownIn(wanted)].map(each => `json patch ${each}`) : found;
-  if (type !== 'json' && (typeof wanted !== 'object' || wanted === null || Array.isArray(wanted)))
+  if (type === 'merge' && wanted === null) throw errors.badRequest('Invalid JSON Patch');
+  if (type !== 'json' && (typeof wanted !== 'object' || Array.isArray(wanted)))
     throw errors.badRequest(
-      `error decoding patch: json: cannot unmarshal ${Array.isArray(wanted) ? 'array' : typeof wanted} into Go value of type map[string]interface {}`,
+      `${failing}json: cannot unmarshal ${goTypeOf(wanted)} into Go value of type map[string]interface {}`,
     );
   return {
     options,
@@ -85,10 +89,15 @@ export async function readPatch(call: Call, kind: Kind): Promise<Patcher> {
           ? applyJsonPatch(before, wanted)
           : type === 'merge'
             ? applyMergePatch(before, wanted)
-            : applyStrategicMergePatch(kind.schema, before, wanted as JsonObject);
+            : ofKind(kind, applyStrategicMergePatch(kind.schema, before, wanted as JsonObject));
       return decodePatched(call, kind, patched, options, duplicates);
     },
   };
+}
+
+/** A strategic patch is applied to a type: what it says of the kind says nothing. */
+function ofKind(kind: Kind, { kind: _kind, apiVersion: _apiVersion, ...patched }: JsonObject): JsonObject {
+  return { kind: kind.kind, apiVersion: apiVersionOf(kind), ...patched };
 }
 
 function decodePatched(
@@ -101,7 +110,8 @@ function decodePatched(
   // What the patch left alone is shared with the cache, and decoding changes in place.
   const value = copyOf(patched);
   try {
-    checkIsKind(call, kind, value);
+    if (kind.custom) checkCustomKind(kind, value);
+    else checkIsKind(call, kind, value);
     const object = objectOf(call, kind, value, options.fieldValidation, [...duplicates]);
     defaultObject(kind, object as never);
     return object;
@@ -117,12 +127,12 @@ function decodePatched(
   }
 }
 
-function patchValue(body: RequestBody): Json {
+function patchValue(body: RequestBody, failing: string): Json {
   if (body.kind === 'object') return body.object as Json;
   try {
     return decodeJson(body.bytes);
   } catch (error) {
-    throw errors.badRequest(`error decoding patch: ${(error as Error).message}`);
+    throw errors.badRequest(`${failing}${(error as Error).message}`);
   }
 }
 

@@ -340,9 +340,9 @@ test('configurations that are refused', () => {
     /\.spec\.containers: duplicate entries for key \[name="a"\]/,
   );
   refused(
-    { spec: { containers: [{}] } },
+    { spec: { containers: [{}, { image: 'i' }] } },
     500,
-    /\.spec\.containers: element 0: associative list with keys has an element that omits all key fields \["name"\]/,
+    /\.spec\.containers: duplicate entries for key \[name=""\]/,
   );
 });
 

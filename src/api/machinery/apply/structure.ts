@@ -1,5 +1,6 @@
 import { resolve, type Json, type JsonObject, type ObjectSchema, type Schema } from '../schema.ts';
 import { keyElement, valueElement } from './field-set.ts';
+import { zeroOf } from '../zero.ts';
 
 /**
  * How ownership sees a type: as one leaf (scalars, atomic lists and objects), or as something whose parts are owned one
@@ -100,7 +101,9 @@ function listKeys(names: readonly string[], items: Schema): readonly ListKey[] {
   const of = resolve(items);
   return names.toSorted().map(name => {
     const field = of.type === 'object' && Object.hasOwn(of.fields, name) ? of.fields[name] : undefined;
-    return { name, default: field?.default as Json | undefined };
+    // What Go always writes has its zero for a default.
+    const fallback = field?.default ?? (field?.always ? zeroOf(field.schema) : undefined);
+    return { name, default: fallback as Json | undefined };
   });
 }
 

@@ -106,10 +106,8 @@ class PatchedDocument {
 
   add(path: readonly string[], value: Json): void {
     const token = path.at(-1);
-    if (token === undefined) {
-      this.root = value;
-      return;
-    }
+    // Upstream's library puts nothing in place of the whole, except by `replace`.
+    if (token === undefined) throw rejected();
     const parent = this.#ownedParent(path);
     if (Array.isArray(parent)) parent.splice(token === '-' ? parent.length : indexIn(token, parent.length), 0, value);
     else setOwn(parent, token, value);
@@ -123,8 +121,8 @@ class PatchedDocument {
     }
     const parent = this.#ownedParent(path);
     if (Array.isArray(parent)) parent[indexIn(token, parent.length - 1)] = value;
-    else if (Object.hasOwn(parent, token)) setOwn(parent, token, value);
-    else throw rejected(`replace operation does not apply: doc is missing key: /${path.join('/')}: missing value`);
+    // It need not be there: so reads upstream's library the standard.
+    else setOwn(parent, token, value);
   }
 
   remove(path: readonly string[]): Json {

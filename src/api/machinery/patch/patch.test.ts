@@ -41,7 +41,8 @@ test('JSON patch: the operations', () => {
   });
   assert.deepEqual(json(object, { op: 'test', path: '/a', value: { b: [1, 2, 3] } }), object);
   assert.deepEqual(json(object, { op: 'test', path: '/none', value: null }), object);
-  assert.deepEqual(json({}, { op: 'add', path: '', value: { a: 1 } }), { a: 1 });
+  assert.deepEqual(json({}, { op: 'replace', path: '', value: { a: 1 } }), { a: 1 });
+  assert.deepEqual(json({}, { op: 'replace', path: '/a', value: 1 }), { a: 1 });
 });
 
 test('JSON patch: what does not apply', () => {
@@ -54,8 +55,8 @@ test('JSON patch: what does not apply', () => {
     { op: 'add', path: '/a/', value: 1 },
     { op: 'remove', path: '/a/-' },
     { op: 'remove', path: '/c' },
-    { op: 'replace', path: '/c', value: 1 },
-    { op: 'replace', path: '/toString', value: 1 },
+    { op: 'replace', path: '/c/d', value: 1 },
+    { op: 'add', path: '', value: {} },
     { op: 'add', path: '/c/d', value: 1 },
     { op: 'add', path: '/b/d', value: 1 },
     { op: 'add', path: 'b', value: 1 },
