@@ -10,7 +10,7 @@ import { prefix, storageKey } from './cache/watch-cache.ts';
 import type { Call, WriteOptions } from './call.ts';
 import { admissionOptions, hasGeneration, invalid, type Written } from './create-object.ts';
 import { dedupeOwnerReferences, matchName, matchNamespace } from './metadata.ts';
-import { existing, keyOf, otherVersionsOf, type Resource, viewOf, viewsReady } from './registry.ts';
+import { existing, keyOf, otherVersionsOf, type Resource, seenAgain, viewOf, viewsReady } from './registry.ts';
 import { StaleError } from './writer.ts';
 
 /** One change of one object. */
@@ -134,7 +134,7 @@ async function store(
   const { writer, hooks } = call.foundation;
   const taking = hooks.allocate(resource.kind, object, old, dryRun);
   const allocation = taking && (await taking);
-  if (dryRun) return { entry: undefined, object };
+  if (dryRun) return { entry: undefined, object: await seenAgain(resource, object) };
   let written: CachedObject | undefined;
   try {
     if (isFinished(resource.kind, object)) await writer.delete(resource, entry);

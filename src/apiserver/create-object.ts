@@ -10,7 +10,7 @@ import type { CachedObject } from './cache/entry.ts';
 import type { Call, Foundation, WriteOptions } from './call.ts';
 import { formatTime } from '#api/machinery/time.ts';
 import { dedupeOwnerReferences, matchNamespace } from './metadata.ts';
-import { keyOf, otherVersionsOf, type Resource } from './registry.ts';
+import { keyOf, otherVersionsOf, type Resource, seenAgain } from './registry.ts';
 import { StaleError } from './writer.ts';
 
 /** What a write leaves: an entry of the cache, or with dryRun only the object. */
@@ -134,7 +134,7 @@ export async function store(
     await allocation?.release();
     throw error;
   }
-  if (!entry) return { entry, object: draft as ApiObject };
+  if (!entry) return { entry, object: await seenAgain(resource, draft as ApiObject) };
   await allocation?.settle();
   return { entry };
 }

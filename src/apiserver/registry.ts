@@ -170,6 +170,11 @@ export function viewOfStored({ kind, storedKind }: Resource, stored: ApiObject):
   return kind === storedKind ? stored : fromStored(kind, stored);
 }
 
+/** What a write that is only tried would leave: as it would come back from the store, where nobody has to be asked. */
+export async function seenAgain(resource: Resource, object: ApiObject): Promise<ApiObject> {
+  return resource.storedKind.convert ? object : viewOfStored(resource, await toStored(resource, object));
+}
+
 function fromStored(kind: Kind, stored: ApiObject): ApiObject {
   return { ...(kind.fromStored?.(stored) ?? stored), apiVersion: apiVersionOf(kind), kind: kind.kind };
 }

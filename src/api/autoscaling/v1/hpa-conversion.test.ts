@@ -1,75 +1,74 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { altered, created, mistakes } from '../../kind-checks.ts';
-import type { Kind } from '../../machinery/kind.ts';
-import { HorizontalPodAutoscaler as V2Kind } from '../v2/horizontal-pod-autoscaler.ts';
-import { HorizontalPodAutoscaler as V1Kind } from './horizontal-pod-autoscaler.ts';
+import { fromStored, toStored } from './hpa-conversion.ts';
 
-const [V1, V2] = [V1Kind, V2Kind] as unknown as [Kind, Kind];
-const scaleTargetRef = { apiVersion: 'apps/v1', kind: 'Deployment', name: 'web' };
-const minimal = { metadata: { name: 'web', namespace: 'default' }, spec: { scaleTargetRef, maxReplicas: 3 } };
-const convert = (change: Kind['toStored'], object: unknown) => {
-  assert.ok(change);
-  return change(object as never) as unknown as { spec: Record<string, unknown> };
+const reference = { apiVersion: 'apps/v1', kind: 'Deployment', name: 'web' };
+const selector = { matchLabels: { a: 'b' } };
+const cpu = { type: 'Resource', resource: { name: 'cpu', target: { type: 'Utilization', averageUtilization: 50 } } };
+const others = [
+  { type: 'Resource', resource: { name: 'memory', target: { type: 'AverageValue', averageValue: '1Gi' } } },
+  { type: 'Pods', pods: { metric: { name: 'p', selector }, target: { type: 'AverageValue', averageValue: '10' } } },
+  {
+    type: 'Object',
+    object: {
+      describedObject: { kind: 'Service', name: 's' },
+      metric: { name: 'o' },
+      target: { type: 'AverageValue', averageValue: '5' },
+    },
+  },
+  { type: 'External', external: { metric: { name: 'e', selector }, target: { type: 'Value', value: '5' } } },
+];
+const stored = {
+  metadata: { name: 'web', annotations: { own: 'x' } },
+  spec: {
+    scaleTargetRef: reference,
+    maxReplicas: 5,
+    metrics: [cpu, ...others],
+    behavior: { scaleDown: { stabilizationWindowSeconds: 60, policies: [] } },
+  },
+  status: {
+    desiredReplicas: 1,
+    currentMetrics: [{ type: 'Resource', resource: { name: 'cpu', current: { averageUtilization: 3 } } }],
+  },
 };
 
-test('version 1 is stored as version 2 and comes back as it was', () => {
-  const old = created(V1, altered(minimal, 'spec.targetCPUUtilizationPercentage', 70));
-  const stored = convert(V1.toStored, old);
-  assert.deepEqual(stored.spec['metrics'], [
-    { type: 'Resource', resource: { name: 'cpu', target: { type: 'Utilization', averageUtilization: 70 } } },
+test('what version 1 has no fields for travels as upstream writes it', () => {
+  const { metadata, spec, status } = fromStored(stored);
+  const carried = (name: string) =>
+    JSON.parse(metadata.annotations?.[`autoscaling.alpha.kubernetes.io/${name}`] ?? 'null') as unknown;
+  assert.equal(spec.targetCPUUtilizationPercentage, 50);
+  assert.equal(status.currentCPUUtilizationPercentage, 3);
+  assert.deepEqual(carried('metrics'), [
+    { type: 'Resource', resource: { name: 'memory', targetAverageValue: '1Gi' } },
+    { type: 'Pods', pods: { metricName: 'p', targetAverageValue: '10', selector } },
+    {
+      type: 'Object',
+      object: { target: { kind: 'Service', name: 's' }, metricName: 'o', targetValue: '0', averageValue: '5' },
+    },
+    { type: 'External', external: { metricName: 'e', metricSelector: selector, targetValue: '5' } },
   ]);
-  assert.deepEqual(convert(V1.fromStored, stored).spec, old['spec']);
+  assert.deepEqual(carried('current-metrics'), [
+    { type: 'Resource', resource: { name: 'cpu', currentAverageUtilization: 3, currentAverageValue: '0' } },
+  ]);
+  assert.deepEqual(carried('behavior'), {
+    ScaleUp: null,
+    ScaleDown: { StabilizationWindowSeconds: 60, SelectPolicy: null, Policies: [], Tolerance: null },
+  });
 });
 
-test('wrong autoscalers are refused, each for what is wrong', () => {
-  for (const [body, wanted] of [
-    [minimal, []],
-    [
-      altered(minimal, 'spec.maxReplicas', 0),
-      ['spec.maxReplicas FieldValueRequired', 'spec.maxReplicas FieldValueInvalid'],
-    ],
-    [altered(minimal, 'spec.scaleTargetRef.apiVersion', 'v1'), ['spec.scaleTargetRef.apiVersion FieldValueInvalid']],
-    [altered(minimal, 'spec.scaleTargetRef.name', ''), ['spec.scaleTargetRef.name FieldValueRequired']],
-    [altered(minimal, 'spec.minReplicas', 5), ['spec.maxReplicas FieldValueInvalid']],
-    [
-      altered(minimal, 'spec.metrics', [
-        { type: 'Object', pods: { metric: { name: 'm' }, target: { type: 'Value' } } },
-      ]),
-      ['spec.metrics[0].pods.target.averageValue FieldValueRequired', 'spec.metrics[0].object FieldValueRequired'],
-    ],
-    [
-      altered(minimal, 'spec.metrics', [
-        {
-          type: 'ContainerResource',
-          containerResource: {
-            name: 'disk',
-            container: 'No',
-            target: { type: 'Utilization', averageUtilization: 50 },
-          },
-        },
-      ]),
-      [
-        'spec.metrics[0].containerResource.name FieldValueInvalid',
-        'spec.metrics[0].containerResource.name FieldValueInvalid',
-        'spec.metrics[0].containerResource.container FieldValueInvalid',
-      ],
-    ],
-    [
-      altered(minimal, 'spec.metrics', [
-        {
-          type: 'Pods',
-          pods: { metric: { name: 'm' }, target: { type: 'AverageValue', averageValue: '0' } },
-          resource: { name: 'cpu', target: { type: 'Utilization', averageUtilization: 50 } },
-        },
-      ]),
-      ['spec.metrics[0].pods.target.averageValue FieldValueInvalid', 'spec.metrics[0].resource FieldValueForbidden'],
-    ],
-    [
-      altered(minimal, 'spec.metrics', [{ type: 'Odd' }]),
-      ['spec.metrics[0].type FieldValueNotSupported', 'spec.metrics[0].type FieldValueNotSupported'],
-    ],
-  ] as const) {
-    assert.deepEqual(mistakes(V2, body), wanted, JSON.stringify(body));
-  }
+test('and comes back, the processor last', () => {
+  const back = toStored(fromStored(stored));
+  const plain = (value: unknown) => JSON.parse(JSON.stringify(value)) as unknown;
+  assert.deepEqual(plain(back.spec.metrics), [...others, cpu]);
+  assert.deepEqual(plain(back.spec.behavior), { scaleDown: { stabilizationWindowSeconds: 60, policies: [] } });
+  assert.deepEqual(back.metadata.annotations, { own: 'x' });
+});
+
+test('without any metric it is the processor’s, at 80 percent', () => {
+  const { spec } = toStored({
+    metadata: {},
+    spec: { scaleTargetRef: reference, maxReplicas: 2 },
+    status: { currentReplicas: 0, desiredReplicas: 0 },
+  });
+  assert.equal(spec.metrics?.[0]?.resource?.target.averageUtilization, 80);
 });

@@ -1,6 +1,17 @@
 import type { ApiObject } from '../../machinery/kind.ts';
 import type { ObjectMeta } from '../../meta/v1/object-meta.ts';
-import type { HorizontalPodAutoscaler as Stored, MetricSpec, MetricStatus } from '../v2/horizontal-pod-autoscaler.ts';
+import { goForm } from '../../machinery/go-form.ts';
+import type { LabelSelector } from '../../meta/v1/label-selector.ts';
+import {
+  type CrossVersionObjectReference,
+  type HorizontalPodAutoscaler as Stored,
+  HorizontalPodAutoscalerBehavior,
+  type MetricIdentifier,
+  type MetricSpec,
+  type MetricStatus,
+  type MetricTarget,
+  type MetricValueStatus,
+} from '../v2/horizontal-pod-autoscaler.ts';
 import type { HorizontalPodAutoscalerSpec, HorizontalPodAutoscalerStatus } from './horizontal-pod-autoscaler.ts';
 
 interface Autoscaler extends ApiObject {
@@ -20,18 +31,23 @@ export function toStored({ spec, status, ...rest }: Autoscaler): Stored {
   const annotations = rest.metadata.annotations ?? {};
   const { targetCPUUtilizationPercentage: cpu, ...wanted } = spec;
   const { currentCPUUtilizationPercentage: measuredCpu, ...counts } = status;
-  const others = read<MetricSpec[]>(annotations[carried.metrics]) ?? [];
-  const measured = read<MetricStatus[]>(annotations[carried.currentMetrics]) ?? [];
-  const behavior = read<Stored['spec']['behavior']>(annotations[carried.behavior]);
+  const others = read<Metric[]>(annotations[carried.metrics])?.map(metricOf) ?? [];
+  const measured = read<MeasuredMetric[]>(annotations[carried.currentMetrics])?.map(statusOf);
+  const behavior = read(annotations[carried.behavior]);
   const conditions = read<NonNullable<Stored['status']['conditions']>>(annotations[carried.conditions]);
-  const metrics = [...(cpu === undefined ? [] : [cpuMetric(cpu)]), ...others];
+  const metrics = [...others, ...(cpu === undefined ? [] : [cpuMetric(cpu)])];
   return {
     ...rest,
     metadata: withoutCarried(rest.metadata),
-    spec: { ...wanted, metrics: metrics.length > 0 ? metrics : [cpuMetric(80)], ...(behavior && { behavior }) },
+    spec: {
+      ...wanted,
+      metrics: metrics.length > 0 ? metrics : [cpuMetric(80)],
+      ...(behavior !== undefined && { behavior: fromGo(behavior) as Stored['spec']['behavior'] }),
+    },
     status: {
       ...counts,
-      currentMetrics: [...(measuredCpu === undefined ? [] : [cpuStatus(measuredCpu)]), ...measured],
+      // What is carried says more than the one number.
+      currentMetrics: measured ?? (measuredCpu === undefined ? [] : [cpuStatus(measuredCpu)]),
       ...(conditions && { conditions }),
     },
   };
@@ -40,26 +56,20 @@ export function toStored({ spec, status, ...rest }: Autoscaler): Stored {
 export function fromStored(stored: ApiObject): Autoscaler {
   const { spec, status, ...rest } = stored as Stored;
   const { metrics = [], behavior, ...wanted } = spec;
-  const { currentMetrics, conditions, ...counts } = status;
+  const { currentMetrics = [], conditions = [], ...counts } = status;
   const cpu = metrics.find(isCpuUtilization);
-  const measured = (currentMetrics ?? []).find(
+  const measured = currentMetrics.findLast(
     metric =>
       metric.type === 'Resource' &&
       metric.resource?.name === 'cpu' &&
       metric.resource.current.averageUtilization !== undefined,
   );
   const annotations = {
-    ...rest.metadata.annotations,
-    ...written(
-      carried.metrics,
-      metrics.filter(metric => metric !== cpu),
-    ),
-    ...written(
-      carried.currentMetrics,
-      (currentMetrics ?? []).filter(metric => metric !== measured),
-    ),
+    ...withoutCarried(rest.metadata).annotations,
+    ...written(carried.metrics, metrics.filter(metric => !isCpuUtilization(metric)).map(flatMetric)),
+    ...written(carried.currentMetrics, currentMetrics.map(flatStatus)),
     ...written(carried.conditions, conditions ?? []),
-    ...(behavior && { [carried.behavior]: JSON.stringify(behavior) }),
+    ...(behavior && { [carried.behavior]: JSON.stringify(goForm(HorizontalPodAutoscalerBehavior, behavior)) }),
   };
   const percent = cpu?.resource?.target.averageUtilization;
   const measuredPercent = measured?.resource?.current.averageUtilization;
@@ -73,6 +83,254 @@ export function fromStored(stored: ApiObject): Autoscaler {
       ...(measuredPercent !== undefined && { currentCPUUtilizationPercentage: measuredPercent }),
     },
   };
+}
+
+/** A metric as version 1 has it in annotations: the target's numbers beside the name. */
+interface Metric {
+  readonly type: string;
+  readonly resource?: ResourceMetric;
+  readonly containerResource?: ResourceMetric & { readonly container: string };
+  readonly pods?: {
+    readonly metricName: string;
+    readonly targetAverageValue: string;
+    readonly selector?: LabelSelector;
+  };
+  readonly object?: {
+    readonly target: CrossVersionObjectReference;
+    readonly metricName: string;
+    readonly targetValue: string;
+    readonly selector?: LabelSelector;
+    readonly averageValue?: string;
+  };
+  readonly external?: {
+    readonly metricName: string;
+    readonly metricSelector?: LabelSelector;
+    readonly targetValue?: string;
+    readonly targetAverageValue?: string;
+  };
+}
+
+interface ResourceMetric {
+  readonly name: string;
+  readonly targetAverageUtilization?: number;
+  readonly targetAverageValue?: string;
+}
+
+function metricOf({ type, resource, containerResource, pods, object, external }: Metric): MetricSpec {
+  const amount = ({ targetAverageUtilization, targetAverageValue }: ResourceMetric) => ({
+    type: targetAverageUtilization === undefined ? 'AverageValue' : 'Utilization',
+    averageValue: targetAverageValue,
+    averageUtilization: targetAverageUtilization,
+  });
+  return {
+    type,
+    ...(resource && { resource: { name: resource.name, target: amount(resource) } }),
+    ...(containerResource && {
+      containerResource: {
+        name: containerResource.name,
+        container: containerResource.container,
+        target: amount(containerResource),
+      },
+    }),
+    ...(pods && {
+      pods: {
+        metric: { name: pods.metricName, selector: pods.selector },
+        target: { type: 'AverageValue', averageValue: pods.targetAverageValue },
+      },
+    }),
+    ...(object && {
+      object: {
+        describedObject: object.target,
+        metric: { name: object.metricName, selector: object.selector },
+        target:
+          object.averageValue === undefined
+            ? { type: 'Value', value: object.targetValue }
+            : // Version 1 cannot leave the value out.
+              {
+                type: 'AverageValue',
+                averageValue: object.averageValue,
+                value: object.targetValue === '0' ? undefined : object.targetValue,
+              },
+      },
+    }),
+    ...(external && {
+      external: {
+        metric: { name: external.metricName, selector: external.metricSelector },
+        target: {
+          type: external.targetValue === undefined ? 'AverageValue' : 'Value',
+          value: external.targetValue,
+          averageValue: external.targetAverageValue,
+        },
+      },
+    }),
+  };
+}
+
+function flatMetric({ type, resource, containerResource, pods, object, external }: MetricSpec): Metric {
+  const amount = ({ averageUtilization, averageValue }: MetricTarget) => ({
+    ...(averageUtilization !== undefined && { targetAverageUtilization: averageUtilization }),
+    ...(averageValue !== undefined && { targetAverageValue: averageValue }),
+  });
+  return {
+    type,
+    ...(resource && { resource: { name: resource.name, ...amount(resource.target) } }),
+    ...(containerResource && {
+      containerResource: {
+        name: containerResource.name,
+        ...amount(containerResource.target),
+        container: containerResource.container,
+      },
+    }),
+    ...(pods && {
+      pods: {
+        metricName: pods.metric.name,
+        targetAverageValue: pods.target.averageValue ?? '0',
+        ...selecting('selector', pods.metric),
+      },
+    }),
+    ...(object && {
+      object: {
+        target: object.describedObject,
+        metricName: object.metric.name,
+        targetValue: object.target.value ?? '0',
+        ...selecting('selector', object.metric),
+        ...(object.target.averageValue !== undefined && { averageValue: object.target.averageValue }),
+      },
+    }),
+    ...(external && {
+      external: {
+        metricName: external.metric.name,
+        ...selecting('metricSelector', external.metric),
+        ...(external.target.value !== undefined && { targetValue: external.target.value }),
+        ...(external.target.averageValue !== undefined && { targetAverageValue: external.target.averageValue }),
+      },
+    }),
+  };
+}
+
+function selecting(name: string, { selector }: MetricIdentifier): object {
+  return selector === undefined ? {} : { [name]: selector };
+}
+
+/** What was measured, as version 1 has it in annotations. */
+interface MeasuredMetric {
+  readonly type: string;
+  readonly resource?: MeasuredResource;
+  readonly containerResource?: MeasuredResource & { readonly container: string };
+  readonly pods?: {
+    readonly metricName: string;
+    readonly currentAverageValue: string;
+    readonly selector?: LabelSelector;
+  };
+  readonly object?: {
+    readonly target: CrossVersionObjectReference;
+    readonly metricName: string;
+    readonly currentValue: string;
+    readonly selector?: LabelSelector;
+    readonly averageValue?: string;
+  };
+  readonly external?: {
+    readonly metricName: string;
+    readonly metricSelector?: LabelSelector;
+    readonly currentValue: string;
+    readonly currentAverageValue?: string;
+  };
+}
+
+interface MeasuredResource {
+  readonly name: string;
+  readonly currentAverageUtilization?: number;
+  readonly currentAverageValue: string;
+}
+
+function statusOf({ type, resource, containerResource, pods, object, external }: MeasuredMetric): MetricStatus {
+  const amount = ({ currentAverageUtilization, currentAverageValue }: MeasuredResource) => ({
+    averageValue: currentAverageValue,
+    averageUtilization: currentAverageUtilization,
+  });
+  return {
+    type,
+    ...(resource && { resource: { name: resource.name, current: amount(resource) } }),
+    ...(containerResource && {
+      containerResource: {
+        name: containerResource.name,
+        container: containerResource.container,
+        current: amount(containerResource),
+      },
+    }),
+    ...(pods && {
+      pods: {
+        metric: { name: pods.metricName, selector: pods.selector },
+        current: { averageValue: pods.currentAverageValue },
+      },
+    }),
+    ...(object && {
+      object: {
+        describedObject: object.target,
+        metric: { name: object.metricName, selector: object.selector },
+        current: { value: object.currentValue, averageValue: object.averageValue },
+      },
+    }),
+    ...(external && {
+      external: {
+        metric: { name: external.metricName, selector: external.metricSelector },
+        current: { value: external.currentValue, averageValue: external.currentAverageValue },
+      },
+    }),
+  };
+}
+
+function flatStatus({ type, resource, containerResource, pods, object, external }: MetricStatus): MeasuredMetric {
+  const amount = ({ averageUtilization, averageValue = '0' }: MetricValueStatus) => ({
+    ...(averageUtilization !== undefined && { currentAverageUtilization: averageUtilization }),
+    currentAverageValue: averageValue,
+  });
+  return {
+    type,
+    ...(resource && { resource: { name: resource.name, ...amount(resource.current) } }),
+    ...(containerResource && {
+      containerResource: {
+        name: containerResource.name,
+        ...amount(containerResource.current),
+        container: containerResource.container,
+      },
+    }),
+    ...(pods && {
+      pods: {
+        metricName: pods.metric.name,
+        currentAverageValue: pods.current.averageValue ?? '0',
+        ...selecting('selector', pods.metric),
+      },
+    }),
+    ...(object && {
+      object: {
+        target: object.describedObject,
+        metricName: object.metric.name,
+        currentValue: object.current.value ?? '0',
+        ...selecting('selector', object.metric),
+        ...(object.current.averageValue !== undefined && { averageValue: object.current.averageValue }),
+      },
+    }),
+    ...(external && {
+      external: {
+        metricName: external.metric.name,
+        ...selecting('metricSelector', external.metric),
+        currentValue: external.current.value ?? '0',
+        ...(external.current.averageValue !== undefined && { currentAverageValue: external.current.averageValue }),
+      },
+    }),
+  };
+}
+
+/** Upstream writes the behavior with Go's names and reads it with either. */
+function fromGo(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(fromGo);
+  if (typeof value !== 'object' || value === null) return value;
+  return Object.fromEntries(
+    Object.entries(value)
+      .filter(([, each]) => each !== null)
+      .map(([name, each]) => [name.charAt(0).toLowerCase() + name.slice(1), fromGo(each)]),
+  );
 }
 
 function isCpuUtilization({ type, resource }: MetricSpec): boolean {
