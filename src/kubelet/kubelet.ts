@@ -19,6 +19,7 @@ import { defaultKubeletConfiguration, idsPerPodUnit, reservedOf, type KubeletCon
 import { pressureRefusal } from './eviction/decide.ts';
 import { Evictor } from './eviction/evictor.ts';
 import type { Pressure } from './eviction/thresholds.ts';
+import { KubeletMetrics } from './metrics.ts';
 import { OwnNode } from './node/node.ts';
 import { endPods, shutdownRefusal } from './node/shutdown.ts';
 import { QosGroups } from './node/qos-groups.ts';
@@ -99,7 +100,9 @@ export async function startKubelet(options: KubeletOptions, signal?: AbortSignal
 }
 
 async function start(options: KubeletOptions, lifetime: Lifetime, signal?: AbortSignal): Promise<Kubelet> {
-  const { client, runtime, nodeName, clock, random, rootDir } = options;
+  const { client, nodeName, clock, random, rootDir } = options;
+  const metrics = new KubeletMetrics();
+  const runtime = metrics.metered(options.runtime, clock);
   const log = options.log.child('kubelet');
   const { configuration = defaultKubeletConfiguration } = options;
   const clusterDns = configuration.clusterDNS.length > 0 ? configuration.clusterDNS : options.clusterDNS;
@@ -202,6 +205,7 @@ async function start(options: KubeletOptions, lifetime: Lifetime, signal?: Abort
     clock,
     log,
     events,
+    metrics,
     objects,
     paths,
     images,
@@ -257,6 +261,7 @@ async function start(options: KubeletOptions, lifetime: Lifetime, signal?: Abort
         clock,
         log,
         workers,
+        metrics,
         known: known.promise,
         node: () => node.current,
         paths,
@@ -324,6 +329,7 @@ async function start(options: KubeletOptions, lifetime: Lifetime, signal?: Abort
       clock,
       log,
       events,
+      metrics,
       nodeName,
       workers,
       paths,

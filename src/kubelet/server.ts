@@ -13,6 +13,7 @@ import type { Log } from '#base/log.ts';
 import type { Client } from '#client/client.ts';
 import type { Runtime } from '#runtime/runtime.ts';
 import type { KubeletConfiguration } from './configuration.ts';
+import type { KubeletMetrics } from './metrics.ts';
 import type { NodePaths } from './pods/config.ts';
 import type { PodWorker } from './pods/worker.ts';
 import { allow, identify, type Identity } from './server/access.ts';
@@ -44,6 +45,7 @@ export interface ServerOptions extends ServerSecurity {
   readonly clock: Clock;
   readonly log: Log;
   readonly workers: ReadonlyMap<string, PodWorker>;
+  readonly metrics: KubeletMetrics;
   /** Resolves when the pods of the node are known: until then none can be said not to be there. */
   readonly known: Promise<void>;
   readonly node: () => Node | undefined;
@@ -149,7 +151,7 @@ async function answer(options: ServerOptions, request: IncomingMessage, response
       if (rest[0] === 'resource') return reply(response, 200, await resourceMetrics(runtime, nodeName, clock, workers));
       if (rest[0] === 'probes') return reply(response, 200, probeMetrics(workers));
       return rest.length === 0
-        ? reply(response, 200, kubeletMetrics(nodeName, workers))
+        ? reply(response, 200, `${kubeletMetrics(nodeName, workers)}${await options.metrics.registry.metrics()}\n`)
         : reply(response, 404, notFoundText);
     }
     case 'stats':

@@ -6,6 +6,7 @@ import type { Log } from '#base/log.ts';
 import type { EventRecorder } from '#client/events.ts';
 import type { PodSandboxStats, Runtime } from '#runtime/runtime.ts';
 import type { KubeletConfiguration } from '../configuration.ts';
+import type { KubeletMetrics } from '../metrics.ts';
 import { byPod, measurePodDisk, type PodDiskUse } from '../node/disk-use.ts';
 import { measureMachine, type Machine } from '../node/machine.ts';
 import type { NodePaths } from '../pods/config.ts';
@@ -30,6 +31,7 @@ export interface EvictorOptions {
   readonly clock: Clock;
   readonly log: Log;
   readonly events: EventRecorder;
+  readonly metrics: KubeletMetrics;
   readonly nodeName: string;
   readonly workers: ReadonlyMap<string, PodWorker>;
   readonly paths: NodePaths;
@@ -115,6 +117,7 @@ export class Evictor implements Disposable {
     for (const [pod, use] of ranked(threshold.signal, uses)) {
       const worker = this.#options.workers.get(pod.metadata.uid ?? '');
       if (!worker) continue;
+      this.#options.metrics.evictions.inc({ eviction_signal: threshold.signal });
       this.#evict(worker, evictionMessage(threshold, seen, pod, use), grace);
       return;
     }

@@ -36,6 +36,7 @@ import {
   allContainers,
   decide,
   type Action,
+  type ContainerKind,
   type Decision,
   type Failure,
   type Health,
@@ -62,6 +63,7 @@ import {
   widest,
   type Allocation,
 } from './resize.ts';
+import type { ContainerType, KubeletMetrics } from '../metrics.ts';
 import { RestartBackoff } from './restarts.ts';
 import { rootRefusal } from './security.ts';
 import { terminationMessage } from './termination-message.ts';
@@ -74,6 +76,7 @@ export interface PodHost {
   readonly clock: Clock;
   readonly log: Log;
   readonly events: EventRecorder;
+  readonly metrics: KubeletMetrics;
   readonly objects: Objects;
   readonly images: Images;
   readonly allocations: Allocations;
@@ -109,6 +112,12 @@ type Kill = Extract<Action, { do: 'kill' }>;
 
 const maxRetryMs = 122_000;
 
+const containerTypes = {
+  main: 'container',
+  init: 'init_container',
+  ephemeral: 'ephemeral_container',
+} as const satisfies Readonly<Record<ContainerKind, ContainerType>>;
+
 /** Brings one pod to what is wanted of it, step by step, whenever something has happened. */
 export class PodWorker {
   readonly #host: PodHost;
@@ -137,6 +146,7 @@ export class PodWorker {
   #pod: Pod;
   #asked: Pod;
   #allocation: Allocation;
+  #hasRun = false;
   #resizePending: Waiting | undefined;
   #resizing: Waiting | undefined;
   readonly #probeCounts = new Map<string, ProbeCount>();
@@ -402,12 +412,31 @@ export class PodWorker {
     const known = this.#containers.get(status.id);
     if (known && rank(known) > rank(status)) return;
     this.#containers.set(status.id, status);
+    // What was over before this agent came was counted by another.
+    if (status.state === 'exited' && known && known.state !== 'exited') this.#countEnd(status);
     if (status.state === 'exited' && known?.state !== 'exited') {
       this.#probers.get(status.id)?.[Symbol.dispose]();
       this.#probers.delete(status.id);
       this.#messages.set(status.id, terminationMessage(status));
     }
     if (status.state === 'running') this.#probe(status);
+  }
+
+  #countEnd({ metadata, exitCode, reason }: ContainerStatus): void {
+    const kind = allContainers(this.#pod).find(({ container }) => container.name === metadata.name)?.kind ?? 'main';
+    this.#host.metrics.terminatedContainers.inc({
+      container_type: containerTypes[kind],
+      exit_code: String(exitCode),
+      reason: reason || (exitCode === 0 ? 'Completed' : 'Error'),
+    });
+  }
+
+  /** Once, when the last of the pod's containers has been started for the first time. */
+  #countStart(attempt: number): void {
+    const names = new Set(this.running.map(({ metadata }) => metadata.name));
+    if (this.#hasRun || attempt > 0 || !this.#pod.spec?.containers.every(({ name }) => names.has(name))) return;
+    this.#hasRun = true;
+    this.#host.metrics.podStartDuration.observe(Math.max(0, this.#host.clock.now() - this.#startTimeMs) / 1000);
   }
 
   #forget(id: string): void {
@@ -704,7 +733,14 @@ export class PodWorker {
       handlers.find(({ name }) => name === (handler ?? '')),
     );
     const config = this.#sandboxConfig(attempt, userNamespace);
-    const id = await runtime.runPodSandbox(config, handler, this.#starting.signal);
+    let id: string;
+    try {
+      id = await runtime.runPodSandbox(config, handler, this.#starting.signal);
+    } catch (error) {
+      this.#host.metrics.startedPodsErrors.inc();
+      throw error;
+    }
+    this.#host.metrics.startedPods.inc();
     this.#sandboxes.set(id, await runtime.podSandboxStatus(id));
     this.#retries.delete('sandbox');
     this.#host.placed();
@@ -729,8 +765,10 @@ export class PodWorker {
     const { sandbox } = this;
     if (!sandbox) return;
     const signal = this.#starting.signal;
+    const type = { container_type: containerTypes[action.kind] };
     const fail = (reason: string, error: unknown, retryAtMs?: number) => {
       if (signal.aborted) return;
+      this.#host.metrics.startedContainersErrors.inc({ ...type, code: reason });
       this.#waiting.set(name, { reason, message: textOf(error) });
       this.#retryLater(name, 1000, retryAtMs);
     };
@@ -774,6 +812,7 @@ export class PodWorker {
       return fail('RunContainerError', error);
     }
     event('Normal', 'Started', 'Container started');
+    this.#host.metrics.startedContainers.inc(type);
     // What all share may have changed since it was told.
     const told = wanted.linux?.resources?.cpusetCpus;
     if (told !== undefined) this.#cpus.set(id, told);
@@ -782,7 +821,7 @@ export class PodWorker {
     this.#waiting.delete(name);
     this.#retries.delete(name);
     this.#told.delete(name);
-    await this.#started(id, container);
+    await this.#started(id, container, attempt);
   }
 
   async #configure(
@@ -822,10 +861,11 @@ export class PodWorker {
     }
   }
 
-  async #started(id: string, container: Container): Promise<void> {
+  async #started(id: string, container: Container, attempt: number): Promise<void> {
     const hook = container.lifecycle?.postStart;
     if (!hook) this.#hooked.add(id);
     this.#observe(await this.#host.runtime.containerStatus(id));
+    this.#countStart(attempt);
     this.#turn();
     if (!hook) return;
     const target = this.#target(id, container);
@@ -901,6 +941,8 @@ export class PodWorker {
       },
       failed: (kind, output) =>
         this.#event('Warning', 'Unhealthy', `${probeTitle(kind)} probe failed: ${output}`, about),
+      warned: (kind, output) =>
+        this.#event('Warning', 'ProbeWarning', `${probeTitle(kind)} probe warning: ${output}`, about),
     });
     this.#probers.set(id, prober);
   }

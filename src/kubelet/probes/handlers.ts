@@ -10,6 +10,8 @@ import { isRuntimeError, type RuntimeService } from '#runtime/runtime.ts';
 export interface Finding {
   readonly ok: boolean;
   readonly output: string;
+  /** It counts as good, but whoever made the probe should know what was said. */
+  readonly isWarning?: true;
 }
 
 export interface Target {
@@ -75,6 +77,10 @@ export function runHttp(
   return fetchOnce(url, { ...several, ...(Host?.[0] !== undefined && { Host: Host[0] }) }, timeoutMs, redirectsMax);
 }
 
+function redirected(location: string, from: URL): URL | undefined {
+  return URL.canParse(location, from) ? new URL(location, from) : undefined;
+}
+
 function fetchOnce(
   url: string,
   headers: Readonly<Record<string, string | string[]>>,
@@ -93,21 +99,23 @@ function fetchOnce(
   const request = (parsed.protocol === 'https:' ? https : http).get(parsed, options, response => {
     const status = response.statusCode ?? 0;
     const location = response.headers.location;
-    if (status >= 301 && status <= 308 && location && redirectsLeft > 0) {
-      const next = new URL(location, parsed);
+    // Another host is not the pod's: the redirect is the answer, and nobody is sent there.
+    const next = status >= 301 && status <= 308 && location ? redirected(location, parsed) : undefined;
+    if (next?.hostname === parsed.hostname) {
+      clean();
       response.destroy();
-      // Another host is not the pod's: it counts as an answer, and nobody is sent there (upstream warns and passes).
-      if (next.hostname === parsed.hostname) resolve(fetchOnce(next.href, headers, timeoutMs, redirectsLeft - 1));
-      else resolve({ ok: true, output: `Probe terminated redirects, Response body: ` });
+      if (redirectsLeft > 0) resolve(fetchOnce(next.href, headers, timeoutMs, redirectsLeft - 1));
+      else fail(`stopped after ${redirectsMax} redirects`);
       return;
     }
     const chunks: Buffer[] = [];
     let length = 0;
     const finish = () => {
       clean();
-      const isGood = status >= 200 && status < 400;
       const body = Buffer.concat(chunks).toString();
-      resolve({ ok: isGood, output: isGood ? body : `HTTP probe failed with statuscode: ${status}` });
+      if (status < 200 || status >= 400) resolve({ ok: false, output: `HTTP probe failed with statuscode: ${status}` });
+      else if (status < 300) resolve({ ok: true, output: body });
+      else resolve({ ok: true, output: `Probe terminated redirects, Response body: ${body}`, isWarning: true });
       response.destroy();
     };
     response.on('data', (chunk: Buffer) => {

@@ -26,6 +26,8 @@ export interface ProberOptions {
   readonly asked?: (kind: ProbeKind, result: 'successful' | 'failed') => void;
   /** One probe has failed. */
   readonly failed: (kind: ProbeKind, output: string) => void;
+  /** One probe was good, with something to be said about it. */
+  readonly warned?: (kind: ProbeKind, output: string) => void;
 }
 
 const titles: Readonly<Record<ProbeKind, string>> = {
@@ -97,10 +99,14 @@ export class Prober implements Disposable {
   async #run(kind: ProbeKind, probe: Probe): Promise<void> {
     const target = this.#options.target();
     if (this.#closed || !target) return;
-    const finding = await runProbe(probe, target).catch((error: unknown) => ({ ok: false, output: String(error) }));
+    const finding: Finding = await runProbe(probe, target).catch((error: unknown) => ({
+      ok: false,
+      output: String(error),
+    }));
     if (this.#closed) return;
     this.#options.asked?.(kind, finding.ok ? 'successful' : 'failed');
     if (!finding.ok) this.#options.failed(kind, finding.output);
+    else if (finding.isWarning) this.#options.warned?.(kind, finding.output);
     this.#count(kind, probe, finding);
     // A startup probe has done its work with its first success.
     if (kind === 'startup' && this.#results.get(kind)) return this.#armOthers();

@@ -41,6 +41,7 @@ describe('HTTP', () => {
       seen.push(request.headers);
       if (request.url === '/moved') response.writeHead(302, { location: '/ok' });
       else if (request.url === '/away') response.writeHead(302, { location: 'http://192.0.2.1/' });
+      else if (request.url === '/round') response.writeHead(302, { location: '/round' });
       else if (request.url === '/bad') response.writeHead(500);
       response.end('body');
     });
@@ -49,7 +50,12 @@ describe('HTTP', () => {
     assert.equal(seen[0]?.['user-agent'], 'kube-probe/1.36');
     assert.deepEqual(await get(web.port, '/bad'), { ok: false, output: 'HTTP probe failed with statuscode: 500' });
     assert.equal((await get(web.port, '/moved')).ok, true);
-    assert.equal((await get(web.port, '/away')).ok, true);
+    const output = 'Probe terminated redirects, Response body: body';
+    assert.deepEqual(await get(web.port, '/away'), { ok: true, output, isWarning: true });
+    assert.deepEqual(await get(web.port, '/round'), {
+      ok: false,
+      output: `Get "http://127.0.0.1:${web.port}/round": stopped after 10 redirects`,
+    });
     const httpHeaders = [
       { name: 'Host', value: 'example.com' },
       { name: 'user-agent', value: 'mine' },
