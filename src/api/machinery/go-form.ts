@@ -34,10 +34,10 @@ export function goField(field: Field, value: unknown): unknown {
 type Fields = Readonly<Record<string, unknown>>;
 
 /** With its names in JSON, without what is not set. */
-function jsonOf({ fields }: ObjectSchema, value: Fields): object {
+function jsonOf({ name: type, fields }: ObjectSchema, value: Fields): object {
   return Object.fromEntries(
     Object.entries<Field>(fields)
-      .toSorted(([, left], [, right]) => byTag(left, right))
+      .toSorted(([left, one], [right, other]) => byPlace(type, left, right) || byTag(one, other))
       .filter(([name, { always, required }]) => always || required || value[name] !== undefined)
       .map(([name, field]) => [name, goField(field, value[name])]),
   );
@@ -63,6 +63,14 @@ function byPlace(type: string, left: string, right: string): number {
 }
 
 const unusualOrders: Readonly<Record<string, readonly string[]>> = {
+  'io.k8s.apimachinery.pkg.apis.meta.v1.OwnerReference': [
+    'apiVersion',
+    'kind',
+    'name',
+    'uid',
+    'controller',
+    'blockOwnerDeletion',
+  ],
   'io.k8s.api.core.v1.ISCSIPersistentVolumeSource': [
     'targetPortal',
     'iqn',

@@ -1,13 +1,14 @@
+import { deepEqual } from '#base/deep-equal.ts';
 import { parseCidr } from '#base/ip.ts';
 import {
   checkDnsLabel,
   checkDnsSubdomain,
-  checkImmutable,
   checkLabelValue,
   checkMessages,
   checkOneOf,
   checkQualifiedName,
   checkRequiredOneOf,
+  immutableMessage,
 } from '../../machinery/checks.ts';
 import { goForm } from '../../machinery/go-form.ts';
 import { isDNS1123Label } from '../../machinery/names.ts';
@@ -420,7 +421,8 @@ function validateExpression(expression: string, report: Report): void {
 }
 
 export function checkFixedSpec(schema: Schema, spec: unknown, old: unknown, report: Report): void {
-  checkImmutable(goForm(schema, spec), goForm(schema, old), report);
+  const shown = goForm(schema, spec);
+  if (!deepEqual(shown, goForm(schema, old))) report.invalid(shown, immutableMessage);
 }
 
 interface ClaimState {

@@ -15,7 +15,7 @@ import {
 import { NodeSelector } from '../../core/v1/node-selector.ts';
 import { ageColumn, nameColumn, text } from '../../machinery/columns.ts';
 import { ObjectMeta } from '../../meta/v1/object-meta.ts';
-import { prepareSlice, validateSlice, validateSliceUpdate } from './slice-rules.ts';
+import { prepareNewSlice, prepareSlice, validateSlice } from './slice-rules.ts';
 
 export const CapacityRequestPolicyRange = object('io.k8s.api.resource.v1.CapacityRequestPolicyRange', {
   max: quantity(2, { pointer: true }),
@@ -140,10 +140,11 @@ export const ResourceSlice = defineKind({
   validate({ spec }, report) {
     validateSlice(spec, report.at('spec'));
   },
-  prepareForCreate: slice => prepareSlice(slice),
+  prepareForCreate: slice => prepareNewSlice(slice),
   prepareForUpdate: slice => prepareSlice(slice),
+  changeRules: 'alone',
   validateUpdate({ spec }, old, report) {
-    validateSliceUpdate(spec, old.spec, report.at('spec'));
+    validateSlice(spec, report.at('spec'), old.spec);
   },
   fieldSelectors: { 'spec.nodeName': ({ spec }) => spec.nodeName ?? '', 'spec.driver': ({ spec }) => spec.driver },
 });

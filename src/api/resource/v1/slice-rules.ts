@@ -92,9 +92,14 @@ export const taintEffects = ['NoExecute', 'NoSchedule', 'None'];
 const conditionsMax = 4;
 const validValuesMax = 10;
 
-export function validateSlice(spec: Slice, report: Report): void {
+export function validateSlice(spec: Slice, report: Report, old?: Slice): void {
   checkDriverName(spec.driver, report.at('driver'));
   validatePool(spec.pool, report.at('pool'));
+  if (old) {
+    checkImmutable(spec.pool.name, old.pool.name, report.at('pool', 'name'));
+    checkImmutable(spec.driver, old.driver, report.at('driver'));
+    checkImmutable(spec.nodeName, old.nodeName, report.at('nodeName'));
+  }
   validateReach(spec, report);
   const { devices = [], sharedCounters = [] } = spec;
   if (spec.sharedCounters !== undefined && spec.devices !== undefined)
@@ -131,18 +136,16 @@ interface DraftSlice {
   readonly metadata: { readonly creationTimestamp?: string | undefined };
 }
 
-/** Taints are as old as the slice; what is behind the feature gate DRANodeAllocatableResources, which is off, is dropped. */
-export function prepareSlice({ metadata, spec }: DraftSlice): void {
-  for (const device of spec.devices ?? []) {
-    delete device.nodeAllocatableResourceMappings;
-    for (const taint of device.taints ?? []) taint.timeAdded ??= metadata.creationTimestamp;
-  }
+/** Taints of a new slice are as old as it is. */
+export function prepareNewSlice(slice: DraftSlice): void {
+  prepareSlice(slice);
+  for (const { taints } of slice.spec.devices ?? [])
+    for (const taint of taints ?? []) taint.timeAdded ??= slice.metadata.creationTimestamp;
 }
 
-export function validateSliceUpdate(spec: Slice, old: Slice, report: Report): void {
-  checkImmutable(spec.pool.name, old.pool.name, report.at('pool', 'name'));
-  checkImmutable(spec.driver, old.driver, report.at('driver'));
-  checkImmutable(spec.nodeName, old.nodeName, report.at('nodeName'));
+/** Drops what is behind the feature gate DRANodeAllocatableResources, which is off. */
+export function prepareSlice({ spec }: DraftSlice): void {
+  for (const device of spec.devices ?? []) delete device.nodeAllocatableResourceMappings;
 }
 
 /** The items, then what is there twice; of too many nothing more is said. */

@@ -14,7 +14,7 @@ import {
 import { NodeSelector } from '../../core/v1/node-selector.ts';
 import { ageColumn, nameColumn, text } from '../../machinery/columns.ts';
 import { ObjectMeta } from '../../meta/v1/object-meta.ts';
-import { prepareSlice, validateSlice, validateSliceUpdate } from '../v1/slice-rules.ts';
+import { prepareNewSlice, prepareSlice, validateSlice } from '../v1/slice-rules.ts';
 import { DeviceTaint } from './device-taint.ts';
 
 export const CapacityRequestPolicyRange = object('io.k8s.api.resource.v1beta2.CapacityRequestPolicyRange', {
@@ -134,10 +134,11 @@ export const ResourceSlice = defineKind({
   validate({ spec }, report) {
     validateSlice(spec, report.at('spec'));
   },
-  prepareForCreate: slice => prepareSlice(slice),
+  prepareForCreate: slice => prepareNewSlice(slice),
   prepareForUpdate: slice => prepareSlice(slice),
+  changeRules: 'alone',
   validateUpdate({ spec }, old, report) {
-    validateSliceUpdate(spec, old.spec, report.at('spec'));
+    validateSlice(spec, report.at('spec'), old.spec);
   },
   fieldSelectors: { 'spec.nodeName': ({ spec }) => spec.nodeName ?? '', 'spec.driver': ({ spec }) => spec.driver },
 });
