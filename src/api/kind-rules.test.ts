@@ -158,3 +158,46 @@ test('FlowSchema and PriorityLevelConfiguration', () => {
     'spec.type FieldValueNotSupported',
   ]);
 });
+
+test('DaemonSet', () => {
+  const kind = kindOf('DaemonSet');
+  const labels = { app: 'probe' };
+  const template = { metadata: { labels }, spec: { containers: [{ name: 'main', image: 'main:1' }] } };
+  const body = { metadata, spec: { selector: { matchLabels: labels }, template } };
+  const generation = (set: Body) =>
+    (set['metadata'] as { annotations?: Body }).annotations?.['deprecated.daemonset.template.generation'];
+  const old = created(kind, body);
+  assert.equal(generation(old), '1');
+  const changed = (path: string, value: unknown) => {
+    const set = altered(structuredClone(old), path, value);
+    kind.prepareForUpdate?.(set as never, old as never);
+    return generation(set);
+  };
+  assert.equal(changed('spec.minReadySeconds', 3), '1');
+  assert.equal(changed('spec.template.spec.nodeName', 'a'), '2');
+  assert.equal(changed('metadata.annotations', {}), '1', 'nobody else sets it');
+});
+
+test('ServiceAccount', () => {
+  const secrets = [{ name: 'some', namespace: 'other', uid: 'x' }];
+  assert.deepEqual(created(kindOf('ServiceAccount'), { metadata, secrets })['secrets'], [{ name: 'some' }]);
+});
+
+test('Node', () => {
+  const kind = kindOf('Node');
+  const body = { metadata: { name: 'probe' }, spec: { podCIDR: '10.9.0.0/24', configSource: {} } };
+  assert.deepEqual(created(kind, body)['spec'], { podCIDR: '10.9.0.0/24', podCIDRs: ['10.9.0.0/24'] });
+  const features = (...declaredFeatures: string[]): [Body, readonly string[]] => [
+    { ...body, status: { declaredFeatures } },
+    [],
+  ];
+  checkMistakes('Node', [
+    [body, []],
+    features('GuestSwap', 'Resize/podLevel'),
+    [features('B', 'A')[0], ['status.declaredFeatures[1] FieldValueInvalid']],
+    [features('a')[0], ['status.declaredFeatures[0] FieldValueInvalid']],
+    [features('A', 'A')[0], ['status.declaredFeatures[1] FieldValueDuplicate']],
+  ]);
+  const moved = altered(body, 'spec', { podCIDR: '10.9.1.0/24' });
+  assert.deepEqual(updateMistakes(kind, body, moved), ['spec.podCIDRs FieldValueForbidden']);
+});

@@ -1,8 +1,9 @@
+import { deepEqual } from '#base/deep-equal.ts';
 import { defineKind, type Draft, type ObjectOf } from '../../machinery/kind.ts';
 import { int32, int64, intOrString, list, object, string, struct, time, type TypeOf } from '../../machinery/schema.ts';
 import { PodTemplateSpec } from '../../core/v1/pod-template-spec.ts';
 import { LabelSelector } from '../../meta/v1/label-selector.ts';
-import { checkImmutable, checkNonNegative, sameValue } from '../../machinery/checks.ts';
+import { checkImmutable, checkNonNegative } from '../../machinery/checks.ts';
 import { ageColumn, formatLabels, integer, nameColumn, text } from '../../machinery/columns.ts';
 import { goForm } from '../../machinery/go-form.ts';
 import { validateLabelSelector } from '../../machinery/object-meta-validation.ts';
@@ -120,7 +121,7 @@ export const DaemonSet = defineKind({
     setTemplateGeneration(metadata, Math.max(1, templateGeneration(metadata)));
   },
   prepareForUpdate({ metadata, spec }, old) {
-    const changes = sameValue(spec.template, old.spec.template) ? 0 : 1;
+    const changes = deepEqual(spec.template, old.spec.template) ? 0 : 1;
     setTemplateGeneration(metadata, templateGeneration(old.metadata) + changes);
   },
   prepareForStatusUpdate({ metadata }, old) {

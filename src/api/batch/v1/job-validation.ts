@@ -35,19 +35,24 @@ export function validateJob(job: JobLike, report: Report): void {
   const { metadata, spec } = job;
   const at = report.at('spec');
   if (!spec.manualSelector) validateGeneratedSelector(job, report);
-  validateJobSpec(spec, at);
-  validateLabelSelector(spec.selector, at.at('selector'));
-  if (!spec.selector) at.at('selector').required();
-  if (isSoundSelector(spec.selector) && !labelSelectorMatches(spec.selector, spec.template.metadata?.labels ?? {}))
-    at.at('template', 'metadata', 'labels').invalid(
-      spec.template.metadata?.labels ?? null,
-      '`selector` does not match template `labels`',
-    );
+  validateSelectingSpec(spec, at);
   if (spec.completionMode !== 'Indexed' || !spec.completions) return;
   // The host name of the last pod: names grow with the index.
   const name = metadata.name ?? '';
-  for (const message of isDNS1123Label(`${name}-${spec.completions - 1}`))
-    report.at('metadata', 'name').invalid(name, `will not able to create pod with invalid DNS label: ${message}`);
+  const last = `${name}-${spec.completions - 1}`;
+  if (isDNS1123Label(last).length > 0)
+    report.at('metadata', 'name').invalid(name, `will not able to create pod with invalid DNS label: ${last}`);
+}
+
+/** With the selector, that the jobs of a CronJob have not yet. */
+function validateSelectingSpec(spec: JobSpec, report: Report): void {
+  validateJobSpec(spec, report);
+  validateLabelSelector(spec.selector, report.at('selector'));
+  if (!spec.selector) report.at('selector').required();
+  if (isSoundSelector(spec.selector) && !labelSelectorMatches(spec.selector, spec.template.metadata?.labels ?? {}))
+    report
+      .at('template', 'metadata', 'labels')
+      .invalid(spec.template.metadata?.labels ?? null, '`selector` does not match template `labels`');
 }
 
 /** Also of the template of a CronJob. `report` stands at the spec. */
@@ -84,6 +89,8 @@ export function validateJobSpec(spec: JobSpec, report: Report): void {
 export function validateJobUpdate(job: JobLike, old: JobLike, report: Report): void {
   const at = report.at('spec');
   const { spec } = job;
+  // Upstream looks at it once more.
+  validateSelectingSpec(spec, at);
   validateCompletionsUpdate(spec, old.spec, at.at('completions'));
   checkImmutable(spec.selector, old.spec.selector, at.at('selector'));
   const isHeld = old.spec.suspend === true && old.status.startTime === undefined;

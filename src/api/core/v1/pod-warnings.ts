@@ -67,6 +67,10 @@ export function podWarnings(metadata: ObjectMeta, spec: PodSpec, base = new Repo
           message,
         );
     }
+  for (const { name, projected } of spec.volumes ?? [])
+    for (const source of projected?.sources ?? [])
+      if (Object.keys(source).length === 0)
+        warnings.push(`volume ${JSON.stringify(name)} (Projected) has no sources provided`);
   warnOfRepeats(spec.hostAliases ?? [], 'ip', at.at('hostAliases'), warn);
   warnOfRepeats(spec.imagePullSecrets ?? [], 'name', at.at('imagePullSecrets'), warn);
   for (const [index, secret] of (spec.imagePullSecrets ?? []).entries())
