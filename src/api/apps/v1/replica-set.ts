@@ -4,7 +4,6 @@ import { PodTemplateSpec } from '../../core/v1/pod-template-spec.ts';
 import { LabelSelector } from '../../meta/v1/label-selector.ts';
 import { checkImmutable, checkNonNegative } from '../../machinery/checks.ts';
 import { ageColumn, integer, nameColumn } from '../../machinery/columns.ts';
-import { Report } from '../../machinery/validation.ts';
 import { defaultPodTemplate } from '../../core/v1/pod-spec-defaults.ts';
 import { changedTemplateWarnings } from '../../core/v1/pod-warnings.ts';
 import { containersColumn, imagesColumn, selectorColumn } from '../../core/v1/workload-columns.ts';

@@ -1,7 +1,6 @@
 import { ageColumn, nameColumn, text } from '../../machinery/columns.ts';
 import { formatDuration } from '../../machinery/duration.ts';
 import { isDNS1123Label } from '../../machinery/names.ts';
-import { Report } from '../../machinery/validation.ts';
 import { defaultPodTemplate } from '../../core/v1/pod-spec-defaults.ts';
 import { changedTemplateWarnings } from '../../core/v1/pod-warnings.ts';
 import { containersColumn, imagesColumn, selectorColumn } from '../../core/v1/workload-columns.ts';

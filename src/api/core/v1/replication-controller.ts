@@ -3,7 +3,6 @@ import { int32, int64, list, map, object, string, struct, time, types, type Type
 import { PodTemplateSpec } from './pod-template-spec.ts';
 import { checkNonNegative } from '../../machinery/checks.ts';
 import { ageColumn, formatLabels, integer, joined, nameColumn, text, wide } from '../../machinery/columns.ts';
-import { Report } from '../../machinery/validation.ts';
 import { defaultPodTemplate } from './pod-spec-defaults.ts';
 import { validatePodTemplate } from './pod-spec-validation.ts';
 import { changedTemplateWarnings } from './pod-warnings.ts';
