@@ -314,8 +314,10 @@ test('the root lists the paths there are', async () => {
 
 test('paths beside the resources', async () => {
   await using server = await openTestServer();
-  for (const path of ['/healthz/nothing', '/version/more', '/nothing'])
+  for (const path of ['/healthz/nothing', '/nothing'])
     refused(await server.call('GET', path), 404, '404 page not found\n');
+  refused(await server.call('GET', '/version/more'), 404, 'the server could not find the requested resource');
+  assert.equal((await server.call('GET', '/version', undefined, { accept: 'application/yaml' })).code, 406);
   refused(
     await server.call('POST', '/version', {}),
     405,

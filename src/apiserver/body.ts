@@ -86,7 +86,7 @@ export function valueOf(kind: Kind, body: RequestBody, duplicates: string[] | un
       }
       case 'yaml': {
         // Upstream makes JSON of it first, with its keys in order.
-        const value = inOrder(decodeYaml(bytes));
+        const value = bytes.length === 0 ? {} : inOrder(decodeYaml(bytes));
         duplicates?.push(...duplicateYamlKeys(bytes));
         return value;
       }

@@ -109,7 +109,7 @@ export class Dispatcher {
       );
     }
     const served = Object.hasOwn(kind.subresources, subresource) ? kind.subresources[subresource] : undefined;
-    if (!served || !mounted) throw errors.noSuchResource();
+    if (!served || !mounted) throw kind.custom ? errors.notFound(kind, info.name) : errors.noSuchResource();
     // What is proxied knows a method that is no verb.
     const isProxied = subresource === 'proxy' && call.request.method === 'OPTIONS';
     if (isHead || (!isProxied && !served.verbs.includes(info.verb))) throw notServed(kind, info.verb);

@@ -1,6 +1,7 @@
+import { errors } from '#api/machinery/errors.ts';
 import { kubernetesVersion } from '#api/machinery/version.ts';
 import { readOnly, type RawPath } from './subresource.ts';
-import { jsonResponse, textResponse } from './text.ts';
+import { jsonResponse } from './text.ts';
 
 const { major, minor, gitVersion } = kubernetesVersion;
 
@@ -23,9 +24,11 @@ const version = {
 export const versionPath: RawPath = {
   path: '/version',
   prefix: true,
-  handle: readOnly(({ path }) =>
-    path === '/version' || path === '/version/'
-      ? jsonResponse(200, version)
-      : textResponse(404, '404 page not found\n'),
-  ),
+  handle: readOnly(({ path, headers }) => {
+    if (path !== '/version' && path !== '/version/') throw errors.noSuchResource();
+    const accept = [headers['accept'] ?? '*/*'].flat().join(',');
+    if (!/^\s*$|\*\/\*|application\/json/.test(accept))
+      throw errors.other('NotAcceptable', '406: Not Acceptable\n\nAvailable representations: application/json', {});
+    return jsonResponse(200, version);
+  }),
 };

@@ -61,6 +61,9 @@ function resourceList(groupVersion: string, kinds: readonly Kind[]): object {
   };
 }
 
+/** In upstream's order for them. */
+const customVerbs = ['delete', 'deletecollection', 'get', 'list', 'patch', 'create', 'update', 'watch'];
+
 function apiResources(kind: Kind): object[] {
   return [
     {
@@ -68,7 +71,7 @@ function apiResources(kind: Kind): object[] {
       singularName: kind.singular,
       namespaced: kind.namespaced,
       kind: kind.kind,
-      verbs: kind.verbs.toSorted(),
+      verbs: kind.custom ? customVerbs : kind.verbs.toSorted(),
       ...(kind.shortNames.length > 0 && { shortNames: kind.shortNames }),
       ...(kind.categories.length > 0 && { categories: kind.categories }),
       ...(isStored(kind) && { storageVersionHash: storageVersionHash(kind) }),

@@ -18,7 +18,10 @@ export function openIdPaths(options: {
   };
   return [
     { path: '/.well-known/openid-configuration', handle: () => cacheable('application/json', configuration) },
-    { path: '/openid/v1/jwks', handle: () => cacheable('application/jwk-set+json', keySet(options.keys)) },
+    ...['/openid/v1/jwks', '/openid/v1/jwks/'].map(path => ({
+      path,
+      handle: () => cacheable('application/jwk-set+json', keySet(options.keys)),
+    })),
   ];
 }
 

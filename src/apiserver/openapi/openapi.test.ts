@@ -158,7 +158,7 @@ test('v2: JSON or protobuf, each with a tag', async () => {
   );
   assert.notEqual(protobuf.headers['etag'], etag);
   assert.equal((await get('/openapi/v2', { accept: 'text/html' })).code, 406);
-  assert.equal((await get('/openapi/v3', { accept: old })).code, 406);
+  assert.equal((await get('/openapi/v3/api/v1', { accept: old })).code, 406);
 });
 
 test('v3: an index, and a document for each group version that may be kept for ever', async () => {

@@ -69,10 +69,17 @@ export function openApiPaths({ kinds, onChange, clock, aggregation }: OpenApiOpt
         const name = request.path.slice('/openapi/v3/'.length);
         const remote = remoteNamed(name);
         if (aggregation && remote?.openApi3?.from === 'remote') return aggregation.passOnFor(remote, request, user);
-        if (!acceptsJson(request)) return notAcceptable;
         documents ??= makeDocuments(withSpokenKinds(kinds()));
         const made = await documents;
-        if (request.path === '/openapi/v3') return tagged(request, indexOf(made, remotes()), { vary: 'Accept' });
+        // The index is one text, whatever is accepted.
+        if (request.path === '/openapi/v3')
+          return {
+            code: 200,
+            headers: { 'content-type': 'text/plain; charset=utf-8' },
+            kind: 'bytes',
+            bytes: [indexOf(made, remotes()).bytes],
+          };
+        if (!acceptsJson(request)) return notAcceptable;
         const document = remote?.openApi3 ?? made.get(name);
         return document && 'bytes' in document ? one(request, name, document, clock) : notFound;
       },

@@ -26,6 +26,7 @@ export async function scale(call: Call, resource: Resource): Promise<ApiResponse
   if (verb === 'get') {
     const entry = existing(resource, namespace, name);
     await viewsReady(resource, [entry]);
+    checkIsScalable(resource.kind, viewOf(resource, entry));
     return answer(call, scaleOf(resource.kind, viewOf(resource, entry)));
   }
   if (verb === 'patch' && patchType(call) === 'apply') return apply(call, resource);
@@ -144,12 +145,16 @@ function setReplicas(draft: Record<string, unknown>, { specReplicas }: ScalePath
   setOwn(at, specReplicas.at(-1) as string, replicas);
 }
 
+/** A custom object may lack the number. */
+function checkIsScalable(kind: Kind, object: ApiObject): void {
+  const { specReplicas } = pathsOf(kind);
+  if (kind.custom && valueAt(object, specReplicas) === undefined)
+    throw errors.internal(`the spec replicas field ${JSON.stringify(`.${specReplicas.join('.')}`)} does not exist`);
+}
+
 function scaleOf(kind: Kind, object: ApiObject): Scale {
   const { name, namespace, uid, resourceVersion, creationTimestamp } = object.metadata;
   const { specReplicas, statusReplicas, labelSelector } = pathsOf(kind);
-  const replicas = valueAt(object, specReplicas);
-  if (kind.custom && replicas === undefined)
-    throw errors.internal(`the spec replicas field ${JSON.stringify(`.${specReplicas.join('.')}`)} does not exist`);
   const selector = kind.custom
     ? String(labelSelector ? (valueAt(object, labelSelector) ?? '') : '')
     : selectorText(kind, (object as Scaled).spec?.selector);
@@ -157,7 +162,7 @@ function scaleOf(kind: Kind, object: ApiObject): Scale {
     kind: 'Scale',
     apiVersion: apiVersionOf(Scale),
     metadata: { name, namespace, uid, resourceVersion, creationTimestamp },
-    spec: { replicas: replicas ?? 0 },
+    spec: { replicas: valueAt(object, specReplicas) ?? 0 },
     status: { replicas: valueAt(object, statusReplicas) ?? 0, ...(selector !== '' && { selector }) },
   } as unknown as Scale;
 }

@@ -219,7 +219,12 @@ const emptied = [
   'api/v1/secrets',
   'api/v1/serviceaccounts',
   'apis/apps/v1/deployments',
+  'api/v1/limitranges',
+  'api/v1/persistentvolumeclaims',
+  'api/v1/resourcequotas',
+  'apis/coordination.k8s.io/v1/leases',
   'apis/policy/v1/poddisruptionbudgets',
+  'apis/rbac.authorization.k8s.io/v1/rolebindings',
   'apis/rbac.authorization.k8s.io/v1/roles',
 ];
 
