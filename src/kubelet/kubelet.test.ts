@@ -201,8 +201,12 @@ describe('kubelet on a hollow runtime', () => {
     const init = (name: string, more: Json = {}) => ({ ...node.main, name, image: 'step', ...more });
     const side = init('side', { image: 'side', restartPolicy: 'Always' });
     await node.create({ initContainers: [init('one'), side, init('two')] });
+    const reasons = () => node.pod()?.status?.initContainerStatuses?.map(({ state }) => state?.waiting?.reason);
+    await until('the pod is told of', () => reasons());
+    // Before the first of them is made, too.
+    assert.ok(reasons()?.every(reason => reason === undefined || reason === 'PodInitializing'));
     await until('the first runs', () => node.pod()?.status?.initContainerStatuses?.[0]?.state?.running);
-    assert.equal(node.pod()?.status?.initContainerStatuses?.[2]?.state?.waiting?.reason, 'PodInitializing');
+    assert.equal(reasons()?.[2], 'PodInitializing');
     await node.clock.advance(1000);
     await until('the last runs', () => node.pod()?.status?.initContainerStatuses?.[2]?.state?.running);
     assert.ok(node.pod()?.status?.initContainerStatuses?.[1]?.state?.running);

@@ -315,6 +315,16 @@ describe('a node with real containers', { skip: missing.length > 0 && missing.jo
       metrics.body,
       /container_memory_working_set_bytes\{container="main",namespace="default",pod="talk"\} \d+/,
     );
+    const own = (await ask(node, '/metrics', { headers })).body;
+    for (const name of [
+      'kubelet_running_pods',
+      'kubelet_started_pods_total',
+      'kubelet_started_containers_total{container_type="container"}',
+      'kubelet_runtime_operations_total{operation_type="run_podsandbox"}',
+      'kubelet_runtime_operations_duration_seconds_bucket',
+      'kubelet_pod_start_duration_seconds_count',
+    ])
+      assert.match(own, new RegExp(`^${RegExp.escape(name)}.* [1-9]`, 'm'));
     assert.equal((await ask(node, '/exec/default/talk/main?command=id&output=1', { headers })).code, 403);
   });
 

@@ -347,7 +347,7 @@ describe('beside the resources', () => {
     }
     assert.match(
       (await server.call('GET', '/readyz?verbose')).text,
-      /\[\+\]etcd-readiness ok\n[\s\S]*\[\+\]informer-sync ok/,
+      /\[\+\]etcd-readiness ok\n[\s\S]*\[\+\]informer-sync ok[\s\S]*\[\+\]poststarthook\/crd-informer-synced ok/,
     );
     const check = () => Promise.reject(new Error('secret'));
     await using ill = await openTestServer({ healthChecks: [{ name: 'ill', in: ['livez'], check }] });
@@ -369,7 +369,11 @@ describe('beside the resources', () => {
       'apiserver_resource_objects',
     ])
       assert.ok(text.includes(name), name);
-    await server.call('GET', '/readyz');
+    // Who has not been asked for is asked now.
+    assert.match(
+      (await server.call('GET', '/metrics/slis')).text,
+      /kubernetes_healthcheck\{name="ping",type="livez"\} 1\n/,
+    );
     assert.match(
       (await server.call('GET', '/metrics/slis')).text,
       /kubernetes_healthcheck\{name="etcd",type="readyz"\} 1\n[\s\S]*kubernetes_healthchecks_total\{name="etcd",status="success",type="readyz"\} 1\n/,
