@@ -261,7 +261,7 @@ test('administrators look at devices from namespaces that are labelled for it', 
   const template = { metadata: { name: 'look' }, spec: { spec } } as Partly<ResourceClaimTemplate>;
   await assert.rejects(
     client.create(ResourceClaimTemplate, template, { namespace }),
-    /spec\.spec\.devices\.requests\[0\]/,
+    /spec\.devices\.requests\[0\]\.adminAccess/,
   );
   const labels = { 'resource.kubernetes.io/admin-access': 'true' };
   await client.create(Namespace, { metadata: { name: 'admin', labels } });
