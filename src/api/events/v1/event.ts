@@ -101,8 +101,8 @@ const immutableFields = [
 interface NewEvent extends ApiObject {
   readonly action?: string | undefined;
   readonly deprecatedCount?: number | undefined;
-  readonly deprecatedFirstTimestamp?: string | undefined;
-  readonly deprecatedLastTimestamp?: string | undefined;
+  readonly deprecatedFirstTimestamp?: string | null | undefined;
+  readonly deprecatedLastTimestamp?: string | null | undefined;
   readonly deprecatedSource: EventSource;
   readonly eventTime: string | null;
   readonly note?: string | undefined;
@@ -122,8 +122,8 @@ function asCore(event: NewEvent): ApiObject {
   return {
     ...same,
     ...(deprecatedCount !== undefined && { count: deprecatedCount }),
-    ...(deprecatedFirstTimestamp && { firstTimestamp: deprecatedFirstTimestamp }),
-    ...(deprecatedLastTimestamp && { lastTimestamp: deprecatedLastTimestamp }),
+    firstTimestamp: deprecatedFirstTimestamp ?? null,
+    lastTimestamp: deprecatedLastTimestamp ?? null,
     involvedObject: regarding,
     ...(note !== undefined && { message: note }),
     reportingComponent: reportingController ?? '',
@@ -138,8 +138,8 @@ function fromCore(event: CoreEvent): NewEvent {
   return {
     ...same,
     ...(count !== undefined && { deprecatedCount: count }),
-    ...(firstTimestamp && { deprecatedFirstTimestamp: firstTimestamp }),
-    ...(lastTimestamp && { deprecatedLastTimestamp: lastTimestamp }),
+    deprecatedFirstTimestamp: firstTimestamp ?? null,
+    deprecatedLastTimestamp: lastTimestamp ?? null,
     deprecatedSource: source,
     eventTime: eventTime ?? null,
     ...(message !== undefined && { note: message }),
