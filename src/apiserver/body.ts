@@ -1,7 +1,7 @@
 import { ApiError, errors } from '#api/machinery/errors.ts';
 import { decodeObject } from '#api/machinery/decode.ts';
 import { defaultObject } from '#api/machinery/defaults.ts';
-import { decodeJson, duplicateKeys, setOwn } from '#api/machinery/json.ts';
+import { decodeJson, duplicateKeys, keysOf, setOwn } from '#api/machinery/json.ts';
 import { apiVersionOf, type ApiObject, type Draft, type Kind } from '#api/machinery/kind.ts';
 import { decodeMessage, decodeProtobuf } from '#api/machinery/protobuf.ts';
 import type { Json, JsonObject } from '#api/machinery/schema.ts';
@@ -36,7 +36,7 @@ export function decodeBody(
   const problems: string[] = [];
   const value = valueOf(kind, body, fieldValidation === 'Ignore' ? undefined : problems) ?? {};
   checkType(call, kind, value, body, equalVersions);
-  const object = objectOf(call, kind, value, fieldValidation, problems);
+  const object = objectOf(call, kind, value, fieldValidation, problems, body);
   defaultObject(kind, object as never);
   call.record?.sent(object);
   return object;
@@ -49,11 +49,12 @@ export function objectOf(
   value: Json,
   fieldValidation: FieldValidation,
   problems: string[] = [],
+  body?: RequestBody,
 ): Draft<ApiObject> {
   const { object, unknown } = decodeObject(kind.schema, value, {
     unknown: fieldValidation === 'Ignore' ? 'drop' : 'report',
   });
-  const all = unknown.length === 0 ? problems : [...withoutUnknown(problems, unknown), ...unknown];
+  const all = unknown.length === 0 ? problems : asRead([...withoutUnknown(problems, unknown), ...unknown], body);
   if (all.length > 0 && fieldValidation === 'Strict')
     throw errors.badRequest(handled(kind, kind.kind, `strict decoding error: ${all.join(', ')}`));
   for (const problem of all) call.warn(problem.replace(/^yaml: unmarshal errors:\n {2}/, ''));
@@ -61,6 +62,18 @@ export function objectOf(
   object['kind'] = kind.kind;
   object['metadata'] ??= {};
   return object as unknown as Draft<ApiObject>;
+}
+
+/** What is wrong with JSON in the order in which a reader comes upon it; YAML is looked through for duplicates first. */
+function asRead(problems: readonly string[], body: RequestBody | undefined): readonly string[] {
+  const isMixed = problems[0]?.startsWith('duplicate field ') && problems.length > 1;
+  if (!isMixed || body?.kind !== 'bytes' || bodyFormat(body.contentType, true) !== 'json') return problems;
+  const places = new Map<string, number>();
+  for (const { path, isRepeated } of keysOf(body.bytes)) {
+    const problem = `${isRepeated ? 'duplicate' : 'unknown'} field ${JSON.stringify(path)}`;
+    if (!places.has(problem)) places.set(problem, places.size);
+  }
+  return problems.toSorted((left, right) => (places.get(left) ?? 0) - (places.get(right) ?? 0));
 }
 
 /** What stands in or below an unknown field is not looked at: it cannot be there twice. */

@@ -129,6 +129,8 @@ describe('create', () => {
     const strict = await server.call('POST', `${maps}?fieldValidation=Strict`, body);
     assert.equal(strict.code, 400);
     assert.match(strict.body.message, /strict decoding error: duplicate field "data.a", unknown field "foo"/);
+    const other = await server.call('POST', `${maps}?fieldValidation=Strict`, '{"foo":1,"data":{"a":"1","a":"2"}}');
+    assert.match(other.body.message, /strict decoding error: unknown field "foo", duplicate field "data.a"/);
     const warned = await server.call('POST', `${maps}?dryRun=All`, body);
     assert.deepEqual(warned.headers['warning'], [
       '299 - "duplicate field \\"data.a\\""',

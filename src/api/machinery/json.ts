@@ -24,8 +24,17 @@ export function decodeJson(source: Uint8Array | string, options?: JsonOptions): 
 export function duplicateKeys(source: Uint8Array | string): string[] {
   const text = textOf(source);
   if (!mayHaveDuplicates(text)) return [];
-  const found: string[] = [];
-  parseSlowly(text, { onDuplicate: path => found.push(path) });
+  return keysOf(text)
+    .filter(({ isRepeated }) => isRepeated)
+    .map(({ path }) => path);
+}
+
+/** The path of every key as often as it stands there, in the order of the text. */
+export function keysOf(
+  source: Uint8Array | string,
+): readonly { readonly path: string; readonly isRepeated: boolean }[] {
+  const found: { path: string; isRepeated: boolean }[] = [];
+  parseSlowly(textOf(source), { onKey: (path, isRepeated) => found.push({ path, isRepeated }) });
   return found;
 }
 
@@ -158,22 +167,24 @@ function grown(array: Int32Array<ArrayBuffer>): Int32Array<ArrayBuffer> {
   return larger;
 }
 
-function parseSlowly(text: string, options?: JsonOptions & { onDuplicate?: (path: string) => void }): Json {
-  return new Parser(text, options?.depthMax ?? limits.documentDepthMax, options?.onDuplicate).document();
+function parseSlowly(text: string, options?: JsonOptions & { onKey?: OnKey }): Json {
+  return new Parser(text, options?.depthMax ?? limits.documentDepthMax, options?.onKey).document();
 }
+
+type OnKey = (path: string, isRepeated: boolean) => void;
 
 /** The exact parser, for what the fast path cannot do: wide integers, errors in Go's words, duplicate keys. */
 class Parser {
   readonly #text: string;
   readonly #depthMax: number;
-  readonly #onDuplicate: ((path: string) => void) | undefined;
+  readonly #onKey: OnKey | undefined;
   #index = 0;
   #depth = 0;
 
-  constructor(text: string, depthMax: number, onDuplicate: ((path: string) => void) | undefined) {
+  constructor(text: string, depthMax: number, onKey: OnKey | undefined) {
     this.#text = text;
     this.#depthMax = depthMax;
-    this.#onDuplicate = onDuplicate;
+    this.#onKey = onKey;
   }
 
   document(): Json {
@@ -214,7 +225,7 @@ class Parser {
       if (this.#text[this.#index] !== '"') this.#fail('looking for beginning of object key string');
       const key = this.#string();
       const keyPath = path === '' ? key : `${path}.${key}`;
-      if (Object.hasOwn(object, key)) this.#onDuplicate?.(keyPath);
+      this.#onKey?.(keyPath, Object.hasOwn(object, key));
       if (this.#next() !== ':') this.#fail('after object key');
       this.#index++;
       setOwn(object, key, this.#value(keyPath));
