@@ -154,8 +154,8 @@ async function compareKind(kind: Kind, means: Means, theirs: Server, ours: Serve
 }
 
 function pathOf(kind: Kind): string {
-  const [base] = basesOf(kind);
-  return `${collectionOf(kind)}/${(base?.['metadata'] as { readonly name: string }).name}`;
+  const { name } = (basesOf(kind)[0] ?? {})['metadata'] as { readonly name: string };
+  return `${collectionOf(kind)}/${name}`;
 }
 
 /** The version of the object that is changed, for kinds that want to be told it. */

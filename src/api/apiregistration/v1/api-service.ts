@@ -121,7 +121,10 @@ function validateApiService({ metadata, spec }: ApiServiceLike, report: Report):
   const { service } = spec;
   if (service === undefined) {
     if (spec.caBundle !== undefined && spec.caBundle !== '') {
-      at.at('caBundle').invalid(`${Buffer.from(spec.caBundle, 'base64').length} bytes`, 'local APIServices may not have a caBundle');
+      at.at('caBundle').invalid(
+        `${Buffer.from(spec.caBundle, 'base64').length} bytes`,
+        'local APIServices may not have a caBundle',
+      );
     }
     if (spec.insecureSkipTLSVerify === true) {
       at.at('insecureSkipTLSVerify').invalid(true, 'local APIServices may not have insecureSkipTLSVerify');
