@@ -1,10 +1,10 @@
 import { ApiError, errors } from '#api/machinery/errors.ts';
 import { decodeObject } from '#api/machinery/decode.ts';
 import { defaultObject } from '#api/machinery/defaults.ts';
-import { decodeJson, duplicateKeys, keysOf, setOwn } from '#api/machinery/json.ts';
+import { decodeJson, duplicateKeys, keysOf, withSortedKeys } from '#api/machinery/json.ts';
 import { apiVersionOf, type ApiObject, type Draft, type Kind } from '#api/machinery/kind.ts';
 import { decodeMessage, decodeProtobuf } from '#api/machinery/protobuf.ts';
-import type { Json, JsonObject } from '#api/machinery/schema.ts';
+import type { Json } from '#api/machinery/schema.ts';
 import { decodeYaml, duplicateYamlKeys } from '#api/machinery/yaml.ts';
 import type { RequestBody } from '#client/transport.ts';
 import type { Call, WriteOptions } from './call.ts';
@@ -99,7 +99,7 @@ export function valueOf(kind: Kind, body: RequestBody, duplicates: string[] | un
       }
       case 'yaml': {
         // Upstream makes JSON of it first, with its keys in order.
-        const value = bytes.length === 0 ? {} : inOrder(decodeYaml(bytes));
+        const value = bytes.length === 0 ? {} : withSortedKeys(decodeYaml(bytes));
         duplicates?.push(...duplicateYamlKeys(bytes));
         return value;
       }
@@ -112,14 +112,6 @@ export function valueOf(kind: Kind, body: RequestBody, duplicates: string[] | un
     const problem = format === 'json' ? `couldn't get version/kind; json parse error: ${message}` : message;
     throw unrecognized(kind, problem.replace(/^error converting YAML to JSON: /, ''), bytes);
   }
-}
-
-function inOrder(value: Json): Json {
-  if (Array.isArray(value)) return value.map(inOrder);
-  if (typeof value !== 'object' || value === null) return value;
-  const ordered = {};
-  for (const name of Object.keys(value).sort()) setOwn(ordered, name, inOrder((value as JsonObject)[name] as Json));
-  return ordered;
 }
 
 function protobufValue(kind: Kind, bytes: Uint8Array): Json {

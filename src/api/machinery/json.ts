@@ -1,5 +1,5 @@
 import { limits } from '#base/limits.ts';
-import type { Json } from './schema.ts';
+import type { Json, JsonObject } from './schema.ts';
 
 export interface JsonOptions {
   readonly depthMax?: number;
@@ -46,6 +46,18 @@ export function encodeJson(value: unknown): string {
     if (!(error instanceof TypeError)) throw error;
     return JSON.stringify(value, (_key, each: unknown) => (typeof each === 'bigint' ? rawJson(each.toString()) : each));
   }
+}
+
+/** The same value with the keys of all its objects in order, as Go writes maps. What is undefined is left out. */
+export function withSortedKeys(value: Json): Json {
+  if (Array.isArray(value)) return value.map(withSortedKeys);
+  if (typeof value !== 'object' || value === null) return value;
+  const sorted = {};
+  for (const name of Object.keys(value).sort()) {
+    const each = (value as JsonObject)[name];
+    if (each !== undefined) setOwn(sorted, name, withSortedKeys(each));
+  }
+  return sorted;
 }
 
 const rawJson = (JSON as unknown as { rawJSON(text: string): unknown }).rawJSON;

@@ -1,6 +1,8 @@
 import { ControllerRevision } from '#api/apps/v1/controller-revision.ts';
 import type { PodTemplateSpec } from '#api/core/v1/pod-template-spec.ts';
+import { withSortedKeys } from '#api/machinery/json.ts';
 import type { ApiObject, Kind } from '#api/machinery/kind.ts';
+import type { Json } from '#api/machinery/schema.ts';
 import { create, remove, update, type Action } from '../actions.ts';
 import { canonicalJson } from '../canonical-json.ts';
 import { controllerReference } from '../core/pod-from-template.ts';
@@ -50,7 +52,7 @@ export function reviseTemplate(
       ownerReferences: [controllerReference(kind, owner)],
     },
     // In the order in which Go writes maps: clients compare the bytes.
-    data: JSON.parse(text) as ControllerRevision['data'],
+    data: withSortedKeys(data as unknown as Json) as unknown as ControllerRevision['data'],
     revision,
   };
   return { history: [...history, current], current, actions: [create(ControllerRevision, current)] };
