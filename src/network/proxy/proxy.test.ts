@@ -166,6 +166,19 @@ if (isolated(import.meta.filename)) {
     assert.equal(await pod(2).peer.call('tcp', '10.96.0.250', 80, { timeoutMs: 200 }), 'timeout', 'nobody has it');
     await service('web', { clusterIP: '10.96.0.9' }, [{ ip: pod(0).ip }, { ip: pod(1).ip }, { ip: pod(2).ip }]);
     assert.equal((await answers(host, '10.96.0.9', 80, 60)).length, 3);
+    const slice = {
+      metadata: { namespace: 'default', name: 'web-IPv4', labels: { 'kubernetes.io/service-name': 'web' } },
+      addressType: 'IPv4',
+      ports: [{ name: 'p', port: 8080, protocol: 'TCP' }],
+      endpoints: [{ addresses: [pod(1).ip], nodeName: 'here', conditions: { ready: true } }],
+    };
+    feed.put(EndpointSlice, slice);
+    await settled();
+    assert.deepEqual(await answers(host, '10.96.0.9', 80), ['b 192.0.2.1']);
+    const labels = { ...slice.metadata.labels, 'service.kubernetes.io/headless': '' };
+    feed.put(EndpointSlice, { ...slice, metadata: { ...slice.metadata, labels } });
+    await settled();
+    assert.equal(await host.call('tcp', '10.96.0.9', 80), 'ECONNREFUSED', 'slices of headless services lead nowhere');
   });
 
   test('a NodePort at chosen addresses of the node only', async () => {

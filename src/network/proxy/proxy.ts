@@ -163,8 +163,9 @@ class Proxy implements ServiceProxy {
         },
         updated: (slice, old) => {
           this.#noteChangeTime(slice);
+          // Its labels may lead to another service than before, or to none.
           ofSlice(slice);
-          if (slice.metadata.labels?.[serviceNameLabel] !== old.metadata.labels?.[serviceNameLabel]) ofSlice(old);
+          ofSlice(old);
         },
         deleted: ofSlice,
       }),
