@@ -55,8 +55,11 @@ export function toStored({ spec, status, ...rest }: Autoscaler): Stored {
 
 export function fromStored(stored: ApiObject): Autoscaler {
   const { spec, status, ...rest } = stored as Stored;
-  const { metrics = [], behavior, ...wanted } = spec;
-  const { currentMetrics = [], conditions = [], ...counts } = status;
+  // What is shown even when it is unset is null then.
+  const { metrics: someMetrics, behavior, ...wanted } = spec;
+  const { currentMetrics: someCurrent, conditions, ...counts } = status;
+  const metrics = someMetrics ?? [];
+  const currentMetrics = someCurrent ?? [];
   const cpu = metrics.find(isCpuUtilization);
   const measured = currentMetrics.findLast(
     metric =>
