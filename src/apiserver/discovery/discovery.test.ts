@@ -136,6 +136,10 @@ test('details that clients look at', () => {
   const named = (name: string) => core.resources.find(each => each.name === name);
   assert.equal(named('pods')?.storageVersionHash, 'xPOwRZ+Yhw8=');
   assert.equal(named('bindings')?.storageVersionHash, undefined);
+  const hashOf = (path: string, name: string) =>
+    (object(path) as unknown as { resources: Listed[] }).resources.find(each => each.name === name)?.storageVersionHash;
+  assert.equal(hashOf('/apis/apiextensions.k8s.io/v1', 'customresourcedefinitions'), 'jfWCUB31mvA=');
+  assert.equal(hashOf('/apis/admissionregistration.k8s.io/v1', 'mutatingadmissionpolicies'), 'LYmCf+UMVdg=');
   assert.deepEqual(named('pods/eviction'), {
     name: 'pods/eviction',
     singularName: '',

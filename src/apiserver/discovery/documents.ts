@@ -150,8 +150,16 @@ function isStored(kind: Kind): boolean {
   return kind.verbs.includes('create') && kind.verbs.includes('get');
 }
 
+/** What upstream still stores in an older version than we do. The hash is upstream's, whatever our storage holds. */
+const olderStorage: ReadonlyMap<string, string> = new Map([
+  ['customresourcedefinitions.apiextensions.k8s.io', 'v1beta1'],
+  ['mutatingadmissionpolicies.admissionregistration.k8s.io', 'v1beta1'],
+  ['mutatingadmissionpolicybindings.admissionregistration.k8s.io', 'v1beta1'],
+]);
+
 /** Clients that migrate storage compare it: the first bytes of a hash of the version that is stored. */
 function storageVersionHash(kind: Kind): string {
-  const { group, version } = kind.storedAs ?? kind;
+  const { group, version: ours } = kind.storedAs ?? kind;
+  const version = olderStorage.get(`${kind.plural}.${group}`) ?? ours;
   return createHash('sha256').update(`${group}/${version}/${kind.kind}`).digest().subarray(0, 8).toString('base64');
 }

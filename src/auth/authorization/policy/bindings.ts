@@ -30,6 +30,13 @@ export const clusterRoleSubjects: Readonly<Record<string, readonly Subject[]>> =
   'system:service-account-issuer-discovery': [group(wellKnownGroups.serviceAccounts)],
 };
 
+/** Where trust bundles are served, everything that runs in the cluster may read them. */
+export const trustBundleBinding = {
+  name: 'system:cluster-trust-bundle-discovery',
+  role: 'system:cluster-trust-bundle-discovery',
+  subjects: [group(wellKnownGroups.serviceAccounts)],
+} as const;
+
 /** The API server's own client certificate for node agents. kubeadm and others bind it too, under names of their own. */
 export const kubeletClientBinding = {
   name: 'windlass:kube-apiserver-kubelet-client',
@@ -58,7 +65,11 @@ export const namespaceRoleSubjects: Readonly<
     },
     'system::leader-locking-kube-controller-manager': {
       role: 'system::leader-locking-kube-controller-manager',
-      subjects: [controllerManager, serviceAccount('kube-controller-manager')],
+      subjects: [
+        controllerManager,
+        serviceAccount('kube-controller-manager'),
+        serviceAccount('leader-election-controller'),
+      ],
     },
     'system::leader-locking-kube-scheduler': {
       role: 'system::leader-locking-kube-scheduler',

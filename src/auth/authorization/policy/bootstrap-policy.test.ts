@@ -99,3 +99,50 @@ test('what is missing is added, what is more stays, what is marked is left alone
     'system:node-proxier',
   );
 });
+
+test('what v1.36 lets its parts do', () => {
+  const { clusterRoles, roles, roleBindings } = bootstrapPolicy();
+  const rulesOf = (name: string) => [...clusterRoles, ...roles].find(each => each.metadata?.name === name)?.rules ?? [];
+  const events = ['', 'events.k8s.io'];
+  for (const [name, verb] of [
+    ['system:node', 'create'],
+    ['view', 'list'],
+    ['edit', 'deletecollection'],
+    ['admin', 'list'],
+  ] as const)
+    assert.ok(
+      rulesOf(name).some(
+        ({ apiGroups, resources, verbs }) =>
+          String(apiGroups) === String(events) && resources?.includes('events') && verbs?.includes(verb),
+      ),
+      name,
+    );
+  const bindClaims = {
+    apiGroups: ['resource.k8s.io'],
+    resources: ['resourceclaims/binding'],
+    verbs: ['patch', 'update'],
+  };
+  for (const name of ['system:kube-scheduler', 'system:controller:resource-claim-controller'])
+    assert.deepEqual(rulesOf(name).at(-1), bindClaims);
+  assert.deepEqual(
+    rulesOf('system::leader-locking-kube-scheduler').map(({ resources }) => resources),
+    [['leases'], ['leasecandidates']],
+  );
+  const locking = roleBindings.find(each => each.metadata?.name === 'system::leader-locking-kube-controller-manager');
+  assert.deepEqual(
+    locking?.subjects?.map(each => each?.name),
+    ['system:kube-controller-manager', 'kube-controller-manager', 'leader-election-controller'],
+  );
+});
+
+test('trust bundles are for service accounts to read where they are served', () => {
+  const name = 'system:cluster-trust-bundle-discovery';
+  assert.ok(!bootstrapPolicy().clusterRoles.some(each => each.metadata?.name === name));
+  const { clusterRoles, clusterRoleBindings } = bootstrapPolicy({ trustBundles: true });
+  assert.ok(clusterRoles.some(each => each.metadata?.name === name));
+  const binding = clusterRoleBindings.find(each => each.metadata?.name === name);
+  assert.deepEqual(
+    binding?.subjects?.map(each => each?.name),
+    ['system:serviceaccounts'],
+  );
+});

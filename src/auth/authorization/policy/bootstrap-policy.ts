@@ -9,7 +9,13 @@ import { RoleBinding } from '#api/rbac/v1/role-binding.ts';
 import type { Subject } from '#api/rbac/v1/subject.ts';
 import type { Client } from '#client/client.ts';
 import { uncoveredRules } from '../coverage.ts';
-import { clusterRoleSubjects, kubeletClientBinding, namespaceRoleSubjects, networkPolicyBinding } from './bindings.ts';
+import {
+  clusterRoleSubjects,
+  kubeletClientBinding,
+  namespaceRoleSubjects,
+  networkPolicyBinding,
+  trustBundleBinding,
+} from './bindings.ts';
 import { clusterRoleRules, trustBundleRules } from './cluster-roles.ts';
 import { controllerRules, optionalControllerRules } from './controller-roles.ts';
 import { namespaceRoleRules } from './namespace-roles.ts';
@@ -75,6 +81,7 @@ export function bootstrapPolicy({
         metadata: metadataOf(name),
         rules: trustBundles && name === 'system:node' ? [...rules, ...trustBundleRules] : rules,
       })),
+      ...(trustBundles ? [{ metadata: metadataOf(trustBundleBinding.role), rules: trustBundleRules }] : []),
       ...controllers.map(({ name, rules }) => ({ metadata: metadataOf(name), rules })),
       ...added,
       aggregated('view', view),
@@ -88,8 +95,8 @@ export function bootstrapPolicy({
           { kind: 'ServiceAccount', name: name.slice('system:controller:'.length), namespace: 'kube-system' },
         ]),
       ),
-      ...[kubeletClientBinding, networkPolicyBinding].map(({ name, role, subjects }) =>
-        clusterBinding(name, role, subjects),
+      ...[kubeletClientBinding, networkPolicyBinding, ...(trustBundles ? [trustBundleBinding] : [])].map(
+        ({ name, role, subjects }) => clusterBinding(name, role, subjects),
       ),
       ...addOns.flatMap(each => each.clusterRoleBindings),
     ],

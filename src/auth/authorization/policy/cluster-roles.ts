@@ -1,6 +1,6 @@
 import { on, read, readUpdate, readWrite, recordEvents, urls, write, type Rules } from './rules.ts';
 
-/** What node agents may do besides where trust bundles are served. */
+/** What node agents and service accounts may do besides where trust bundles are served. */
 export const trustBundleRules: Rules = [on('certificates.k8s.io', 'clustertrustbundles', read)];
 
 /** The rules of the cluster roles every cluster has (v1.36, default feature gates). */
@@ -10,10 +10,8 @@ export const clusterRoleRules: Readonly<Record<string, Rules>> = {
     urls('/livez /readyz /healthz /version /version/ /openapi /openapi/* /api /api/* /apis /apis/*', 'get'),
   ],
   'system:monitoring': [
-    urls('/metrics /metrics/slis /livez /readyz /healthz /livez/* /readyz/* /healthz/*', 'get'),
+    urls('/metrics /metrics/slis /livez /readyz /healthz /livez/* /readyz/* /healthz/* /flagz /statusz', 'get'),
     on('core', 'nodes/metrics', 'get'),
-    urls('/flagz', 'get'),
-    urls('/statusz', 'get'),
   ],
   'system:basic-user': [
     on('authorization.k8s.io', 'selfsubjectaccessreviews selfsubjectrulesreviews', 'create'),
@@ -31,10 +29,11 @@ export const clusterRoleRules: Readonly<Record<string, Rules>> = {
     on('core', 'pods/eviction', 'create'),
     on(
       'core',
-      'replicationcontrollers replicationcontrollers/scale serviceaccounts services services/proxy persistentvolumeclaims configmaps secrets events',
+      'replicationcontrollers replicationcontrollers/scale serviceaccounts services services/proxy persistentvolumeclaims configmaps secrets',
       write,
     ),
     on('core', 'serviceaccounts/token', 'create'),
+    on('core events.k8s.io', 'events', write),
     on(
       'apps',
       'statefulsets statefulsets/scale daemonsets deployments deployments/scale deployments/rollback replicasets replicasets/scale',
@@ -60,10 +59,11 @@ export const clusterRoleRules: Readonly<Record<string, Rules>> = {
     ),
     on(
       'core',
-      'limitranges resourcequotas bindings events pods/status resourcequotas/status namespaces/status replicationcontrollers/status pods/log',
+      'limitranges resourcequotas bindings pods/status resourcequotas/status namespaces/status replicationcontrollers/status pods/log',
       read,
     ),
     on('core', 'namespaces', read),
+    on('core events.k8s.io', 'events', read),
     on('discovery.k8s.io', 'endpointslices', read),
     on(
       'apps',
@@ -89,7 +89,7 @@ export const clusterRoleRules: Readonly<Record<string, Rules>> = {
     on('core', 'nodes', 'create get list watch'),
     on('core', 'nodes/status', 'update patch'),
     on('core', 'nodes', 'update patch'),
-    on('core', 'events', 'create update patch'),
+    recordEvents,
     on('core', 'pods', read),
     on('core', 'pods', 'create delete'),
     on('core', 'pods/status', 'update patch'),
@@ -210,6 +210,6 @@ export const clusterRoleRules: Readonly<Record<string, Rules>> = {
     on('core', 'pods/finalizers', 'update'),
     on('resource.k8s.io', 'resourceslices', read),
     on('resource.k8s.io', 'resourceclaims', 'create delete'),
-    on('resource.k8s.io', 'devicetaintrules', read),
+    on('resource.k8s.io', 'resourceclaims/binding', 'update patch'),
   ],
 };

@@ -3,11 +3,10 @@ import { on, read, readUpdate, recordEvents, type Rules } from './rules.ts';
 /** Of controllers that are there when the kind is served that they work on. */
 export const optionalControllerRules: Readonly<Record<string, Rules>> = {
   'storage-version-migrator-controller': [
-    on('*', '*', 'list patch'),
-    on('storagemigration.k8s.io', 'storageversionmigrations', 'list watch'),
-    on('storagemigration.k8s.io', 'storageversionmigrations/status', 'update'),
+    on('*', '*', 'list create patch'),
     on('apiextensions.k8s.io', 'customresourcedefinitions', 'get'),
     on('apiextensions.k8s.io', 'customresourcedefinitions/status', 'patch'),
+    on('storagemigration.k8s.io', 'storageversionmigrations/status', 'update'),
   ],
 };
 
@@ -87,7 +86,6 @@ export const controllerRules: Readonly<Record<string, Rules>> = {
     on('core', 'persistentvolumeclaims/status', 'update patch'),
     on('core', 'persistentvolumeclaims', read),
     recordEvents,
-    on('core', 'services', 'get'),
   ],
   'ephemeral-volume-controller': [
     on('core', 'pods', read),
@@ -102,6 +100,7 @@ export const controllerRules: Readonly<Record<string, Rules>> = {
     on('resource.k8s.io', 'resourceclaims resourceclaims/status', 'update patch'),
     on('core', 'pods/status', 'update patch'),
     recordEvents,
+    on('resource.k8s.io', 'resourceclaims/binding', 'update patch'),
   ],
   'device-taint-eviction-controller': [
     on('core', 'pods', 'get list watch delete'),
@@ -109,7 +108,6 @@ export const controllerRules: Readonly<Record<string, Rules>> = {
     on('resource.k8s.io', 'resourceclaims', read),
     on('resource.k8s.io', 'resourceslices', read),
     on('resource.k8s.io', 'deviceclasses', read),
-    on('resource.k8s.io', 'devicetaintrules', read),
     recordEvents,
   ],
   'generic-garbage-collector': [on('*', '*', 'get list watch patch update delete'), recordEvents],
@@ -152,7 +150,6 @@ export const controllerRules: Readonly<Record<string, Rules>> = {
     on('core', 'nodes', 'list watch'),
     recordEvents,
     on('core', 'events', 'watch'),
-    on('core', 'services', 'get'),
   ],
   'pod-garbage-collector': [
     on('core', 'pods', 'list watch delete'),
@@ -197,9 +194,9 @@ export const controllerRules: Readonly<Record<string, Rules>> = {
     on('core', 'pods', 'get create delete update patch'),
     on('apps', 'controllerrevisions', 'get create delete update patch list watch'),
     on('core', 'persistentvolumeclaims', 'get create list watch'),
-    recordEvents,
     on('core', 'persistentvolumeclaims', 'update delete'),
     on('core', 'pods/finalizers', 'update'),
+    recordEvents,
   ],
   'ttl-controller': [on('core', 'nodes', 'update patch list watch'), recordEvents],
   'certificate-controller': [
@@ -217,6 +214,7 @@ export const controllerRules: Readonly<Record<string, Rules>> = {
   ],
   'pvc-protection-controller': [
     on('core', 'persistentvolumeclaims', 'get list watch update'),
+    on('core', 'persistentvolumeclaims/status', 'update'),
     on('core', 'pods', read),
     recordEvents,
   ],
