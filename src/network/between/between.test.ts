@@ -182,6 +182,11 @@ if (isolated(import.meta.filename)) {
             return { peer, ips, path };
           }),
         );
+        // Until the kernel is sure that nobody else has a new link's own address, the link finds no neighbours for IPv6.
+        const tentative = ['ip', '-6', 'address', 'show', 'tentative'] as const;
+        const isUnsure = () =>
+          run(...tentative) !== '' || places.some(({ netnsPath }) => inside(netnsPath, ...tentative) !== '');
+        while (isUnsure()) await systemClock.sleep(50);
       });
 
       after(async () => {
