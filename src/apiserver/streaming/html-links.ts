@@ -1,5 +1,5 @@
 import type { IncomingMessage } from 'node:http';
-import { PassThrough, pipeline, type Readable } from 'node:stream';
+import { PassThrough, pipeline, Transform, type Readable } from 'node:stream';
 import { createDeflateRaw, createGunzip, createGzip, createInflateRaw } from 'node:zlib';
 
 /** Which attributes of which elements are links. Those in style sheets are left as they are, as upstream leaves them. */
@@ -38,6 +38,9 @@ const codings = {
   deflate: () => ({ open: createInflateRaw(), close: createDeflateRaw() }),
 } as const;
 
+/** One tag or comment may be this long: a picture in an attribute is, an endless attribute would fill the memory. */
+const tokenBytesMax = 16 * 1024 * 1024;
+
 /** True for a page whose links can be rewritten: HTML in a coding that can be read. */
 export function hasLinks({ headers }: IncomingMessage): boolean {
   const coding = headers['content-encoding'] ?? '';
@@ -65,5 +68,21 @@ export async function withLinks(page: IncomingMessage, rewrite: (link: string) =
   const { open, close } = codings[(page.headers['content-encoding'] ?? '') as keyof typeof codings]();
   // Whoever reads the last of the streams is told when one of them breaks.
   const broken = () => {};
-  return pipeline(pipeline(page, open, broken).setEncoding('utf8'), rewriter, close, broken);
+  let heldBytes = 0;
+  const counted = new Transform({
+    transform(chunk: Buffer, _encoding, done) {
+      heldBytes += chunk.length;
+      done(
+        heldBytes > tokenBytesMax ? new Error('cannot rewrite links: the page has a tag without an end') : null,
+        chunk,
+      );
+    },
+  });
+  const released = new Transform({
+    transform(chunk: Buffer, _encoding, done) {
+      heldBytes = 0;
+      done(null, chunk);
+    },
+  });
+  return pipeline(pipeline(page, open, counted, broken).setEncoding('utf8'), rewriter, released, close, broken);
 }

@@ -371,6 +371,12 @@ test('links of pages lead through the proxy again', async () => {
   assert.equal(gunzipSync((await ofPage('/gzip')).body).toString(), wanted);
   assert.equal((await ofPage('/text')).body.toString(), page);
   assert.equal(brotliDecompressSync((await ofPage('/unknown')).body).toString(), page);
+  // A long page is passed on; a tag without an end is not kept in memory.
+  const long = `<p>${'text '.repeat(5_000_000)}</p>`;
+  serve = (_request, response) => response.writeHead(200, html).end(long);
+  assert.equal((await ofPage('/long')).body.length, long.length);
+  serve = (_request, response) => response.writeHead(200, html).end(`<a href="${'x'.repeat(20_000_000)}`);
+  await assert.rejects(ofPage('/endless'), /a tag without an end/);
 });
 
 test('proxies do not reach what only the API server can', async () => {

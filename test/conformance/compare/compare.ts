@@ -4,8 +4,7 @@
  * With `--semantics [--story TITLE]…` it tells stories of requests instead, and compares the answers whole.
  * It makes a namespace and objects of every kind there, and deletes them again: give it a server that is there for that.
  */
-import { writeFileSync } from 'node:fs';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
@@ -33,6 +32,11 @@ if (values.with === undefined) {
   process.stderr.write('windlass: say what to compare with: npm run compare -- --with KUBECONFIG\n');
   process.exit(1);
 }
+for (const file of [values.with, values.ours])
+  if (file !== undefined && !existsSync(file)) {
+    process.stderr.write(`windlass: cannot compare: there is no kubeconfig ${file}\n`);
+    process.exit(1);
+  }
 
 interface Difference {
   readonly kind: string;
