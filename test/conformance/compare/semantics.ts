@@ -94,7 +94,9 @@ function at(value: unknown, path: readonly string[]): unknown {
 function bodyOf({ text }: RawAnswer): unknown {
   try {
     return JSON.parse(text);
-  } catch {}
+  } catch {
+    // Not one value; perhaps one a line.
+  }
   try {
     return text
       .trim()
